@@ -1,0 +1,1 @@
+"""The audit log: a tamper-evident Merkle tree for each tenant, with erasable personal data."""

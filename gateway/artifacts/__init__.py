@@ -1,0 +1,1 @@
+"""Encrypted model artifacts: the age format, keys, manifests, signatures, store and admission."""

@@ -1,0 +1,1 @@
+"""Who is calling: issuers, tokens, bindings, clients and the embedded authorization server."""

@@ -1,0 +1,1 @@
+"""Screening of inputs: contract, fused graph, calibrated profile and verdict."""

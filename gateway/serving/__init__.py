@@ -1,0 +1,1 @@
+"""The way of an inference request, and the Open Inference Protocol."""

@@ -1,0 +1,1 @@
+"""Control-plane stores: in memory and through SQLAlchemy."""

@@ -1,0 +1,1 @@
+"""Thin HTTP routers, problem details and dependencies."""

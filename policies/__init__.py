@@ -1,0 +1,1 @@
+"""Cedar policies: schema, platform rules, signed bundles and decisions."""
