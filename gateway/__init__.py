@@ -1,1 +1,1 @@
-"""The gateway: composes identity, policy, artifacts, serving and audit; the only package that speaks HTTP."""
+"""The gateway: composes identity, policy, artifacts, serving and audit; alone in speaking HTTP."""
