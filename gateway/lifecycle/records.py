@@ -1,0 +1,211 @@
+"""What the control plane remembers: frozen values, no behaviour, no I/O.
+
+Times are Unix seconds (UTC, integers). Tenant ids and model names match `NAME`, versions match
+`VERSION`: both are safe in a URL, a file name and a Cedar entity id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
+VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}\Z")
+
+VersionState = Literal["quarantined", "candidate", "released", "retired", "rejected"]
+RunState = Literal["starting", "running", "publishing", "finished", "failed"]
+PendingKind = Literal["publish", "erase", "download"]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPayload:
+    """One stored ciphertext: what the registry must know to open or to deliver it.
+
+    Attributes:
+        role: What it is: `graph`, `weights`, `fused`, `profile`, `calibration`, `upload`.
+        digest: SHA-256 of the stored payload (nonce and chunks), lowercase hex.
+        length: Bytes of the stored payload.
+        plain_length: Bytes of the plaintext.
+        plain_digest: SHA-256 of the plaintext, lowercase hex.
+        wrapped_key: The file key, wrapped by the tenant's key.
+        post_quantum: Whether headers for it use the post-quantum recipient.
+    """
+
+    role: str
+    digest: str
+    length: int
+    plain_length: int
+    plain_digest: str
+    wrapped_key: bytes
+    post_quantum: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A name under which a tenant publishes versions.
+
+    Attributes:
+        personal: Requests concern people, so an inference without a subject is refused.
+        data_class: The class of data that it was trained on, for policies (`internal`, …).
+        shared_with: Tenants that the owner lets use it, if their own policies agree.
+    """
+
+    tenant: str
+    name: str
+    personal: bool
+    data_class: str
+    shared_with: frozenset[str]
+    created: int
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version of a model, from quarantine to retirement.
+
+    While `state` is `quarantined` the byte fields may be empty and `payloads` holds what was
+    staged so far, so that a publish that died half way can be cleaned up.
+
+    Attributes:
+        manifest: Canonical JSON, the exact bytes that `link` signs over.
+        owner_bundle: The owner's signature over the plaintext files, as it was given.
+        owner_key_pem: The public key that `owner_bundle` was checked with.
+        link: DSSE envelope by the tenant's release key over the digests of all of these.
+        payloads: Every stored ciphertext of the version; roles are unique.
+        facts: Small public facts of admission and calibration (numbers and words as text).
+        reason: Why it was rejected: a stable code; empty otherwise.
+        source: Where it came from: `upload`, or `federation/<run id>`.
+        revision: Grows by one with each change; compare-and-set works on it.
+    """
+
+    tenant: str
+    model: str
+    version: str
+    state: VersionState
+    created: int
+    created_by: str
+    manifest: bytes = b""
+    owner_bundle: bytes = b""
+    owner_key_pem: bytes = b""
+    link: bytes = b""
+    payloads: tuple[SealedPayload, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+    source: str = "upload"
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One move of a model's release pointer; the newest one says what is served.
+
+    Attributes:
+        previous: The version that was served before, None at the first release.
+        action: `promote` or `rollback`.
+        sequence: 1, 2, 3 … per model, given by the store.
+    """
+
+    tenant: str
+    model: str
+    version: str
+    previous: str | None
+    action: Literal["promote", "rollback"]
+    by: str
+    at: int
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A sealed file that waits to be published; bound to the client that sent it."""
+
+    id: str
+    tenant: str
+    client: str
+    payload: SealedPayload
+    created: int
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place of a tenant where data stays; known by the public key of its node.
+
+    Attributes:
+        public_key: The node's public key, OpenSSH form, one line without comment.
+        node_id: What the coordinator calls the node.
+    """
+
+    tenant: str
+    name: str
+    public_key: str
+    node_id: str
+    created: int
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """Who may train together for which model, and how.
+
+    Attributes:
+        sites: Allow-list of site names; nobody else ever receives a task.
+        model: The model that results are published under.
+        task: The training task that sites run.
+        config: The task's settings, JSON text.
+        calibration: The convenor's held-out set for screening results, or None.
+    """
+
+    tenant: str
+    name: str
+    model: str
+    sites: tuple[str, ...]
+    task: str
+    config: str
+    quorum: int
+    deadline_s: int
+    created: int
+    created_by: str
+    calibration: SealedPayload | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training run of a federation.
+
+    Attributes:
+        cursor: Sequence number of the last coordinator event that is durably audited.
+        version: The version that the result is published as.
+        revision: Grows by one with each change; compare-and-set works on it.
+    """
+
+    id: str
+    tenant: str
+    federation: str
+    version: str
+    rounds: int
+    state: RunState
+    started: int
+    started_by: str
+    purpose: str
+    cursor: int = 0
+    reason: str = ""
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Work that spans stores and is not known to be finished: found again at the next start.
+
+    Attributes:
+        id: The event id of its audited intent.
+        facts: What reconciliation needs: names and references, never personal data.
+    """
+
+    id: str
+    tenant: str
+    kind: PendingKind
+    facts: Mapping[str, str]
+    at: int
