@@ -1,0 +1,120 @@
+"""Everything that the identity part refuses.
+
+IdentityError
+├── Unauthenticated            nobody may be assumed behind this request
+│   ├── TokenMissing           no access token came with it
+│   ├── InvalidToken           the access token is malformed, expired, revoked or not ours to accept
+│   └── InvalidProof           the DPoP proof is malformed, stale, replayed or of another key
+├── OAuthRefusal               the token or revocation endpoint says no (RFC 6749 section 5.2)
+├── KeyRefused                 a JWK that must not be trusted
+├── IssuerUnavailable          an issuer's metadata or keys cannot be had right now
+├── RegistrationRefused        a client or tenant record that must not be stored
+├── AlreadyExists              the identifier is taken
+├── UnknownRecord              an update of something that is not stored
+└── EvidenceUnavailable        the token event could not be recorded, so no token is given out
+"""
+
+from __future__ import annotations
+
+from gateway.errors import SealgateError
+
+
+class IdentityError(SealgateError):
+    """Base of the identity errors."""
+
+    code = "identity"
+    message = "the caller could not be identified"
+
+
+class Unauthenticated(IdentityError):
+    """The request carries nothing that identifies a caller.
+
+    Attributes:
+        challenge: The value that an HTTP answer puts into `WWW-Authenticate` (RFC 6750 section 3,
+            RFC 9449 section 7.1); empty until the authenticator fills it in.
+    """
+
+    code = "unauthenticated"
+    message = "the request is not authenticated"
+
+    def __init__(self, message: str | None = None, challenge: str = "") -> None:
+        super().__init__(message)
+        self.challenge = challenge
+
+
+class TokenMissing(Unauthenticated):
+    """No access token came with the request."""
+
+    code = "token_missing"
+    message = "an access token is required"
+
+
+class InvalidToken(Unauthenticated):
+    """The access token must not be accepted (RFC 6750 section 3.1 `invalid_token`)."""
+
+    code = "invalid_token"
+    message = "the access token is not valid"
+
+
+class InvalidProof(Unauthenticated):
+    """The DPoP proof must not be accepted (RFC 9449 section 5 `invalid_dpop_proof`)."""
+
+    code = "invalid_dpop_proof"
+    message = "the proof of possession is not valid"
+
+
+class OAuthRefusal(IdentityError):
+    """An OAuth endpoint refuses; `error` is the registered error code (RFC 6749 section 5.2).
+
+    Attributes:
+        error: For instance `invalid_client` or `invalid_scope`.
+    """
+
+    code = "oauth_refusal"
+    message = "the request was refused"
+
+    def __init__(self, error: str, message: str | None = None) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class KeyRefused(IdentityError):
+    """A JSON Web Key that must not be trusted."""
+
+    code = "key_refused"
+    message = "the key is not acceptable"
+
+
+class IssuerUnavailable(IdentityError):
+    """The issuer's metadata or keys cannot be fetched, or are too old to rely on."""
+
+    code = "issuer_unavailable"
+    message = "the issuer's keys are not available"
+
+
+class RegistrationRefused(IdentityError):
+    """A client or tenant record contradicts itself or names what does not exist."""
+
+    code = "registration_refused"
+    message = "the registration is not acceptable"
+
+
+class AlreadyExists(IdentityError):
+    """A record with this identifier is already stored."""
+
+    code = "already_exists"
+    message = "the identifier is already taken"
+
+
+class UnknownRecord(IdentityError):
+    """An update names a record that is not stored."""
+
+    code = "unknown_record"
+    message = "the record does not exist"
+
+
+class EvidenceUnavailable(IdentityError):
+    """The event could not be recorded, so its outcome is withheld."""
+
+    code = "evidence_unavailable"
+    message = "the event could not be recorded"

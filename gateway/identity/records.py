@@ -1,0 +1,75 @@
+"""The two records that identity keeps: tenants and the clients that belong to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+PLATFORM_TENANT: Final = "platform"
+"""The tenant of the platform's own administrators."""
+
+AuthMethod = Literal["private_key_jwt", "client_secret_basic"]
+TokenBinding = Literal["none", "dpop"]
+
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+def is_identifier(value: str) -> bool:
+    """Tell whether `value` can be the id of a tenant or client (1 to 63 safe characters)."""
+    return _ID.fullmatch(value) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """An organisation whose models, data and evidence are kept apart from everyone else's.
+
+    Attributes:
+        id: Stable identifier, see `is_identifier`.
+        name: Name for people.
+        region: Where its data may live, for instance `eu`.
+        suspended: No client of a suspended tenant is authenticated.
+        purposes: The purposes of processing that the tenant has registered.
+    """
+
+    id: str
+    name: str
+    region: str
+    suspended: bool = False
+    purposes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registered OAuth client: the only source of roles and purposes.
+
+    Attributes:
+        id: Stable identifier, unique over all tenants.
+        tenant: Id of the tenant it acts for.
+        name: Name for people.
+        kind: What it is; for now always `service`.
+        roles: For instance `caller`, `owner`, `officer`, `site`, `convenor`, `administrator`.
+        scopes: The most that a token of this client may carry.
+        purposes: The purposes it may name in a request.
+        default_purpose: The one that a request without a purpose has, or None.
+        auth_method: How it authenticates; `client_secret_basic` also covers the form fields.
+        secret_hash: SHA-256 of its 256-bit random secret, or None with `private_key_jwt`.
+        jwks: Its public keys as a JWK set (`{"keys": [...]}`), or None with a secret.
+        token_binding: `dpop` binds every token to a key of the client (RFC 9449).
+        disabled: A disabled client gets no token and none of its tokens is accepted.
+    """
+
+    id: str
+    tenant: str
+    name: str
+    kind: Literal["service"] = "service"
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    purposes: frozenset[str] = frozenset()
+    default_purpose: str | None = None
+    auth_method: AuthMethod = "private_key_jwt"
+    secret_hash: bytes | None = None
+    jwks: Mapping[str, Any] | None = None
+    token_binding: TokenBinding = "dpop"  # noqa: S105 - a kind of binding, no secret
+    disabled: bool = False
