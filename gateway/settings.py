@@ -1,1 +1,180 @@
-"""The one settings object."""
+"""The one settings object, built at the edge and handed to `create_app`.
+
+Safety argument. A gateway that starts is a gateway that is safe to reach:
+1. It is reachable in clear text only from this machine, or through a proxy that is named.
+2. Nothing unknown is accepted: a mistyped key in file or environment refuses the start.
+3. No check can be switched off by an empty value: an empty audience, algorithm list or origin
+   refuses the start.
+4. A demo folder never leaves loopback.
+Nothing else in the package reads the environment.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.errors import ConfigurationError
+
+SETTINGS_FILE = "sealgate.toml"
+PREFIX = "SEALGATE_"
+MAX_PORT = 65_535
+
+Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` names this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class TrustedIssuer(BaseModel):
+    """A foreign OpenID Connect issuer whose tokens are accepted for named tenants."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str
+    audience: str = Field(min_length=1)
+    algorithms: tuple[str, ...] = Field(default=("ES256", "PS256", "Ed25519"), min_length=1)
+    clients: dict[str, str] = Field(min_length=1, description="client id at the issuer → tenant")
+    jwks_uri: str | None = None
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Keys in `sealgate.toml`, or `SEALGATE_…` in the environment.
+
+    Raises:
+        ConfigurationError: From `load_settings`, naming the key and the remedy.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX)
+
+    data_dir: Path
+    profile: Literal["server", "demo"] = "server"
+    public_url: str = Field(description="the address that callers use; token issuer and audience")
+    region: str = Field(default="eu", min_length=1)
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
+
+    operations_host: str = "127.0.0.1"
+    operations_port: Port = 9090
+
+    sites_host: str = "127.0.0.1"
+    sites_port: Port = 8443
+    sites_certificate: Path | None = None
+    sites_key: Path | None = None
+
+    database_url: str | None = None
+    keystore_unlock: Literal["file", "passphrase-file", "systemd"] = "file"
+    keystore_passphrase_file: Path | None = None
+    audit_origin: str = Field(min_length=1)
+    issuers: tuple[TrustedIssuer, ...] = ()
+    federation: Literal["auto", "on", "off"] = "auto"
+
+    max_body_bytes: int = Field(default=32 << 20, ge=1024, le=1 << 30)
+    max_upload_bytes: int = Field(default=2 << 30, ge=1024)
+    body_timeout_seconds: float = Field(default=30.0, gt=0)
+    run_timeout_seconds: float = Field(default=30.0, gt=0)
+    rate_limit: str = "300000/minute"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def control_url(self) -> str:
+        """The database of the control plane: the configured one, else SQLite in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'control.db'}"
+
+    @model_validator(mode="after")
+    def _refuse_unsafe(self) -> Settings:
+        for problem in unsafe(self):
+            raise ValueError(problem)
+        return self
+
+
+def unsafe(settings: Settings) -> list[str]:
+    """List every reason why a process with these settings must not start (empty when safe)."""
+    found: list[str] = []
+    url = urlsplit(settings.public_url)
+    tls = settings.tls_certificate is not None
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        found.append("set both `tls_certificate` and `tls_key`, or neither")
+    if (settings.sites_certificate is None) != (settings.sites_key is None):
+        found.append("set both `sites_certificate` and `sites_key`, or neither")
+    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
+        found.append("`public_url` must be an http or https address without query")
+    elif url.path not in {"", "/"}:
+        found.append("`public_url` must have no path")
+    elif url.scheme == "http" and not is_loopback(url.hostname):
+        found.append("`public_url` must use https unless it is a loopback address")
+    if not tls and not settings.trusted_proxies and not is_loopback(settings.host):
+        found.append(
+            "`host` is reachable from outside without TLS: set `tls_certificate` and `tls_key`, "
+            "name the TLS proxy in `trusted_proxies`, or bind a loopback address"
+        )
+    if any(proxy in {"*", "0.0.0.0/0", "::/0"} for proxy in settings.trusted_proxies):
+        found.append("`trusted_proxies` must name the proxies, not everybody")
+    if settings.profile == "demo" and not (
+        is_loopback(settings.host) and is_loopback(settings.sites_host)
+    ):
+        found.append("a demo folder is served on loopback only")
+    if not settings.sites_certificate and not is_loopback(settings.sites_host):
+        found.append("`sites_host` is reachable from outside without TLS: set `sites_certificate`")
+    for trust in settings.issuers:
+        if urlsplit(trust.issuer).scheme != "https":
+            found.append("each trusted issuer must use https")
+    if settings.keystore_unlock == "passphrase-file" and settings.keystore_passphrase_file is None:
+        found.append("set `keystore_passphrase_file` for `keystore_unlock = passphrase-file`")
+    return found
+
+
+def load_settings(data_dir: Path, **overrides: Any) -> Settings:
+    """Read `DATA/sealgate.toml`, then the environment, then `overrides`.
+
+    Args:
+        data_dir: The data folder that `sealgate init` made.
+        **overrides: Values of the command line; `None` means not given.
+
+    Raises:
+        ConfigurationError: When the file is missing, unreadable or unsafe.
+    """
+    path = data_dir / SETTINGS_FILE
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigurationError(f"no `{SETTINGS_FILE}` in the data folder") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        raise ConfigurationError(f"`{SETTINGS_FILE}` cannot be read as TOML") from None
+    given = {key: value for key, value in overrides.items() if value is not None}
+    from_environment = {
+        name.removeprefix(PREFIX).lower() for name in os.environ if name.startswith(PREFIX)
+    } & set(Settings.model_fields)
+    if os.environ.get("AUTHLIB_INSECURE_TRANSPORT"):
+        raise ConfigurationError("unset AUTHLIB_INSECURE_TRANSPORT: it switches a check off")
+    kept = {key: value for key, value in values.items() if key not in from_environment}
+    try:
+        return Settings(**{**kept, "data_dir": data_dir, **given})
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    """Name the first bad key and why, without its value."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    return f"`{key}`: {reason}" if key else reason

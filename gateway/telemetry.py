@@ -1,1 +1,89 @@
-"""Logs, metrics and health."""
+"""Logs, metrics and health for operators: never a payload, a secret or a personal datum.
+
+Audit is not logging and has its own path (`audit.log`). What is written here may be lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30)
+
+
+def configure_logs(level: str, stream: TextIO | None = None) -> None:
+    """Send structured logs as one JSON object a line to `stream` (standard error by default).
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`.
+        stream: Where to write.
+    """
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+class Metrics:
+    """The gateway's Prometheus metrics in a registry of their own.
+
+    Labels are tenants, models, versions and stable codes: nothing that a caller can invent.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        model = ("tenant", "model", "version")
+        self.requests = Counter(
+            "sealgate_requests",
+            "Inference requests by outcome",
+            (*model, "outcome"),
+            registry=self.registry,
+        )
+        self.latency = Histogram(
+            "sealgate_request_seconds",
+            "Time from the token to the durable record",
+            model,
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.refused = Counter(
+            "sealgate_refused_before_tenant",
+            "Requests refused before a tenant was known",
+            ("code",),
+            registry=self.registry,
+        )
+        self.limited = Counter(
+            "sealgate_rate_limited",
+            "Requests over the rate of their client",
+            ("tenant",),
+            registry=self.registry,
+        )
+        self.verdicts = Counter(
+            "sealgate_screen_verdicts",
+            "Verdicts of the screen",
+            (*model, "verdict"),
+            registry=self.registry,
+        )
+        self.memo = Gauge(
+            "sealgate_memo_hit_ratio",
+            "Share of answers taken from a memo",
+            ("memo",),
+            registry=self.registry,
+        )
+        self.audit_ready = Gauge(
+            "sealgate_audit_ready", "1 when the audit log takes records", registry=self.registry
+        )
