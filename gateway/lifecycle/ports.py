@@ -122,6 +122,13 @@ class FederationStore(Protocol):
     def list_federations(self, tenant: str, *, after: str, limit: int) -> list[Federation]:
         """Federations of one tenant by name."""
 
+    def allow_site(self, tenant: str, federation: str, site: str) -> None:
+        """Append a site's name to the allow-list, atomically; nothing happens when it is there.
+
+        Raises:
+            StateConflict: The federation is absent.
+        """
+
     def add_site(self, site: Site) -> None:
         """Put a site; key (tenant, name), and the public key is unique over all tenants."""
 

@@ -1,0 +1,217 @@
+"""The site door: passes `/v1/fleet/*` on to the SuperLink of the site's tenant.
+
+Safety argument:
+1. Only the listed paths and only POST are passed on: control and runtime calls of Flower have no
+   way through this door.
+2. The node proves possession of its key by a fresh signature before anything is held or sent on.
+3. The key leads to the site and the site to the tenant; nothing the node says chooses the target.
+4. A revoked site or suspended tenant is refused; while a poll is held that is asked each turn,
+   so no task leaves after a revoke has returned.
+5. One poll a key is held; bodies are bounded; upstream errors are not passed on in detail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+import httpx
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from gateway.lifecycle.errors import InvalidRequest
+from gateway.lifecycle.node_keys import node_key_of_header, signed_recently
+from gateway.lifecycle.records import Site
+
+PREFIX: Final = "/v1/fleet/"
+CALLS: Final = frozenset(
+    {
+        "register-node",
+        "activate-node",
+        "deactivate-node",
+        "unregister-node",
+        "send-node-heartbeat",
+        "pull-messages",
+        "push-messages",
+        "get-run",
+        "get-fab",
+        "push-object",
+        "pull-object",
+        "confirm-message-received",
+    }
+)
+"""What a SuperNode of Flower 1.41 calls; register and unregister need an account and stay refused
+by the SuperLink itself."""
+MAX_BODY: Final = 64 << 20
+"""One packed array of parameters; Flower cuts larger objects into pieces."""
+MAX_POLL_BODY: Final = 64 << 10
+"""A pull names one node and a few message ids."""
+HOLD_S: Final = 15.0
+"""How long an empty pull is held: well under the read time-out of a SuperNode."""
+POLL_S: Final = 0.05
+"""How often a held pull asks the SuperLink again."""
+_PASSED_BACK: Final = ("content-type",)
+
+Door = Callable[[str], Awaitable[tuple[Site, str] | None]]
+"""Canonical key line → (site, fleet URL of its tenant), or None when it may not pass now."""
+
+
+class FleetRelay:
+    """ASGI application for the site door.
+
+    Args:
+        door: Says where a key leads at this moment; asked before each forward.
+        client: HTTP client for the SuperLinks.
+        clock: Unix seconds.
+        sleep: Waits between two polls; replaced in tests.
+        connected: Called with (site, call) after a successful activate or deactivate.
+    """
+
+    def __init__(
+        self,
+        door: Door,
+        client: httpx.AsyncClient,
+        clock: Callable[[], float],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        connected: Callable[[Site, str], Awaitable[None]] | None = None,
+    ) -> None:
+        self._door = door
+        self._client = client
+        self._clock = clock
+        self._sleep = sleep
+        self._connected = connected
+        self._held: set[str] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; lifespan events are acknowledged."""
+        if scope["type"] == "lifespan":
+            await _acknowledge_lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        call = request.url.path.removeprefix(PREFIX)
+        if not request.url.path.startswith(PREFIX) or call not in CALLS:
+            return Response(status_code=404)
+        if request.method != "POST":
+            return Response(status_code=405, headers={"allow": "POST"})
+        key = self._possessed_key(request)
+        if key is None:
+            return Response(status_code=401)
+        try:
+            if call == "pull-messages":
+                return await self._hold(request, key)
+            return await self._forward(request, key, call)
+        except _OversizeError:
+            return Response(status_code=413)
+        except httpx.HTTPError as fault:
+            structlog.get_logger().warning("fleet_upstream_fault", kind=type(fault).__name__)
+            return Response(status_code=502)
+
+    def _possessed_key(self, request: Request) -> str | None:
+        try:
+            key = node_key_of_header(request.headers.get("flwr-public-key", ""))
+        except InvalidRequest:
+            return None
+        stamp = request.headers.get("flwr-timestamp", "")
+        signature = request.headers.get("flwr-signature", "")
+        return key if signed_recently(key, stamp, signature, self._clock()) else None
+
+    async def _forward(self, request: Request, key: str, call: str) -> Response:
+        target = await self._door(key)
+        if target is None:
+            return Response(status_code=401)
+        site, url = target
+        upstream = await self._client.send(
+            self._client.build_request(
+                "POST", f"{url}{PREFIX}{call}", content=_bounded(request), headers=_onward(request)
+            ),
+            stream=True,
+        )
+        if self._connected and upstream.is_success and call.endswith("activate-node"):
+            await self._connected(site, call)
+        return StreamingResponse(
+            _drain(upstream), upstream.status_code, headers=_backward(upstream)
+        )
+
+    async def _hold(self, request: Request, key: str) -> Response:
+        if key in self._held:
+            return Response(status_code=429, headers={"retry-after": "1"})
+        self._held.add(key)
+        try:
+            body = b"".join([piece async for piece in _bounded(request, MAX_POLL_BODY)])
+            end = self._clock() + HOLD_S
+            while True:
+                target = await self._door(key)
+                if target is None:
+                    return Response(status_code=401)
+                answer = await self._client.post(
+                    f"{target[1]}{PREFIX}pull-messages", content=body, headers=_onward(request)
+                )
+                waiting = answer.is_success and carries_no_message(answer.content)
+                if not waiting or self._clock() >= end or await request.is_disconnected():
+                    return Response(answer.content, answer.status_code, headers=_backward(answer))
+                await self._sleep(POLL_S)
+        finally:
+            self._held.discard(key)
+
+
+class _OversizeError(Exception):
+    """A body went over its bound."""
+
+
+def carries_no_message(body: bytes) -> bool:
+    """Tell whether an encoded `PullMessagesResponse` holds no message.
+
+    Its field 1 (`reconnect`, a sub-message under 128 bytes) may be there; anything after it is a
+    message. See https://protobuf.dev/programming-guides/encoding/.
+    """
+    return not body or (len(body) >= 2 and body[0] == 0x0A and len(body) == 2 + body[1])
+
+
+async def _bounded(request: Request, limit: int = MAX_BODY) -> AsyncIterator[bytes]:
+    seen = 0
+    async for piece in request.stream():
+        seen += len(piece)
+        if seen > limit:
+            raise _OversizeError
+        yield piece
+
+
+async def _drain(upstream: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for piece in upstream.aiter_raw():
+            yield piece
+    finally:
+        await upstream.aclose()
+
+
+def _onward(request: Request) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in request.headers.items()
+        if name.startswith("flwr-") or name in {"content-type", "accept"}
+    } | {"accept-encoding": "identity"}
+
+
+def _backward(upstream: httpx.Response) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in upstream.headers.items()
+        if name in _PASSED_BACK or name.startswith("flwr-")
+    }
+
+
+async def _acknowledge_lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
