@@ -41,7 +41,7 @@ class _Input(msgspec.Struct):
     shape: list[int]
     datatype: str
     parameters: Parameters = {}
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
 
 
 class _Output(msgspec.Struct):
@@ -124,7 +124,7 @@ def _tensor(tensor: _Input, tail: memoryview) -> tuple[Array, memoryview]:
     """Read one input from its JSON data or from the head of the binary `tail`."""
     size = tensor.parameters.get("binary_data_size") if tensor.parameters else None
     if size is None:
-        if tensor.data is None:
+        if not bytes(tensor.data):
             raise MalformedRequest("an input has no data")
         return from_json(tensor.datatype, tensor.shape, bytes(tensor.data)), tail
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(tail):
