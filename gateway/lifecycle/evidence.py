@@ -16,7 +16,8 @@ from typing import TypedDict, Unpack
 
 from audit.errors import AuditUnavailable
 from audit.event import Event, FederatedPart, Outcome, Phase, Screening, new_event_id
-from audit.log import AuditLog, Receipt, SealedField
+from audit.log import AuditLog, Receipt
+from audit.ports import SealedField
 from gateway.identity.principal import Principal
 from gateway.lifecycle.errors import EvidenceUnavailable
 from policies.engine import Decision

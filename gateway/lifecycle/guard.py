@@ -12,7 +12,8 @@ Safety argument:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, NoReturn, Unpack
 
 from audit.event import Outcome
@@ -201,6 +202,48 @@ class Guard:
         if not decision.allowed:
             self.refuse(call, action, about, decision, **details)
         return decision
+
+    def permit(
+        self,
+        call: Call,
+        action: str,
+        about: ResourceFacts,
+        *,
+        approvals: int = 1,
+        **details: Unpack[Details],
+    ) -> Decision:
+        """Decide and record the decision either way; errors as of `require`."""
+        decision = self.require(call, action, about, approvals=approvals, **details)
+        self.record(call, action, "allow", decision, about, **details)
+        return decision
+
+    @contextmanager
+    def witness(
+        self,
+        call: Call,
+        action: str,
+        about: ResourceFacts,
+        decision: Decision,
+        **details: Unpack[Details],
+    ) -> Iterator[str]:
+        """Record an intent, let the block make the change, record how it ended.
+
+        Yields:
+            The id of the intent.
+
+        Raises:
+            EvidenceUnavailable: The intent could not be recorded, so the block did not run; or
+                the result could not, so the change was made and must not be acknowledged.
+        """
+        intent = self.record(call, action, "allow", decision, about, phase="intent", **details)
+        ended: Details = {**details, "phase": "result", "intent_id": intent.event_id}
+        try:
+            yield intent.event_id
+        except Exception as fault:
+            ended["reason"] = str(getattr(fault, "code", "fault"))
+            self.record(call, action, "error", decision, about, **ended)
+            raise
+        self.record(call, action, "done", decision, about, **ended)
 
     def refuse(
         self,

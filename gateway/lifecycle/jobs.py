@@ -1,0 +1,127 @@
+"""Long work: started by a call, watched by the same tenant, forgotten after a while.
+
+Jobs live in the memory of one process: what they change is in the stores, and a job that died with
+its process is found again by reconciliation, not here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import structlog
+
+from gateway.errors import SealgateError
+from gateway.lifecycle.errors import LimitReached
+
+MAX_RUNNING: Final = 4
+"""Per tenant: each holds a plaintext model in memory while it is admitted and calibrated."""
+MAX_KEPT: Final = 1_000
+"""Finished jobs that can still be asked for, over all tenants; the oldest are forgotten first."""
+
+JobState = Literal["running", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A piece of long work as its caller sees it.
+
+    Attributes:
+        stage: What is being done, one word or two.
+        done: Stages finished, out of `total`.
+        result: Where the result is found, a path of this API.
+        error: Stable code of the failure, and its public text in `message`.
+        change: Grows with each change; watchers compare it.
+    """
+
+    id: str
+    tenant: str
+    kind: str
+    state: JobState = "running"
+    stage: str = "queued"
+    done: int = 0
+    total: int = 1
+    result: str = ""
+    error: str = ""
+    reason: str = ""
+    message: str = ""
+    change: int = 0
+
+
+Progress = Callable[[str, int, int], None]
+"""(stage, stages done, stages in all)."""
+Work = Callable[[Progress], str]
+"""Does the work and returns the path of the result."""
+
+
+class Jobs:
+    """Starts work on threads and remembers how it goes.
+
+    Args:
+        executor: Where the work runs.
+        new_id: Gives an unguessable id.
+    """
+
+    def __init__(self, executor: Executor, new_id: Callable[[], str]) -> None:
+        self._executor = executor
+        self._new_id = new_id
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def start(self, tenant: str, kind: str, work: Work) -> Job:
+        """Start `work`.
+
+        Raises:
+            LimitReached: The tenant has `MAX_RUNNING` jobs under way.
+        """
+        with self._lock:
+            running = sum(j.state == "running" for j in self._jobs.values() if j.tenant == tenant)
+            if running >= MAX_RUNNING:
+                raise LimitReached("too many jobs of this tenant are under way")
+            job = Job(id=self._new_id(), tenant=tenant, kind=kind)
+            self._jobs[job.id] = job
+            self._forget_oldest()
+        self._executor.submit(self._run, job.id, work)
+        return job
+
+    def get(self, tenant: str, job_id: str) -> Job | None:
+        """Return the job of that tenant, or None when unknown or forgotten."""
+        job = self._jobs.get(job_id)
+        return job if job is not None and job.tenant == tenant else None
+
+    def _run(self, job_id: str, work: Work) -> None:
+        def progress(stage: str, done: int, total: int) -> None:
+            self._change(job_id, stage=stage, done=done, total=total)
+
+        try:
+            result = work(progress)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the watcher must hear of it
+            self._fail(job_id, fault)
+        else:
+            total = self._jobs[job_id].total
+            self._change(job_id, state="done", stage="done", done=total, result=result)
+
+    def _fail(self, job_id: str, fault: Exception) -> None:
+        ours = isinstance(fault, SealgateError)
+        if not ours:
+            structlog.get_logger().error("job_fault", job=job_id, fault=type(fault).__name__)
+        self._change(
+            job_id,
+            state="failed",
+            error=fault.code if isinstance(fault, SealgateError) else SealgateError.code,
+            message=fault.public if isinstance(fault, SealgateError) else SealgateError.message,
+            reason=str(getattr(fault, "reason", "")) if ours else "",
+        )
+
+    def _change(self, job_id: str, **changes: object) -> None:
+        with self._lock:
+            job = self._jobs[job_id]
+            self._jobs[job_id] = replace(job, change=job.change + 1, **changes)  # type: ignore[arg-type]
+
+    def _forget_oldest(self) -> None:
+        finished = [job.id for job in self._jobs.values() if job.state != "running"]
+        for job_id in finished[: max(0, len(finished) - MAX_KEPT)]:
+            del self._jobs[job_id]
