@@ -1,0 +1,179 @@
+"""The ASGI door of `POST /v2/models/{model}[/versions/{version}]/infer`.
+
+A thin skin over `Pipeline.infer`: it bounds the body in bytes and time, and shapes the answer. It is
+plain ASGI because a framework's route would cost a third of the request (`docs/performance.md`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import unquote
+
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.serving.errors import BodyTimeout, BodyTooLarge, MalformedRequest
+from gateway.serving.oip import BINARY_TYPE, JSON_TYPE
+from gateway.serving.pipeline import InferAnswer, InferCall, Pipeline
+
+PREFIX: Final = ["", "v2", "models"]
+Problem = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+
+def infer_target(path: str) -> tuple[str, str | None] | None:
+    """Return model and version when `path` is an inference path, else `None`."""
+    parts = path.split("/")
+    if parts[:3] != PREFIX or parts[-1] != "infer":
+        return None
+    if len(parts) == 5:
+        return unquote(parts[3]), None
+    if len(parts) == 7 and parts[4] == "versions":
+        return unquote(parts[3]), unquote(parts[5])
+    return None
+
+
+class BodyReader:
+    """Reads one request body within its bounds.
+
+    Args:
+        receive: The ASGI receive callable.
+        declared: `Content-Length`, or `None` when the body is chunked.
+        max_bytes: More is refused.
+        timeout: Seconds for the whole body; a slow sender is not waited for.
+    """
+
+    def __init__(
+        self, receive: Receive, declared: int | None, max_bytes: int, timeout: float
+    ) -> None:
+        self._receive = receive
+        self._declared = declared
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+
+    async def __call__(self) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            BodyTooLarge: Declared or found larger than the bound.
+            BodyTimeout: It did not arrive in time.
+            MalformedRequest: The sender went away before the end.
+        """
+        if self._declared is not None and self._declared > self._max_bytes:
+            raise BodyTooLarge
+        message = await self._receive_soon()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            return self._bounded(body, message)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._collect(body)
+        except TimeoutError:
+            raise BodyTimeout from None
+
+    async def _receive_soon(self) -> Message:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._receive()
+        except TimeoutError:
+            raise BodyTimeout from None
+
+    async def _collect(self, first: bytes) -> bytes:
+        parts, size, more = [first], len(first), True
+        while more:
+            message = await self._receive()
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._max_bytes:
+                raise BodyTooLarge
+            parts.append(self._bounded(part, message))
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+    def _bounded(self, body: bytes, message: Message) -> bytes:
+        if message["type"] != "http.request":
+            raise MalformedRequest("the body ended before its end")
+        if len(body) > self._max_bytes:
+            raise BodyTooLarge
+        return body
+
+
+class InferEndpoint:
+    """Answers inference requests.
+
+    Args:
+        pipeline: The way of a request.
+        problem_of: Shapes an error as a problem.
+        max_body_bytes: Bound of the body.
+        body_timeout: Seconds that a body may take.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        problem_of: Callable[[Exception], Problem],
+        *,
+        max_body_bytes: int,
+        body_timeout: float,
+    ) -> None:
+        self._pipeline = pipeline
+        self._problem_of = problem_of
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout = body_timeout
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, target: tuple[str, str | None]
+    ) -> None:
+        """Answer one POST to an inference path."""
+        try:
+            answer = await self._pipeline.infer(self._call(scope, receive, target))
+            status, headers, parts = _success(answer)
+        except Exception as error:
+            status, headers, body = self._problem_of(error)
+            parts = [body]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        for part in parts[:-1]:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": parts[-1]})
+
+    def _call(self, scope: Scope, receive: Receive, target: tuple[str, str | None]) -> InferCall:
+        authorization = proof = None
+        header_length = declared = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                # Two tokens are no token: the authenticator refuses the joined value.
+                authorization = value if authorization is None else authorization + b"," + value
+            elif name == b"dpop":
+                proof = value if proof is None else proof + b"," + value
+            elif name == b"inference-header-content-length":
+                header_length = _number(value)
+            elif name == b"content-length":
+                declared = _number(value)
+        reader = BodyReader(receive, declared, self._max_body_bytes, self._body_timeout)
+        model, version = target
+        return InferCall(
+            model=model,
+            version=version,
+            authorization=authorization,
+            proof=proof,
+            path=scope["path"],
+            header_length=header_length,
+            read=reader,
+        )
+
+
+def _number(value: bytes) -> int:
+    """Read a decimal header; what is not one becomes 0, which no bound accepts as a length."""
+    return int(value) if value.isdigit() and len(value) < 16 else 0
+
+
+def _success(answer: InferAnswer) -> tuple[int, list[tuple[bytes, bytes]], list[bytes]]:
+    headers = [
+        (b"content-type", JSON_TYPE if answer.header_length is None else BINARY_TYPE),
+        (b"content-length", str(sum(map(len, answer.body))).encode()),
+        (b"sealgate-audit", str(answer.receipt).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if answer.header_length is not None:
+        headers.append((b"inference-header-content-length", str(answer.header_length).encode()))
+    return 200, headers, answer.body

@@ -1,0 +1,206 @@
+"""The way of an inference request. Every door (REST, gRPC, batch, console) calls `Pipeline.infer`.
+
+Safety argument, in the order of the steps:
+1. The caller is known by a verified token, and belongs to the tenant of the token's client, before
+   anything else that was sent is read.
+2. Two decisions stand between a request and its answer: `infer`, before the model sees the input,
+   and `releaseOutput`, with the screen's verdict. An undecided one is a no.
+3. Whatever happens after the tenant is known, an answer or a refusal, is durable in the tenant's
+   audit log before the caller hears of it. If it cannot be recorded, the caller hears only that.
+4. What is absent and what is forbidden look alike: `ModelNotFound`.
+5. A model of personal data never answers without a data subject; who it is goes sealed into the
+   record, and as a random reference into everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from audit.log import AuditLog, Receipt
+from gateway.errors import SealgateError
+from gateway.identity.authenticate import Authenticator
+from gateway.identity.errors import Unauthenticated
+from gateway.identity.principal import Principal
+from gateway.lifecycle.evidence import Call
+from gateway.lifecycle.guard import Guard
+from gateway.screening.verdict import Verdict, judge
+from gateway.serving import oip
+from gateway.serving.errors import (
+    ContractViolation,
+    ModelNotFound,
+    OutputRefused,
+    TooManyRequests,
+)
+from gateway.serving.minimise import LABEL_ONLY, label_only
+from gateway.serving.record import InferenceRecord, RecordWriter
+from gateway.serving.routing import Routes, Target
+from gateway.serving.sessions import Array, ServableModel, Sessions
+from gateway.serving.throttle import Throttle
+from gateway.telemetry import Metrics
+from policies.facts import VerdictFacts
+
+
+@dataclass(frozen=True, slots=True)
+class InferCall:
+    """One call as a door received it.
+
+    Attributes:
+        model: Name in the URL.
+        version: Version in the URL, or `None`.
+        authorization: The raw `Authorization` value, or `None`.
+        proof: The raw `DPoP` value, or `None`.
+        path: Path of the URL, for the proof.
+        header_length: `Inference-Header-Content-Length`, or `None`.
+        read: Reads the body, within its bounds in bytes and time.
+    """
+
+    model: str
+    version: str | None
+    authorization: bytes | None
+    proof: bytes | None
+    path: str
+    header_length: int | None
+    read: Callable[[], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class InferAnswer:
+    """What may leave: the body in parts, its JSON head's length, and the place in the log."""
+
+    body: list[bytes]
+    header_length: int | None
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Holds what the steps need; has no state of its own."""
+
+    authenticator: Authenticator
+    throttle: Throttle
+    routes: Routes
+    guard: Guard
+    sessions: Sessions
+    records: RecordWriter
+    log: AuditLog
+    metrics: Metrics
+
+    async def infer(self, call: InferCall) -> InferAnswer:
+        """Answer one request, or raise what the caller should hear, recorded either way.
+
+        Raises:
+            Unauthenticated: No token, or not a valid one.
+            AuditUnavailable: The record could not be made durable.
+            SealgateError: Every other refusal; see `gateway.serving.errors`.
+        """
+        principal = await self._authenticate(call)
+        self._limit(principal)
+        record = self.records.open(principal, call.model, call.version)
+        try:
+            request, outputs, degraded = await self._answer(record, call)
+        except SealgateError as refusal:
+            await self._finish(record, refusal)
+            raise
+        receipt = await self._finish(record, None)
+        parameters = {"sealgate_degraded": LABEL_ONLY} if degraded else None
+        body, header_length = oip.render(record.model, record.version, request, outputs, parameters)
+        return InferAnswer(body, header_length, receipt)
+
+    async def _answer(
+        self, record: InferenceRecord, call: InferCall
+    ) -> tuple[oip.InferRequest, dict[str, Array], bool]:
+        """Take the steps between the caller and the record."""
+        body = await call.read()
+        request = oip.parse(body, call.header_length)
+        asked = record.state(request, body)
+        target = await self._route(record, call)
+        self._decide_infer(record, asked, target)
+        await self._name_subjects(record, request, target)
+        model = await self.sessions.get(target.version)
+        self._hold_to_contract(record, model, request)
+        found = await self.sessions.run(model, request.inputs)
+        verdict = judge(model.profile, {name: found[name] for name in model.screens})
+        self._decide_release(record, asked, target, verdict)
+        outputs = {name: found[name] for name in model.outputs}
+        degraded = verdict.outcome == "degrade"
+        if degraded:
+            outputs = label_only(outputs)
+        return request, oip.select(outputs, request.outputs), degraded
+
+    async def _authenticate(self, call: InferCall) -> Principal:
+        try:
+            return await self.authenticator.authenticate(
+                call.authorization, call.proof, "POST", call.path
+            )
+        except Unauthenticated as refusal:
+            # No tenant is known: counted, not recorded one by one, so nobody fills a log from
+            # outside.
+            self.metrics.refused.labels(refusal.code).inc()
+            raise
+
+    def _limit(self, principal: Principal) -> None:
+        if not self.throttle.spend(principal):
+            self.metrics.limited.labels(principal.tenant).inc()
+            raise TooManyRequests
+
+    async def _route(self, record: InferenceRecord, call: InferCall) -> Target:
+        tenant = record.principal.tenant
+        target = self.routes.known(tenant, call.model, call.version)
+        if target is None:
+            target = await asyncio.to_thread(self.routes.resolve, tenant, call.model, call.version)
+        record.aim(target)
+        return target
+
+    def _decide_infer(self, record: InferenceRecord, asked: Call, target: Target) -> None:
+        decision = self.guard.decide(asked, "infer", target.facts)
+        record.decided(decision)
+        if not decision.allowed:
+            raise ModelNotFound
+
+    async def _name_subjects(
+        self, record: InferenceRecord, request: oip.InferRequest, target: Target
+    ) -> None:
+        rows = max((len(array) for array in request.inputs.values() if array.ndim), default=1)
+        if target.model.personal and not request.subjects:
+            raise ContractViolation("this model needs the data subject: parameter `subject`")
+        if len(request.subjects) > 1 and len(request.subjects) != rows:
+            raise ContractViolation("name one data subject, or one for each row")
+        if request.subjects:
+            await asyncio.to_thread(self.records.seal_subjects, record, request.subjects)
+
+    def _hold_to_contract(
+        self, record: InferenceRecord, model: ServableModel, request: oip.InferRequest
+    ) -> None:
+        failure = model.contract.check(request.inputs)
+        if failure is not None:
+            record.reason = failure.reason
+            raise ContractViolation(failure.message)
+
+    def _decide_release(
+        self, record: InferenceRecord, asked: Call, target: Target, verdict: Verdict
+    ) -> None:
+        record.screened(verdict)
+        facts = VerdictFacts(outcome=verdict.outcome, rules=frozenset(verdict.rules))
+        decision = self.guard.decide(asked, "releaseOutput", target.facts, verdict=facts)
+        record.decided(decision)
+        if not decision.allowed:
+            raise OutputRefused
+
+    async def _finish(self, record: InferenceRecord, refusal: SealgateError | None) -> Receipt:
+        """Make the record durable; without it nothing is told."""
+        event, sealed = self.records.close(record, refusal)
+        receipt = await self.log.append(event, sealed)
+        self.metrics_of(record, refusal)
+        return receipt
+
+    def metrics_of(self, record: InferenceRecord, refusal: SealgateError | None) -> None:
+        """Count the request. Names are counted only when they are a model's."""
+        if record.target is None:
+            return
+        labels = (record.principal.tenant, record.model, record.version)
+        self.metrics.requests.labels(*labels, refusal.code if refusal else "answered").inc()
+        self.metrics.latency.labels(*labels).observe(self.records.elapsed(record))
+        if record.verdict is not None:
+            self.metrics.verdicts.labels(*labels, record.verdict.outcome).inc()
