@@ -1,7 +1,7 @@
 """The ASGI door of `POST /v2/models/{model}[/versions/{version}]/infer`.
 
-A thin skin over `Pipeline.infer`: it bounds the body in bytes and time, and shapes the answer. It is
-plain ASGI because a framework's route would cost a third of the request (`docs/performance.md`).
+A thin skin over `Pipeline.infer`: it bounds the body in bytes and time, and shapes the answer. It
+is plain ASGI because a framework's route would cost a third of the request (`docs/performance.md`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from gateway.serving.errors import BodyTimeout, BodyTooLarge, MalformedRequest
 from gateway.serving.oip import BINARY_TYPE, JSON_TYPE
@@ -61,41 +61,26 @@ class BodyReader:
         """
         if self._declared is not None and self._declared > self._max_bytes:
             raise BodyTooLarge
-        message = await self._receive_soon()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            return self._bounded(body, message)
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._collect(body)
+                return await self._collect()
         except TimeoutError:
             raise BodyTimeout from None
 
-    async def _receive_soon(self) -> Message:
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await self._receive()
-        except TimeoutError:
-            raise BodyTimeout from None
-
-    async def _collect(self, first: bytes) -> bytes:
-        parts, size, more = [first], len(first), True
+    async def _collect(self) -> bytes:
+        parts: list[bytes] = []
+        size, more = 0, True
         while more:
             message = await self._receive()
+            if message["type"] != "http.request":
+                raise MalformedRequest("the sender went away before the end of the body")
             part = message.get("body", b"")
             size += len(part)
             if size > self._max_bytes:
                 raise BodyTooLarge
-            parts.append(self._bounded(part, message))
+            parts.append(part)
             more = message.get("more_body", False)
-        return b"".join(parts)
-
-    def _bounded(self, body: bytes, message: Message) -> bytes:
-        if message["type"] != "http.request":
-            raise MalformedRequest("the body ended before its end")
-        if len(body) > self._max_bytes:
-            raise BodyTooLarge
-        return body
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class InferEndpoint:

@@ -1,7 +1,8 @@
 """Which version answers: the newest release by name, or the named version if it may be called.
 
 Safety argument. A route is remembered under the epoch only, which every revocation and every change
-of the registry raises, and which is read before the records: nothing older outlives a change. What is not found, not callable or another tenant's raises the same `ModelNotFound`.
+of the registry raises, and which is read before the records: nothing older outlives a change. What
+is not found, not callable or another tenant's raises the same `ModelNotFound`.
 """
 
 from __future__ import annotations

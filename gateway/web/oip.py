@@ -1,0 +1,178 @@
+"""The rest of the Open Inference Protocol v2: health, metadata, configuration, statistics, index.
+
+Inference itself is `gateway.serving.endpoint`. Health and server metadata are public; everything
+that names a model is decided (`readMetadata`), and what is not allowed looks absent. Nothing here
+is recorded: it tells nothing of anybody's data.
+
+Stock clients need exact bodies: kserve reads `{"live": true}` and `{"ready": true}`, tritonclient
+calls `config`, `stats` and the repository index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from gateway.identity.authenticate import Authenticator
+from gateway.lifecycle.evidence import Call
+from gateway.lifecycle.guard import Guard
+from gateway.lifecycle.ports import Registry
+from gateway.screening.contract import TensorSpec
+from gateway.serving.errors import ModelNotFound
+from gateway.serving.routing import Routes, Target
+from gateway.serving.sessions import Sessions
+
+EXTENSIONS = ["model_configuration", "model_repository", "statistics", "binary_tensor_data"]
+MAX_INDEX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDirectory:
+    """Answers questions about models for one caller at a time."""
+
+    authenticator: Authenticator
+    guard: Guard
+    routes: Routes
+    sessions: Sessions
+    registry: Registry
+
+    async def call(self, request: Request) -> Call:
+        """Authenticate the request."""
+        headers = request.headers
+        authorization, proof = headers.get("authorization"), headers.get("dpop")
+        principal = await self.authenticator.authenticate(
+            authorization.encode("latin-1") if authorization is not None else None,
+            proof.encode("latin-1") if proof is not None else None,
+            request.method,
+            request.url.path,
+        )
+        return Call(principal, principal.default_purpose, "")
+
+    async def target(self, request: Request, model: str, version: str | None) -> Target:
+        """Return the version that the caller may know of.
+
+        Raises:
+            ModelNotFound: Absent or not allowed.
+        """
+        call = await self.call(request)
+        tenant = call.principal.tenant
+        target = await asyncio.to_thread(self.routes.resolve, tenant, model, version)
+        if not self.guard.decide(call, "readMetadata", target.facts).allowed:
+            raise ModelNotFound
+        return target
+
+    async def describe(self, target: Target) -> dict[str, Any]:
+        """OIP model metadata."""
+        model = await self.sessions.get(target.version)
+        return {
+            "name": target.model.name,
+            "versions": [target.version.version],
+            "platform": "onnxruntime_onnx",
+            "inputs": [_tensor(spec) for spec in model.contract.inputs],
+            "outputs": [_tensor(spec) for spec in model.output_specs],
+        }
+
+    async def index(self, request: Request) -> list[dict[str, str]]:
+        """List what the caller may know of, by name."""
+        call = await self.call(request)
+        tenant = call.principal.tenant
+        models = await asyncio.to_thread(
+            self.registry.list_models, tenant, after="", limit=MAX_INDEX
+        )
+        rows: list[dict[str, str]] = []
+        for model in models:
+            try:
+                target = await asyncio.to_thread(self.routes.resolve, tenant, model.name, None)
+            except ModelNotFound:
+                continue
+            if self.guard.decide(call, "readMetadata", target.facts).allowed:
+                version = target.version.version
+                rows.append({"name": model.name, "version": version, "state": "READY", "reason": ""})
+        return rows
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+
+
+def _configuration(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Triton's model configuration, as far as it is true here: the batch size is unbounded."""
+    return {
+        "name": described["name"],
+        "platform": described["platform"],
+        "backend": "onnxruntime",
+        "max_batch_size": 0,
+        "version_policy": {"specific": {"versions": []}},
+        "input": [_configured(tensor) for tensor in described["inputs"]],
+        "output": [_configured(tensor) for tensor in described["outputs"]],
+    }
+
+
+def _configured(tensor: Mapping[str, Any]) -> dict[str, Any]:
+    datatype = "TYPE_STRING" if tensor["datatype"] == "BYTES" else f"TYPE_{tensor['datatype']}"
+    return {"name": tensor["name"], "data_type": datatype, "dims": tensor["shape"]}
+
+
+def build_router(directory: ModelDirectory, version: str) -> APIRouter:
+    """Build the routes.
+
+    Args:
+        directory: Answers about models.
+        version: The gateway's own version.
+    """
+    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+
+    @router.get("")
+    @router.get("/", include_in_schema=False)
+    def server() -> dict[str, Any]:
+        """Name the server and its protocol extensions."""
+        return {"name": "sealgate", "version": version, "extensions": EXTENSIONS}
+
+    @router.get("/health/live")
+    def live() -> dict[str, bool]:
+        """Tell that the process runs."""
+        return {"live": True}
+
+    @router.get("/health/ready")
+    def ready() -> dict[str, bool]:
+        """Tell that requests are taken."""
+        return {"ready": True}
+
+    @router.post("/repository/index")
+    async def index(request: Request) -> list[dict[str, str]]:
+        """List the models that the caller may know of."""
+        return await directory.index(request)
+
+    @router.get("/models/{model}")
+    @router.get("/models/{model}/versions/{number}")
+    async def metadata(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+        """Describe a model's inputs and outputs."""
+        return await directory.describe(await directory.target(request, model, number))
+
+    @router.get("/models/{model}/ready")
+    @router.get("/models/{model}/versions/{number}/ready")
+    async def model_ready(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+        """Tell that a model answers."""
+        target = await directory.target(request, model, number)
+        await directory.sessions.get(target.version)
+        return {"name": model, "ready": True}
+
+    @router.get("/models/{model}/config")
+    @router.get("/models/{model}/versions/{number}/config")
+    async def config(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+        """Describe a model in Triton's terms."""
+        target = await directory.target(request, model, number)
+        return _configuration(await directory.describe(target))
+
+    @router.get("/models/{model}/stats")
+    @router.get("/models/{model}/versions/{number}/stats")
+    async def stats(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+        """Name the model; counts are the operator's (`/metrics`)."""
+        target = await directory.target(request, model, number)
+        return {"model_stats": [{"name": model, "version": target.version.version}]}
+
+    return router
