@@ -6,6 +6,7 @@ IdentityError
 │   ├── InvalidToken           the access token is malformed, expired, revoked or not ours to accept
 │   └── InvalidProof           the DPoP proof is malformed, stale, replayed or of another key
 ├── OAuthRefusal               the token or revocation endpoint says no (RFC 6749 section 5.2)
+├── SignatureRefused           a signed object is malformed or its signature does not hold
 ├── KeyRefused                 a JWK that must not be trusted
 ├── IssuerUnavailable          an issuer's metadata or keys cannot be had right now
 ├── RegistrationRefused        a client or tenant record that must not be stored
@@ -78,6 +79,13 @@ class OAuthRefusal(IdentityError):
         self.error = error
 
 
+class SignatureRefused(IdentityError):
+    """A signed object is malformed, of another type, or its signature does not hold."""
+
+    code = "signature_refused"
+    message = "the signed object is not valid"
+
+
 class KeyRefused(IdentityError):
     """A JSON Web Key that must not be trusted."""
 
@@ -86,7 +94,7 @@ class KeyRefused(IdentityError):
 
 
 class IssuerUnavailable(IdentityError):
-    """The issuer's metadata or keys cannot be fetched, or are too old to rely on."""
+    """The metadata or keys of an issuer cannot be fetched, or are too old to rely on."""
 
     code = "issuer_unavailable"
     message = "the issuer's keys are not available"

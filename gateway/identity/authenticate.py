@@ -1,0 +1,225 @@
+"""From the headers of a request to a principal, or to a refusal that says how to authenticate.
+
+1. A token is verified in full before it is remembered, and remembered by its SHA-256 only.
+2. What is remembered counts only under the epoch that was current *before* its client was looked
+   up: any revocation moves the epoch and so empties the memory. A withdrawn issuer key does too.
+3. It counts for a minute at most and never past the token's expiry.
+4. A bound token is accepted with a fresh proof of its key and in no other way, remembered or not; a
+   token that is not bound is not accepted under the `DPoP` scheme.
+5. A repeated `Authorization` or `DPoP` header is refused: two readers could pick different ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from gateway.identity.dpop import ALGORITHMS, ProofChecker
+from gateway.identity.errors import (
+    InvalidProof,
+    InvalidToken,
+    TokenMissing,
+    Unauthenticated,
+)
+from gateway.identity.issuers import Issuers
+from gateway.identity.principal import AGE_MARGIN_SECONDS, Principal, principal_of, registered_id
+from gateway.identity.revocation import Standing
+from gateway.identity.signed import MAX_COMPACT
+from gateway.identity.tokens import AccessClaims, parse_access_token, read_access_token
+
+MEMO_SECONDS: Final = AGE_MARGIN_SECONDS
+"""How long a verified token is remembered: bounds how old `auth_age` and issuer keys can be."""
+MEMO_CAPACITY: Final = 10_000
+"""Tokens remembered at a time: about 10 MB; the oldest goes first."""
+PROTECTED_RESOURCE_PATH: Final = "/.well-known/oauth-protected-resource"
+"""Where the metadata of RFC 9728 is, for the challenge."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    epoch: tuple[int, int]
+    until: float
+    principal: Principal
+    thumbprint: str | None
+
+
+@dataclass(slots=True)
+class MemoCounters:
+    """How often a verified token was remembered, and how often it had to be verified."""
+
+    hits: int = 0
+    misses: int = 0
+
+
+class Authenticator:
+    """Authenticates requests. One a process; used on one event loop.
+
+    Args:
+        issuers: Whose tokens are accepted.
+        standing: Who is in good standing; loaded.
+        proofs: Checks proofs of possession for our public URL.
+        public_url: Where the gateway is reached, for the challenge.
+        clock: Unix seconds.
+
+    Attributes:
+        counters: Hits and misses of the memory.
+        refusals: Number of refusals by error code.
+    """
+
+    def __init__(
+        self,
+        issuers: Issuers,
+        standing: Standing,
+        proofs: ProofChecker,
+        *,
+        public_url: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._issuers = issuers
+        self._standing = standing
+        self._proofs = proofs
+        self._clock = clock
+        self._memo: dict[bytes, _Remembered] = {}
+        self._challenges = _Challenges(public_url.rstrip("/") + PROTECTED_RESOURCE_PATH)
+        self.counters = MemoCounters()
+        self.refusals: Counter[str] = Counter()
+
+    async def authenticate_headers(
+        self, headers: Iterable[tuple[bytes, bytes]], method: str, path: str
+    ) -> Principal:
+        """Authenticate a request by its raw headers, as ASGI hands them over.
+
+        Raises:
+            Unauthenticated: See `authenticate`; also when a header is repeated.
+        """
+        authorization: bytes | None = None
+        proof: bytes | None = None
+        for name, value in headers:
+            if name == b"authorization":
+                if authorization is not None:
+                    self._refuse(InvalidToken("the authorization header is repeated"), "Bearer")
+                authorization = value
+            elif name == b"dpop":
+                if proof is not None:
+                    self._refuse(InvalidProof("the proof header is repeated"), "DPoP")
+                proof = value
+        return await self.authenticate(authorization, proof, method, path)
+
+    async def authenticate(
+        self, authorization: bytes | None, dpop: bytes | None, method: str, path: str
+    ) -> Principal:
+        """Authenticate a request.
+
+        Args:
+            authorization: Value of its one `Authorization` header, or None.
+            dpop: Value of its one `DPoP` header, or None.
+            method: Its method.
+            path: Its path as sent, percent-encoded, without query.
+
+        Raises:
+            Unauthenticated: It carries no token, or one that must not be accepted; `challenge` is
+                the value for `WWW-Authenticate`.
+            IssuerUnavailable: The keys of a trusted issuer cannot be had right now.
+        """
+        if authorization is None:
+            self._refuse(TokenMissing(), "")
+        scheme, _, token = authorization.partition(b" ")
+        kind = _SCHEMES.get(scheme.lower())
+        if kind is None or not token:
+            self._refuse(TokenMissing(), "")
+        try:
+            known = self._recall(token) or await self._verify(token)
+            if known.thumbprint is not None or kind == "DPoP":
+                self._check_binding(known, kind, token, dpop, method, path)
+        except Unauthenticated as refusal:
+            self._refuse(refusal, "DPoP" if isinstance(refusal, InvalidProof) else kind)
+        return known.principal
+
+    def _recall(self, token: bytes) -> _Remembered | None:
+        known = self._memo.get(hashlib.sha256(token).digest())
+        if known is None or known.epoch != self._epoch() or self._clock() >= known.until:
+            self.counters.misses += 1
+            return None
+        self.counters.hits += 1
+        return known
+
+    def _epoch(self) -> tuple[int, int]:
+        return self._standing.epoch, self._issuers.generation
+
+    async def _verify(self, token: bytes) -> _Remembered:
+        if len(token) > MAX_COMPACT:
+            raise InvalidToken
+        # INVARIANT: the epoch is read before anything that a revocation could change.
+        epoch = self._epoch()
+        claims, principal = await self._read(token)
+        known = _Remembered(
+            epoch,
+            min(claims.expires, self._clock() + MEMO_SECONDS),
+            principal,
+            claims.thumbprint,
+        )
+        self._remember(token, known)
+        return known
+
+    async def _read(self, token: bytes) -> tuple[AccessClaims, Principal]:
+        issuer, kid, unverified = parse_access_token(token)
+        trust = self._issuers.trust(issuer)
+        key = await self._issuers.key(issuer, kid)
+        now = self._clock()
+        claims = read_access_token(unverified, key, trust, now)
+        own = trust is self._issuers.own
+        client_id = registered_id(claims, trust, own=own)
+        registration = self._standing.remembered(client_id)
+        if registration is None:
+            registration = await asyncio.to_thread(self._standing.look_up, client_id)
+        if self._standing.is_revoked(claims.issuer, claims.token_id):
+            raise InvalidToken("the access token has been revoked")
+        return claims, principal_of(claims, trust, *registration, now, own=own)
+
+    def _remember(self, token: bytes, known: _Remembered) -> None:
+        if len(self._memo) >= MEMO_CAPACITY:
+            del self._memo[next(iter(self._memo))]
+        self._memo[hashlib.sha256(token).digest()] = known
+
+    def _check_binding(
+        self,
+        known: _Remembered,
+        kind: str,
+        token: bytes,
+        dpop: bytes | None,
+        method: str,
+        path: str,
+    ) -> None:
+        if known.thumbprint is None or kind != "DPoP":
+            raise InvalidToken("the token does not fit the authentication scheme")
+        if dpop is None:
+            raise InvalidProof("a proof of possession is required")
+        proof = self._proofs.check(dpop, method, path, token)
+        self._proofs.use(proof, known.principal.client_id, known.thumbprint)
+
+    def _refuse(self, refusal: Unauthenticated, kind: str) -> NoReturn:
+        self.refusals[refusal.code] += 1
+        refusal.challenge = self._challenges.of(refusal, kind)
+        raise refusal
+
+
+_SCHEMES: Final = {b"bearer": "Bearer", b"dpop": "DPoP"}
+
+
+class _Challenges:
+    """The values of `WWW-Authenticate` (RFC 6750 section 3, 9449 section 7.1, 9728 section 5.1)."""
+
+    def __init__(self, metadata_url: str) -> None:
+        algorithms = f'algs="{" ".join(ALGORITHMS)}"'
+        metadata = f'resource_metadata="{metadata_url}"'
+        self._missing = f"DPoP {algorithms}, {metadata}, Bearer {metadata}"
+        self._parameters = {"Bearer": metadata, "DPoP": f"{algorithms}, {metadata}"}
+
+    def of(self, refusal: Unauthenticated, kind: str) -> str:
+        if kind not in self._parameters:
+            return self._missing
+        return f'{kind} error="{refusal.code}", {self._parameters[kind]}'

@@ -1,0 +1,242 @@
+"""The issuers that are trusted, and their keys.
+
+1. An issuer that has no trust entry has no keys: nothing is fetched on a stranger's word.
+2. Keys come over https from the configured address, or from a discovery document whose `issuer`
+   equals the entry's (OpenID Connect Discovery section 4.3). Redirects are not followed and a body
+   is cut off at a bound.
+3. One fetch at a time for an issuer: everyone else waits for it.
+4. An unknown `kid` causes a fetch, but not more than one in a cool-down: a flood of invented ids
+   costs one request.
+5. When the issuer cannot be reached its keys serve on until they are too old; then nothing of that
+   issuer is accepted.
+6. A key that the issuer withdraws is gone with the next fetch, and `generation` tells whoever
+   remembers verified tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, Protocol
+
+import httpx
+import structlog
+
+from gateway.errors import ConfigurationError
+from gateway.identity.errors import InvalidToken, IssuerUnavailable, KeyRefused
+from gateway.identity.key_admission import TrustedKey, admit_set
+from gateway.identity.signed import strict_json
+from gateway.identity.trust import IssuerTrust, require_safe_url
+
+FRESH_SECONDS: Final = 300.0
+"""Keys younger than this are used without asking: providers announce keys hours ahead."""
+COOL_DOWN_SECONDS: Final = 10.0
+"""Least time between two fetches of one issuer's keys."""
+STALE_SECONDS: Final = 3600.0
+"""Keys older than this are not used: an hour bridges an outage, not a withdrawal."""
+FETCH_SECONDS: Final = 3.0
+"""Longest wait for an issuer."""
+MAX_DOCUMENT: Final = 262_144
+"""Bytes of a discovery document or key set: large ones, with certificates, have 30,000."""
+
+Fetch = Callable[[str], Awaitable[bytes]]
+
+
+class KeySource(Protocol):
+    """The keys of one issuer."""
+
+    @property
+    def generation(self) -> int:
+        """A number that changes whenever a key has been withdrawn."""
+        ...
+
+    async def key(self, kid: str | None) -> TrustedKey | None:
+        """Return the key of that id, or None when the issuer has none.
+
+        Raises:
+            IssuerUnavailable: The keys cannot be had, or are too old.
+        """
+        ...
+
+
+class FixedKeys:
+    """Keys that are known from the start: our own."""
+
+    generation = 0
+
+    def __init__(self, keys: Mapping[str, TrustedKey]) -> None:
+        self._keys = dict(keys)
+
+    async def key(self, kid: str | None) -> TrustedKey | None:
+        """Return the key of that id, or None."""
+        return None if kid is None else self._keys.get(kid)
+
+
+class FetchedKeys:
+    """Keys that the issuer publishes, kept as this module's docstring promises.
+
+    Args:
+        trust: The entry of the issuer.
+        fetch: Reads a URL, see `fetch_document`.
+        monotonic: Seconds of a clock that is never set back.
+    """
+
+    def __init__(self, trust: IssuerTrust, fetch: Fetch, monotonic: Callable[[], float]) -> None:
+        self._trust = trust
+        self._fetch = fetch
+        self._now = monotonic
+        self._keys: Mapping[str, TrustedKey] = MappingProxyType({})
+        self._fetched: float | None = None
+        self._tried: float | None = None
+        self._flight: asyncio.Task[None] | None = None
+        self.generation = 0
+        self.fetches = 0
+
+    async def key(self, kid: str | None) -> TrustedKey | None:
+        """Return the key of that id, fetching when that is due and allowed."""
+        if not self._within(self._fetched, FRESH_SECONDS):
+            await self._refresh()
+        if kid is not None and kid not in self._keys:
+            await self._refresh()
+        if not self._within(self._fetched, STALE_SECONDS):
+            raise IssuerUnavailable
+        return None if kid is None else self._keys.get(kid)
+
+    def _within(self, since: float | None, seconds: float) -> bool:
+        return since is not None and self._now() - since < seconds
+
+    async def _refresh(self) -> None:
+        if self._flight is None:
+            if self._within(self._tried, COOL_DOWN_SECONDS):
+                return
+            self._tried = self._now()
+            self._flight = asyncio.create_task(self._load())
+        # Shielded: a caller who hangs up must not cancel the fetch that others wait for.
+        await asyncio.shield(self._flight)
+
+    async def _load(self) -> None:
+        self.fetches += 1
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                document = await self._fetch(await self._address())
+            self._replace(admit_set(strict_json(document), self._trust.algorithms))
+        except (IssuerUnavailable, KeyRefused, ValueError, TimeoutError) as fault:
+            structlog.get_logger().warning(
+                "issuer_keys_unavailable", issuer=self._trust.issuer, reason=type(fault).__name__
+            )
+        finally:
+            self._flight = None
+
+    def _replace(self, keys: Mapping[str, TrustedKey]) -> None:
+        withdrawn = any(
+            kid not in keys or keys[kid].thumbprint != old.thumbprint
+            for kid, old in self._keys.items()
+        )
+        self._keys, self._fetched = keys, self._now()
+        self.generation += withdrawn
+
+    async def _address(self) -> str:
+        if self._trust.jwks_uri is not None:
+            return self._trust.jwks_uri
+        base = self._trust.issuer.rstrip("/")
+        document = strict_json(await self._fetch(base + "/.well-known/openid-configuration"))
+        address = document.get("jwks_uri") if isinstance(document, dict) else None
+        if not isinstance(address, str) or document.get("issuer") != self._trust.issuer:
+            raise IssuerUnavailable("the discovery document is of another issuer")
+        try:
+            require_safe_url(address, loopback_http=self._trust.loopback_http)
+        except ConfigurationError as cause:
+            raise IssuerUnavailable from cause
+        return address
+
+
+class Issuers:
+    """Every issuer whose tokens are accepted, each with its keys.
+
+    Args:
+        own: The trust entry of the embedded authorization server.
+        own_keys: Its keys.
+        foreign: The trust entries of other issuers.
+        fetch: Reads a URL, see `fetch_document`.
+        monotonic: Seconds of a clock that is never set back.
+
+    Raises:
+        ConfigurationError: Two entries name the same issuer.
+    """
+
+    def __init__(
+        self,
+        own: IssuerTrust,
+        own_keys: Mapping[str, TrustedKey],
+        foreign: Iterable[IssuerTrust] = (),
+        *,
+        fetch: Fetch,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.own = own
+        self._entries: dict[str, tuple[IssuerTrust, KeySource]] = {
+            own.issuer: (own, FixedKeys(own_keys))
+        }
+        for trust in foreign:
+            if trust.issuer in self._entries:
+                raise ConfigurationError("an issuer is trusted twice")
+            self._entries[trust.issuer] = (trust, FetchedKeys(trust, fetch, monotonic))
+        self._sources = tuple(source for _, source in self._entries.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The `iss` of every entry, our own first."""
+        return tuple(self._entries)
+
+    @property
+    def generation(self) -> int:
+        """Changes whenever any issuer has withdrawn a key."""
+        return sum(source.generation for source in self._sources)
+
+    def trust(self, issuer: str) -> IssuerTrust:
+        """Return the trust entry of an issuer.
+
+        Raises:
+            InvalidToken: It has none.
+        """
+        if issuer not in self._entries:
+            raise InvalidToken
+        return self._entries[issuer][0]
+
+    async def key(self, issuer: str, kid: str | None) -> TrustedKey:
+        """Return the key of a trusted issuer.
+
+        Raises:
+            InvalidToken: The issuer has no key of that id.
+            IssuerUnavailable: Its keys cannot be had.
+        """
+        self.trust(issuer)
+        key = await self._entries[issuer][1].key(kid)
+        if key is None:
+            raise InvalidToken
+        return key
+
+
+async def fetch_document(client: httpx.AsyncClient, url: str) -> bytes:
+    """Read a small JSON document: no redirect, no more than `MAX_DOCUMENT` bytes.
+
+    Args:
+        client: Made by the composition root, with its own trust anchors and timeouts.
+        url: From a trust entry or a verified discovery document.
+
+    Raises:
+        IssuerUnavailable: It cannot be had in full.
+    """
+    body = bytearray()
+    try:
+        async with client.stream("GET", url, follow_redirects=False) as answer:
+            if answer.status_code != httpx.codes.OK:
+                raise IssuerUnavailable
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_DOCUMENT:
+                    raise IssuerUnavailable
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as cause:
+        raise IssuerUnavailable from cause
+    return bytes(body)

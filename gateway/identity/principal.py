@@ -1,0 +1,119 @@
+"""Who a valid token stands for: claims and registration to a principal. Pure.
+
+1. Tenant, roles and purposes come from the registered client, never from a token or a header.
+2. A token can only narrow: its scopes count as far as the client is registered for them.
+3. The client's tenant must be one that the issuer is trusted for, be in good standing, and agree
+   with the token's own tenant claim where there is one.
+4. A client that must bind its tokens is not accepted with one that is not bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gateway.identity.errors import InvalidToken
+from gateway.identity.records import Client, Tenant, TokenBinding
+from gateway.identity.tokens import AccessClaims
+from gateway.identity.trust import IssuerTrust
+
+AGE_MARGIN_SECONDS: Final = 60
+"""`auth_age` is rounded up by as long as a principal may be remembered, so it never understates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller: what decisions and audit records are about.
+
+    Attributes:
+        issuer: Who vouches for it.
+        client_id: The registered client.
+        subject: `sub` of the token.
+        tenant: The tenant that it acts for.
+        kind: What it is.
+        roles: From the registration.
+        scopes: What the token allows, within the registration.
+        purposes: Purposes that it may name.
+        default_purpose: The purpose when it names none, or None.
+        binding: `dpop` when the token is bound to a key that was just proven.
+        acr: Level of the authentication; 0 is the lowest and all that a service reaches.
+        auth_age: Seconds since it authenticated, rounded up.
+        token_id: `jti`.
+        expires: Unix seconds.
+    """
+
+    issuer: str
+    client_id: str
+    subject: str
+    tenant: str
+    kind: Literal["service"]
+    roles: frozenset[str]
+    scopes: frozenset[str]
+    purposes: frozenset[str]
+    default_purpose: str | None
+    binding: TokenBinding
+    acr: int
+    auth_age: int
+    token_id: str
+    expires: int
+
+
+def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str:
+    """Return the id of the registered client that the token's client is here.
+
+    Raises:
+        InvalidToken: The issuer is foreign and its client has not been registered.
+    """
+    registered = claims.client_id if own else trust.clients.get(claims.client_id)
+    if registered is None:
+        raise InvalidToken
+    return registered
+
+
+def principal_of(
+    claims: AccessClaims,
+    trust: IssuerTrust,
+    client: Client | None,
+    tenant: Tenant | None,
+    now: float,
+    *,
+    own: bool,
+) -> Principal:
+    """Combine what the token says with what is registered.
+
+    Args:
+        claims: Of a verified token.
+        trust: The entry of its issuer.
+        client: The registered client of `registered_id`.
+        tenant: The tenant of that client.
+        now: Unix seconds.
+        own: The token is of our own issuer, which vouches for every tenant.
+
+    Raises:
+        InvalidToken: Client or tenant are absent, not in good standing or not the issuer's to name,
+            or the binding is missing.
+    """
+    if client is None or client.disabled or tenant is None or tenant.suspended:
+        raise InvalidToken
+    if tenant.id != client.tenant or not (own or client.tenant in trust.allowed_tenants):
+        raise InvalidToken
+    if trust.tenant_claim is not None and claims.tenant != client.tenant:
+        raise InvalidToken
+    if client.token_binding == "dpop" and claims.thumbprint is None:  # noqa: S105 - a kind
+        raise InvalidToken("the access token must be bound to a key")
+    return Principal(
+        issuer=claims.issuer,
+        client_id=client.id,
+        subject=claims.subject,
+        tenant=client.tenant,
+        kind=client.kind,
+        roles=client.roles,
+        scopes=claims.scopes & client.scopes,
+        purposes=client.purposes & tenant.purposes,
+        default_purpose=client.default_purpose,
+        binding="none" if claims.thumbprint is None else "dpop",
+        acr=0,
+        auth_age=max(0, int(now) - claims.authenticated) + AGE_MARGIN_SECONDS,
+        token_id=claims.token_id,
+        expires=claims.expires,
+    )

@@ -1,0 +1,154 @@
+"""What has been taken away: tokens, clients, tenants. Reads are from memory, changes are durable.
+
+1. A change returns only when it is durable in the store *and* visible to every later read here.
+2. Every change bumps the durable epoch, so that whoever remembers a decision or a token under an
+   epoch notices, in this process at once and in other replicas when they `refresh`.
+3. A record that was read while a change went on is not kept: it may be from before the change.
+4. When the store cannot be read there is no answer, and so no caller.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
+from gateway.identity.records import Client, Tenant
+
+MAX_REMEMBERED: Final = 10_000
+"""Clients, and tenants, kept in memory: some megabytes."""
+SWEEP: Final = 1024
+"""Revoked tokens in memory before the expired ones are first dropped."""
+
+Registration = tuple[Client | None, Tenant | None]
+"""A client and its tenant, as far as they exist."""
+
+
+class Standing:
+    """Who and what is in good standing, as of the newest change.
+
+    Args:
+        revocations: The durable revocations.
+        clients: The registered clients.
+        tenants: The tenants.
+        clock: Unix seconds.
+
+    Call `load` once before use. Methods that may block say so; all are safe in any thread.
+    """
+
+    def __init__(
+        self,
+        revocations: RevocationStore,
+        clients: ClientStore,
+        tenants: TenantStore,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._revocations = revocations
+        self._client_store = clients
+        self._tenant_store = tenants
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._revoked: dict[tuple[str, str], int] = {}
+        self._clients: dict[str, Client] = {}
+        self._tenants: dict[str, Tenant] = {}
+        self._sweep_at = SWEEP
+        self.epoch = -1
+
+    def load(self) -> None:
+        """Read the state from the store and forget everything remembered. Blocks."""
+        with self._lock:
+            now = int(self._clock())
+            self._revocations.prune(now)
+            epoch = self._revocations.epoch()
+            self._revoked = dict(self._revocations.revoked(now))
+            self._forget()
+            self.epoch = epoch
+
+    def refresh(self) -> bool:
+        """Load again if another replica has changed something, and tell whether. Blocks."""
+        if self._revocations.epoch() == self.epoch:
+            return False
+        self.load()
+        return True
+
+    def is_revoked(self, issuer: str, token_id: str) -> bool:
+        """Tell whether a token has been revoked. Does not block."""
+        return (issuer, token_id) in self._revoked
+
+    def remembered(self, client_id: str) -> Registration | None:
+        """Return client and tenant if both are in memory. Does not block."""
+        client = self._clients.get(client_id)
+        tenant = self._tenants.get(client.tenant) if client is not None else None
+        return None if client is None or tenant is None else (client, tenant)
+
+    def look_up(self, client_id: str) -> Registration:
+        """Return client and tenant, from the store if need be. Blocks."""
+        known = self.remembered(client_id)
+        if known is not None:
+            return known
+        epoch = self.epoch
+        client = self._client_store.get(client_id)
+        tenant = self._tenant_store.get(client.tenant) if client is not None else None
+        if client is not None and tenant is not None:
+            self._remember(epoch, client, tenant)
+        return client, tenant
+
+    def revoke_token(self, issuer: str, token_id: str, expires: int) -> int:
+        """Revoke one token and return the new epoch. Blocks until it holds."""
+        with self._lock:
+            epoch = self._revocations.revoke_token(issuer, token_id, expires)
+            self._drop_expired()
+            self._revoked[issuer, token_id] = expires
+            return self._advance(epoch)
+
+    def save_client(self, client: Client) -> int:
+        """Replace a client's registration and return the new epoch. Blocks until it holds.
+
+        Raises:
+            UnknownRecord: There is no such client in that tenant.
+        """
+        with self._lock:
+            self._client_store.update(client)
+            return self._advance(self._revocations.bump())
+
+    def save_tenant(self, tenant: Tenant) -> int:
+        """Replace a tenant's record and return the new epoch. Blocks until it holds.
+
+        Raises:
+            UnknownRecord: There is no such tenant.
+        """
+        with self._lock:
+            self._tenant_store.update(tenant)
+            return self._advance(self._revocations.bump())
+
+    def _advance(self, epoch: int) -> int:
+        # INVARIANT: memory is cleared before the epoch moves: nothing old is filed under the new.
+        if epoch != self.epoch + 1:
+            # Other replicas revoked as well since we last looked.
+            self._revoked = dict(self._revocations.revoked(int(self._clock())))
+        self._forget()
+        self.epoch = epoch
+        return epoch
+
+    def _forget(self) -> None:
+        self._clients.clear()
+        self._tenants.clear()
+
+    def _drop_expired(self) -> None:
+        # Expired tokens are refused without this table; copying keeps readers undisturbed.
+        if len(self._revoked) < self._sweep_at:
+            return
+        now = int(self._clock())
+        self._revoked = {k: expires for k, expires in self._revoked.items() if expires >= now}
+        self._sweep_at = max(SWEEP, 2 * len(self._revoked))
+
+    def _remember(self, epoch: int, client: Client, tenant: Tenant) -> None:
+        with self._lock:
+            if self.epoch != epoch:
+                return
+            if len(self._clients) >= MAX_REMEMBERED:
+                self._forget()
+            self._clients[client.id] = client
+            self._tenants[tenant.id] = tenant

@@ -1,0 +1,167 @@
+"""Signed compact JSON objects (RFC 7515 section 3.1, RFC 7519): bytes in, claims or a refusal out.
+
+Access tokens, DPoP proofs and client assertions all come through here.
+
+1. Lengths are capped before anything is decoded, each segment by itself.
+2. Exactly three segments: an encrypted object (five) or a detached payload is refused.
+3. Header and payload are JSON objects in UTF-8 without repeated names, so no two readers disagree.
+4. `crit`, `b64`, `zip` and `enc` are refused: no extension of RFC 7515 is understood here.
+5. The caller names the acceptable `typ`; one kind of token can never pass as another.
+6. `verify` takes a key from `key_admission`, never None, and the header's `alg` must equal the
+   key's. `none` and the HMAC family belong to no admitted key.
+7. Whatever the libraries raise ends as `SignatureRefused`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jws import CompactSignature, JWSRegistry
+from joserfc.util import urlsafe_b64decode
+
+from gateway.identity.errors import SignatureRefused
+from gateway.identity.key_admission import TrustedKey
+
+MAX_HEADER: Final = 2048
+"""Base64url bytes of a header: a proof that carries a 4096-bit RSA key needs about 1,100."""
+MAX_PAYLOAD: Final = 8192
+"""Base64url bytes of the claims: rich tokens of large providers stay under 4,000."""
+MAX_SIGNATURE: Final = 700
+"""Base64url bytes of a signature: RSA with 4096 bits has 683."""
+MAX_COMPACT: Final = MAX_HEADER + MAX_PAYLOAD + MAX_SIGNATURE + 2
+"""Bytes of a whole compact object."""
+
+_REFUSED_PARAMETERS: Final = frozenset({"crit", "b64", "zip", "enc"})
+_FAULTS: Final = (
+    JoseError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+)
+
+
+class _Registry(JWSRegistry):
+    """The library's registry with our caps: its own header cap refuses every RSA proof."""
+
+    max_header_length = MAX_HEADER
+    max_payload_length = MAX_PAYLOAD
+    max_signature_length = MAX_SIGNATURE
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """A well-formed signed object whose signature nobody has checked yet.
+
+    Attributes:
+        header: The protected header.
+        claims: What it says; to be used for nothing but finding the key.
+    """
+
+    header: Mapping[str, Any]
+    claims: Mapping[str, Any]
+    _signature: CompactSignature
+
+
+def parse(compact: bytes, types: Set[str]) -> Unverified:
+    """Take a compact object apart without trusting it.
+
+    Args:
+        compact: The object as sent.
+        types: The acceptable `typ` values in lower case, without `application/`; an empty string
+            among them accepts an object without `typ`.
+
+    Raises:
+        SignatureRefused: It is malformed, too long, of another type or uses an extension.
+    """
+    segments = compact.split(b".") if len(compact) <= MAX_COMPACT else []
+    if len(segments) != 3 or not all(segments):
+        raise SignatureRefused
+    if any(len(s) > cap for s, cap in zip(segments, _CAPS, strict=True)):
+        raise SignatureRefused
+    try:
+        payload = urlsafe_b64decode(segments[1])
+        header = _object(urlsafe_b64decode(segments[0]))
+        claims = _object(payload)
+    except _FAULTS as cause:
+        raise SignatureRefused from cause
+    if not _REFUSED_PARAMETERS.isdisjoint(header) or _type(header) not in types:
+        raise SignatureRefused
+    signature = CompactSignature(header, payload)
+    signature.segments.update(
+        {"header": segments[0], "payload": segments[1], "signature": segments[2]}
+    )
+    return Unverified(header, claims, signature)
+
+
+def verify(unverified: Unverified, key: TrustedKey) -> Mapping[str, Any]:
+    """Check the signature with an admitted key and return the claims.
+
+    Raises:
+        SignatureRefused: The algorithm is not the key's or the signature does not verify.
+    """
+    if not isinstance(key, TrustedKey) or unverified.header.get("alg") != key.algorithm:
+        raise SignatureRefused
+    try:
+        genuine = jws.validate_compact(
+            unverified._signature, key.key, registry=_REGISTRIES[key.algorithm]
+        )
+    except _FAULTS as cause:
+        raise SignatureRefused from cause
+    if genuine is not True:
+        raise SignatureRefused
+    return unverified.claims
+
+
+def strict_json(data: bytes) -> Any:
+    """Decode JSON in UTF-8 that repeats no name and holds no NaN or infinity.
+
+    Raises:
+        ValueError: It is not such a document.
+    """
+    try:
+        return _DECODER.decode(data.decode("utf-8"))
+    except RecursionError as cause:
+        raise ValueError("nested too deeply") from cause
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    value = strict_json(data)
+    if not isinstance(value, dict):
+        raise SignatureRefused
+    return value
+
+
+def _type(header: Mapping[str, Any]) -> str | None:
+    typ = header.get("typ", "")
+    return typ.lower().removeprefix("application/") if isinstance(typ, str) else None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a name is repeated")
+    return value
+
+
+def _no_constant(_: str) -> None:
+    raise ValueError("not a JSON number")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_no_constant)
+_CAPS: Final = (MAX_HEADER, MAX_PAYLOAD, MAX_SIGNATURE)
+_REGISTRIES: Final = {
+    name: _Registry(algorithms=[name], strict_check_header=False)
+    for name in ("Ed25519", "ES256", "ES384", "PS256", "RS256")
+}

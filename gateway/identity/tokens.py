@@ -1,0 +1,287 @@
+"""Access tokens (RFC 9068): minted with Ed25519, and read back as claims or as our error.
+
+What a token must pass before `read_access_token` returns its claims:
+
+1. It is a signed compact object of type `at+jwt` (see `gateway.identity.signed`).
+2. Its `iss` names a trust entry. The caller looks that entry up before it picks any key, and the
+   key comes from that entry alone.
+3. The signature holds under that key, whose algorithm the entry allows.
+4. `iss`, `sub`, `aud`, `client_id`, `jti`, `iat` and `exp` are all there and of the right type:
+   what is missing is refused, never skipped. `aud` contains this gateway.
+5. It is neither expired nor from the future, and does not live longer than the entry allows.
+6. Text that is kept is printable and bounded, so that it can go into a log or a database.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jwt
+from joserfc.jwk import OKPKey
+
+from gateway.errors import ConfigurationError
+from gateway.identity.errors import InvalidToken, SignatureRefused
+from gateway.identity.key_admission import TrustedKey, admit
+from gateway.identity.records import Client
+from gateway.identity.signed import Unverified, parse, verify
+from gateway.identity.trust import IssuerTrust
+
+TOKEN_SECONDS: Final = 300
+"""Lifetime of our tokens: short, so that a stolen one is soon worthless."""
+LEEWAY_SECONDS: Final = 5
+"""Clock difference that is forgiven: servers are expected to keep time."""
+MAX_TEXT: Final = 255
+"""Characters of `sub`, `client_id` and `jti`."""
+MAX_SCOPES: Final = 64
+"""Scopes of one token: the gateway itself knows under ten."""
+
+_TYPES: Final = frozenset({"at+jwt"})
+_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,64}")
+_ALGORITHM: Final = "Ed25519"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """What a valid access token says.
+
+    Attributes:
+        issuer: `iss`, the key of a trust entry.
+        subject: `sub`.
+        client_id: `client_id`, as the issuer names the client.
+        token_id: `jti`, unique within the issuer.
+        issued: `iat`, Unix seconds.
+        expires: `exp`, Unix seconds.
+        scopes: The words of `scope`.
+        tenant: The tenant claim of the trust entry, if it has one.
+        thumbprint: `cnf.jkt`: the key that the token is bound to (RFC 9449 section 6), or None.
+        authenticated: `auth_time` or, for want of it, `iat`: Unix seconds.
+    """
+
+    issuer: str
+    subject: str
+    client_id: str
+    token_id: str
+    issued: int
+    expires: int
+    scopes: frozenset[str]
+    tenant: str | None
+    thumbprint: str | None
+    authenticated: int
+
+
+@dataclass(frozen=True, slots=True)
+class MintedToken:
+    """A token just signed: the text to hand out, and what identifies it in the records."""
+
+    text: str
+    token_id: str
+    expires: int
+
+
+class TokenMinter:
+    """Signs access tokens for the clients of this gateway.
+
+    Args:
+        issuer: Our `iss`.
+        audience: The resource that the tokens are for.
+        keys: The first signs; the others are still published and accepted, for a rotation.
+        clock: Unix seconds.
+        random_bytes: Source of token ids.
+
+    Raises:
+        ConfigurationError: There is no key.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        audience: str,
+        keys: Sequence[Ed25519PrivateKey],
+        *,
+        clock: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        if not keys:
+            raise ConfigurationError("a key to sign tokens with is required")
+        self.issuer = issuer
+        self.audience = audience
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._signing = OKPKey.import_key(keys[0])
+        self._published = tuple(_public_jwk(key) for key in keys)
+        self._header = {"typ": "at+jwt", "alg": _ALGORITHM, "kid": self._signing.thumbprint()}
+
+    @property
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """The public keys as a JWK set."""
+        return {"keys": [dict(jwk) for jwk in self._published]}
+
+    def trusted_keys(self) -> Mapping[str, TrustedKey]:
+        """The public keys by `kid`, for reading our own tokens back."""
+        return {jwk["kid"]: admit(jwk) for jwk in self._published}
+
+    def mint(
+        self, client: Client, scopes: frozenset[str], thumbprint: str | None = None
+    ) -> MintedToken:
+        """Sign a token for `client`.
+
+        Args:
+            client: Whom it is for; it acts for itself (`sub` is the client).
+            scopes: What it may do; the caller has checked that the client may have them.
+            thumbprint: RFC 7638 thumbprint of the key to bind it to, or None for a bearer token.
+        """
+        now = int(self._clock())
+        token_id = base64.urlsafe_b64encode(self._random_bytes(16)).rstrip(b"=").decode()
+        claims: dict[str, Any] = {
+            "iss": self.issuer,
+            "sub": client.id,
+            "aud": self.audience,
+            "client_id": client.id,
+            "iat": now,
+            "nbf": now,
+            "exp": now + TOKEN_SECONDS,
+            "jti": token_id,
+            "scope": " ".join(sorted(scopes)),
+            "tenant": client.tenant,
+        }
+        if thumbprint is not None:
+            claims["cnf"] = {"jkt": thumbprint}
+        text = jwt.encode(self._header, claims, self._signing, algorithms=[_ALGORITHM])
+        return MintedToken(text, token_id, now + TOKEN_SECONDS)
+
+
+def parse_access_token(token: bytes) -> tuple[str, str | None, Unverified]:
+    """Take a token apart to learn whose key must verify it.
+
+    Returns:
+        The unverified `iss`, the unverified `kid` and the token for `read_access_token`.
+
+    Raises:
+        InvalidToken: It is not a well-formed access token.
+    """
+    try:
+        unverified = parse(token, _TYPES)
+    except SignatureRefused as cause:
+        raise InvalidToken from cause
+    issuer, kid = unverified.claims.get("iss"), unverified.header.get("kid")
+    if not isinstance(issuer, str) or not isinstance(kid, str | None):
+        raise InvalidToken
+    return issuer, kid, unverified
+
+
+def read_access_token(
+    unverified: Unverified,
+    key: TrustedKey,
+    trust: IssuerTrust,
+    now: float,
+    *,
+    expired_too: bool = False,
+) -> AccessClaims:
+    """Verify a token and return what it says.
+
+    Args:
+        unverified: From `parse_access_token`.
+        key: The key of `trust` that the token names.
+        trust: The entry of the token's issuer.
+        now: Unix seconds.
+        expired_too: Read a token that has expired as well; for revoking it, never for letting in.
+
+    Raises:
+        InvalidToken: Any of the claims in this module's docstring does not hold.
+    """
+    if key.algorithm not in trust.algorithms:
+        raise InvalidToken
+    try:
+        claims = verify(unverified, key)
+    except SignatureRefused as cause:
+        raise InvalidToken from cause
+    issued, expires = _seconds(claims.get("iat")), _seconds(claims.get("exp"))
+    _check_times(issued, expires, claims, trust, now, expired_too)
+    if claims.get("iss") != trust.issuer or not _is_audience(claims.get("aud"), trust.audience):
+        raise InvalidToken
+    return AccessClaims(
+        issuer=trust.issuer,
+        subject=_text(claims.get("sub")),
+        client_id=_text(claims.get("client_id")),
+        token_id=_text(claims.get("jti")),
+        issued=issued,
+        expires=expires,
+        scopes=_scopes(claims.get("scope", "")),
+        tenant=_text(claims.get(trust.tenant_claim)) if trust.tenant_claim else None,
+        thumbprint=_thumbprint(claims),
+        authenticated=min(issued, _seconds(claims.get("auth_time", issued))),
+    )
+
+
+def _check_times(
+    issued: int,
+    expires: int,
+    claims: Mapping[str, Any],
+    trust: IssuerTrust,
+    now: float,
+    expired_too: bool,
+) -> None:
+    if expires <= now and not expired_too:
+        raise InvalidToken("the access token has expired")
+    latest = now + LEEWAY_SECONDS
+    if issued > latest or _seconds(claims.get("nbf", issued)) > latest:
+        raise InvalidToken
+    if not issued < expires <= issued + trust.max_token_seconds:
+        raise InvalidToken
+
+
+def _seconds(value: object) -> int:
+    # A NumericDate may carry a fraction; it is cut off. bool is an int in Python, so it is named.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidToken
+    if not 0 <= value < 2**53:
+        raise InvalidToken
+    return int(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not value.isprintable():
+        raise InvalidToken
+    return value
+
+
+def _is_audience(value: object, audience: str) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(entry, str) for entry in value) and audience in value
+    return isinstance(value, str) and value == audience
+
+
+def _scopes(value: object) -> frozenset[str]:
+    words = value.split() if isinstance(value, str) else [""]
+    if len(words) > MAX_SCOPES or not all(_SCOPE.fullmatch(word) for word in words):
+        raise InvalidToken
+    return frozenset(words)
+
+
+def _thumbprint(claims: Mapping[str, Any]) -> str | None:
+    # INVARIANT: a confirmation that is not understood is refused, never read as "not bound".
+    if "cnf" not in claims:
+        return None
+    confirmation = claims["cnf"]
+    if not isinstance(confirmation, dict) or confirmation.keys() != {"jkt"}:
+        raise InvalidToken
+    return _text(confirmation["jkt"])
+
+
+def _public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
+    public = OKPKey.import_key(key.public_key())
+    x = public.as_dict(private=False)["x"]
+    assert isinstance(x, str)
+    return {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": x,
+        "kid": public.thumbprint(),
+        "use": "sig",
+        "alg": _ALGORITHM,
+    }
