@@ -1,0 +1,35 @@
+"""What publishing asks of storage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from policies.bundle import SignedBundle
+
+
+class BundleStore(Protocol):
+    """The signed bundles of every tenant: append-only, by (tenant, epoch).
+
+    Methods are synchronous and may block. Tenants compare byte for byte.
+    """
+
+    def put(self, bundle: SignedBundle) -> None:
+        """Append a bundle. When this returns it survives the death of the process.
+
+        Raises:
+            EpochExists: The tenant has a bundle of this epoch; it is left as it was.
+        """
+        ...
+
+    def latest(self, tenant: str) -> SignedBundle | None:
+        """Return the tenant's bundle of the highest epoch, or None when there is none."""
+        ...
+
+    def list(self, tenant: str, *, after: int, limit: int) -> Sequence[SignedBundle]:
+        """Return up to `limit` bundles with an epoch greater than `after`, ascending."""
+        ...
+
+    def tenants(self, *, after: str, limit: int) -> Sequence[str]:
+        """Return up to `limit` tenants that have a bundle, greater than `after`, ascending."""
+        ...

@@ -1,0 +1,78 @@
+"""The shape of a policy text, checked before Cedar's parser sees it.
+
+Cedar's parser and validator recurse. A few hundred nested brackets, or some thousand chained
+operators, overflow the stack and kill the process (seen with cedarpy 4.12.2: 128 nested parentheses
+on a 1 MiB stack, 1,000 on the main thread). So whoever may publish a policy could stop the gateway.
+
+1. Every text passes here first, so what reaches the parser has bounded size, bracket depth and
+   tokens a policy; a chain of operators cannot be longer than its tokens.
+2. Words are cut as Cedar cuts them: a bracket within a string or a comment does not count, and
+   an unfinished string is refused here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from policies.errors import PolicySetInvalid, Problem
+
+MAX_TEXT_BYTES: Final = 256 * 1024
+"""UTF-8 bytes of a set. A set of 50 policies, more than we advise, has about 20 KiB."""
+MAX_POLICIES: Final = 200
+"""Policies in a set: a decision takes time in proportion to them."""
+MAX_DEPTH: Final = 24
+"""Nested brackets: a fifth of what was seen to overflow the smallest common stack."""
+MAX_TOKENS: Final = 600
+"""Words and signs of one policy: far from what was seen to overflow (20,000 in a chain), and its
+JSON form stays within Python's recursion limit."""
+
+_TOKEN: Final = re.compile(
+    r"""(?P<skip>\s+|//[^\n\r]*)
+      | (?P<string>"(?:[^"\\]|\\.)*")
+      | (?P<open>[(\[{]) | (?P<close>[)\]}]) | (?P<end>;)
+      | (?P<word>\w+) | (?P<sign>[^\s"])""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def check_shape(text: str) -> None:
+    """Refuse a text that could harm the parser.
+
+    Raises:
+        PolicySetInvalid: The text is too large, too deep, too long, or has an unfinished string.
+    """
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise _invalid("", "the text is not valid Unicode") from None
+    if size > MAX_TEXT_BYTES:
+        raise _invalid("", f"the text is longer than {MAX_TEXT_BYTES} bytes")
+    depth = tokens = policies = position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise _invalid(f"policy{policies}", "a string is not finished")
+        position = match.end()
+        kind = match.lastgroup
+        if kind == "skip":
+            continue
+        tokens += 1
+        if kind == "open":
+            depth += 1
+        elif kind == "close":
+            depth -= 1
+        elif kind == "end" and depth == 0:
+            policies, tokens = policies + 1, 0
+        if depth < 0:
+            raise _invalid(f"policy{policies}", "a bracket is closed that was never opened")
+        if depth > MAX_DEPTH:
+            raise _invalid(f"policy{policies}", f"brackets are nested deeper than {MAX_DEPTH}")
+        if tokens > MAX_TOKENS:
+            raise _invalid(f"policy{policies}", f"there are more than {MAX_TOKENS} words")
+        if policies > MAX_POLICIES:
+            raise _invalid("", f"there are more than {MAX_POLICIES} policies")
+
+
+def _invalid(policy: str, reason: str) -> PolicySetInvalid:
+    return PolicySetInvalid((Problem(policy, reason),))
