@@ -31,6 +31,7 @@ class Details(TypedDict, total=False):
     reason: str
     resource: str
     purpose: str
+    policy_ids: tuple[str, ...]
     subject_refs: tuple[str, ...]
     model_id: str
     model_version: str
@@ -111,9 +112,10 @@ class Recorder:
             category: Kind of event: `inference`, `artifact`, `release`, `privacy`, …
             **details: What else is known.
         """
-        fields = dict(details)
-        event_id = str(fields.pop("id", "") or self.new_id())
-        tenant = str(fields.pop("tenant", "") or (principal.tenant if principal else ""))
+        given: dict[str, object] = dict(details)
+        event_id = str(given.pop("id", "") or self.new_id())
+        tenant = str(given.pop("tenant", "") or (principal.tenant if principal else ""))
+        fields: dict[str, object] = {}
         if principal is not None:
             fields |= {
                 "actor_ref": principal.subject,
@@ -123,6 +125,7 @@ class Recorder:
             }
         if decision is not None:
             fields |= {"policy_ids": decision.policy_ids, "policy_epoch": decision.epoch}
+        fields |= given
         return Event(
             id=event_id,
             ts=int(self._clock() * 1_000_000_000),

@@ -116,9 +116,7 @@ class Catalogue:
             NotFound: The model is absent, or not for this caller.
         """
         model = self.model(call, name)
-        page = self._registry.list_versions(
-            model.tenant, name, after=after, limit=min(limit, PAGE)
-        )
+        page = self._registry.list_versions(model.tenant, name, after=after, limit=min(limit, PAGE))
         return [
             version
             for version in page

@@ -19,7 +19,7 @@ from audit.event import is_subject_ref
 from audit.log import AuditLog, Receipt
 from audit.ports import Filter
 from audit.reader import Entry, LogReader
-from audit.subjects import SubjectVault
+from audit.sealing import SubjectVault
 from gateway.lifecycle.errors import InvalidRequest, NotFound
 from gateway.lifecycle.evidence import Call, Recorder
 from gateway.lifecycle.guard import Guard

@@ -5,9 +5,10 @@ Safety argument:
    way through this door.
 2. The node proves possession of its key by a fresh signature before anything is held or sent on.
 3. The key leads to the site and the site to the tenant; nothing the node says chooses the target.
-4. A revoked site or suspended tenant is refused; while a poll is held that is asked each turn,
-   so no task leaves after a revoke has returned.
-5. One poll a key is held; bodies are bounded; upstream errors are not passed on in detail.
+4. A revoked site or suspended tenant is refused; while a pull is held that is asked again and
+   again, and once more after it was answered: no task leaves after a revoke has returned.
+5. Bodies are bounded; upstream errors are not passed on in detail. The SuperLink keeps at most one
+   pull a key open.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ MAX_BODY: Final = 64 << 20
 """One packed array of parameters; Flower cuts larger objects into pieces."""
 MAX_POLL_BODY: Final = 64 << 10
 """A pull names one node and a few message ids."""
-HOLD_S: Final = 15.0
-"""How long an empty pull is held: well under the read time-out of a SuperNode."""
-POLL_S: Final = 0.05
-"""How often a held pull asks the SuperLink again."""
+HOLD_S: Final = 40.0
+"""Longest wait for the SuperLink's answer to a pull; it holds one for up to 20 s itself."""
+RECHECK_S: Final = 0.5
+"""How often a held pull asks whether its site may still pass."""
 _PASSED_BACK: Final = ("content-type",)
 
 Door = Callable[[str], Awaitable[tuple[Site, str] | None]]
@@ -66,7 +67,7 @@ class FleetRelay:
         door: Says where a key leads at this moment; asked before each forward.
         client: HTTP client for the SuperLinks.
         clock: Unix seconds.
-        sleep: Waits between two polls; replaced in tests.
+        recheck_s: Seconds between two questions to `door` while a pull is held.
         connected: Called with (site, call) after a successful activate or deactivate.
     """
 
@@ -76,15 +77,14 @@ class FleetRelay:
         client: httpx.AsyncClient,
         clock: Callable[[], float],
         *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        recheck_s: float = RECHECK_S,
         connected: Callable[[Site, str], Awaitable[None]] | None = None,
     ) -> None:
         self._door = door
         self._client = client
         self._clock = clock
-        self._sleep = sleep
+        self._recheck_s = recheck_s
         self._connected = connected
-        self._held: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; lifespan events are acknowledged."""
@@ -142,38 +142,44 @@ class FleetRelay:
         )
 
     async def _hold(self, request: Request, key: str) -> Response:
-        if key in self._held:
-            return Response(status_code=429, headers={"retry-after": "1"})
-        self._held.add(key)
+        """Pass a pull on; the SuperLink keeps it open until there is a message.
+
+        INVARIANT: nothing that was pulled is handed over unless the door is open after the pull.
+        """
+        body = b"".join([piece async for piece in _bounded(request, MAX_POLL_BODY)])
+        target = await self._door(key)
+        if target is None:
+            return Response(status_code=401)
+        pull = asyncio.ensure_future(
+            self._client.post(
+                f"{target[1]}{PREFIX}pull-messages",
+                content=body,
+                headers=_onward(request),
+                timeout=HOLD_S,
+            )
+        )
+        gone = asyncio.ensure_future(_disconnected(request))
         try:
-            body = b"".join([piece async for piece in _bounded(request, MAX_POLL_BODY)])
-            end = self._clock() + HOLD_S
-            while True:
-                target = await self._door(key)
-                if target is None:
-                    return Response(status_code=401)
-                answer = await self._client.post(
-                    f"{target[1]}{PREFIX}pull-messages", content=body, headers=_onward(request)
+            while not pull.done():
+                await asyncio.wait(
+                    {pull, gone}, timeout=self._recheck_s, return_when=asyncio.FIRST_COMPLETED
                 )
-                waiting = answer.is_success and carries_no_message(answer.content)
-                if not waiting or self._clock() >= end or await request.is_disconnected():
-                    return Response(answer.content, answer.status_code, headers=_backward(answer))
-                await self._sleep(POLL_S)
+                if gone.done() or await self._door(key) is None:
+                    return Response(status_code=401)
+            answer = await pull
+            return Response(answer.content, answer.status_code, headers=_backward(answer))
         finally:
-            self._held.discard(key)
+            gone.cancel()
+            pull.cancel()
 
 
 class _OversizeError(Exception):
     """A body went over its bound."""
 
 
-def carries_no_message(body: bytes) -> bool:
-    """Tell whether an encoded `PullMessagesResponse` holds no message.
-
-    Its field 1 (`reconnect`, a sub-message under 128 bytes) may be there; anything after it is a
-    message. See https://protobuf.dev/programming-guides/encoding/.
-    """
-    return not body or (len(body) >= 2 and body[0] == 0x0A and len(body) == 2 + body[1])
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _bounded(request: Request, limit: int = MAX_BODY) -> AsyncIterator[bytes]:

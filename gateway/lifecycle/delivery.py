@@ -1,0 +1,186 @@
+"""Handing out artifacts: the plain graph only, for a named recipient key.
+
+Safety argument:
+1. Only payloads whose role is in `DELIVERED` leave the gateway. The fused graph and the profile hold
+   rows of the calibration set: they look absent to everybody.
+2. A delivery is decided for the named key, and its intent is durable before the first byte.
+3. What leaves is the stored ciphertext; only a header made for the named key opens it, and making
+   that header is decided and recorded as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.artifacts.age.recipients import parse_recipient
+from gateway.lifecycle.errors import NotFound
+from gateway.lifecycle.evidence import Call, Details, Recorder
+from gateway.lifecycle.guard import Guard
+from gateway.lifecycle.ports import PendingStore
+from gateway.lifecycle.records import ModelVersion, Pending, SealedPayload
+from gateway.lifecycle.registry import Catalogue
+from policies.engine import Decision
+from policies.facts import ModelVersionFacts
+
+DELIVERED: Final = frozenset({"graph", "weights"})
+"""Roles of payloads that may leave."""
+SHORT_RECIPIENT: Final = 128
+"""Longer (post-quantum) recipients are recorded by their SHA-256."""
+
+MakeHeader = Callable[[str, SealedPayload, list[str]], bytes]
+"""(tenant, payload, recipients) → an age header for the payload's file key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A delivery under way: decided, its intent durable."""
+
+    payload: SealedPayload
+    facts: ModelVersionFacts
+    decision: Decision
+    intent: str
+    details: Details
+
+
+class Delivery:
+    """Hands out payloads and headers.
+
+    Args:
+        catalogue: Looks versions up.
+        guard: Decides and records.
+        recorder: Records what reconciliation finishes.
+        pending: Remembers deliveries under way.
+        make_header: Wraps a file key for recipients.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        guard: Guard,
+        recorder: Recorder,
+        pending: PendingStore,
+        make_header: MakeHeader,
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalogue = catalogue
+        self._guard = guard
+        self._recorder = recorder
+        self._pending = pending
+        self._make_header = make_header
+        self._clock = clock
+
+    def open(
+        self, call: Call, model: str, version: str, digest: str, recipient: str, span: int
+    ) -> Opened:
+        """Decide a delivery and record its intent; the caller sends bytes, then calls `close`.
+
+        Args:
+            call: Who asks.
+            model: Model name.
+            version: Version name.
+            digest: Digest of the payload.
+            recipient: The age public key that the artifact is for.
+            span: How many bytes are going to be sent.
+
+        Raises:
+            NotFound: Absent, never delivered, or not for this caller.
+            Forbidden: Policy says no.
+            RecipientInvalid: The key is malformed.
+        """
+        payload, facts, details = self._find(call, model, version, digest, recipient)
+        decision = self._guard.require(call, "downloadArtifact", facts, **details)
+        intent = self._guard.record(
+            call, "downloadArtifact", "allow", decision, facts, phase="intent", **details
+        )
+        self._pending.add_pending(
+            Pending(
+                id=intent.event_id,
+                tenant=call.principal.tenant,
+                kind="download",
+                facts={"digest": digest, "model": model, "version": version, "span": str(span)},
+                at=int(self._clock()),
+            )
+        )
+        return Opened(payload, facts, decision, intent.event_id, details)
+
+    def close(self, call: Call, opened: Opened, *, sent: int, complete: bool) -> None:
+        """Record how a delivery ended."""
+        self._guard.record(
+            call,
+            "downloadArtifact",
+            "done" if complete else "error",
+            opened.decision,
+            opened.facts,
+            phase="result",
+            intent_id=opened.intent,
+            n_out=sent,
+            reason="" if complete else "interrupted",
+            **opened.details,
+        )
+        self._pending.remove_pending(call.principal.tenant, opened.intent)
+
+    def header(self, call: Call, model: str, version: str, digest: str, recipient: str) -> bytes:
+        """Return a fresh age header that opens the payload for one recipient.
+
+        Raises:
+            NotFound: Absent, never delivered, or not for this caller.
+            Forbidden: Policy says no.
+            RecipientInvalid: The key is malformed.
+            RecipientsMixed: The artifact is delivered to the other kind of key.
+        """
+        payload, facts, details = self._find(call, model, version, digest, recipient)
+        decision = self._guard.require(call, "downloadArtifact", facts, reason="header", **details)
+        header = self._make_header(facts.tenant.id, payload, [recipient])
+        self._guard.record(
+            call, "downloadArtifact", "allow", decision, facts, reason="header", **details
+        )
+        return header
+
+    def reconcile(self, pending: Pending) -> None:
+        """Record that a delivery was cut off by the end of its process."""
+        event = self._recorder.event_for(
+            None,
+            "downloadArtifact",
+            "error",
+            category="artifact",
+            tenant=pending.tenant,
+            reason="interrupted",
+            phase="result",
+            intent_id=pending.id,
+            model_id=pending.facts["model"],
+            model_version=pending.facts["version"],
+        )
+        self._recorder.write(event)
+        self._pending.remove_pending(pending.tenant, pending.id)
+
+    def _find(
+        self, call: Call, model: str, version: str, digest: str, recipient: str
+    ) -> tuple[SealedPayload, ModelVersionFacts, Details]:
+        record, found = self._catalogue.find(call, model, version)
+        payload = _deliverable(found, digest)
+        parse_recipient(recipient)
+        details: Details = {
+            "model_id": model,
+            "model_version": version,
+            "model_digest": digest,
+            "recipient": recipient_label(recipient),
+        }
+        return payload, self._guard.version(record, found), details
+
+
+def recipient_label(recipient: str) -> str:
+    """Return how a recipient is named in decisions and records."""
+    if len(recipient) <= SHORT_RECIPIENT:
+        return recipient
+    return "sha256:" + hashlib.sha256(recipient.encode()).hexdigest()
+
+
+def _deliverable(version: ModelVersion, digest: str) -> SealedPayload:
+    for payload in version.payloads:
+        if payload.digest == digest and payload.role in DELIVERED:
+            return payload
+    raise NotFound
