@@ -1,8 +1,8 @@
 """Handing out artifacts: the plain graph only, for a named recipient key.
 
 Safety argument:
-1. Only payloads whose role is in `DELIVERED` leave the gateway. The fused graph and the profile hold
-   rows of the calibration set: they look absent to everybody.
+1. Only payloads whose role is in `DELIVERED` leave the gateway. The fused graph and the profile
+   hold rows of the calibration set: they look absent to everybody.
 2. A delivery is decided for the named key, and its intent is durable before the first byte.
 3. What leaves is the stored ciphertext; only a header made for the named key opens it, and making
    that header is decided and recorded as well.
@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.artifacts.age.recipients import parse_recipient
+from audit.event import Outcome
+from gateway.artifacts.age import parse_recipient
 from gateway.lifecycle.errors import NotFound
 from gateway.lifecycle.evidence import Call, Details, Recorder
 from gateway.lifecycle.guard import Guard
@@ -93,9 +94,8 @@ class Delivery:
         """
         payload, facts, details = self._find(call, model, version, digest, recipient)
         decision = self._guard.require(call, "downloadArtifact", facts, **details)
-        intent = self._guard.record(
-            call, "downloadArtifact", "allow", decision, facts, phase="intent", **details
-        )
+        planned: Details = {**details, "phase": "intent"}
+        intent = self._guard.record(call, "downloadArtifact", "allow", decision, facts, **planned)
         self._pending.add_pending(
             Pending(
                 id=intent.event_id,
@@ -109,17 +109,16 @@ class Delivery:
 
     def close(self, call: Call, opened: Opened, *, sent: int, complete: bool) -> None:
         """Record how a delivery ended."""
-        self._guard.record(
-            call,
-            "downloadArtifact",
-            "done" if complete else "error",
-            opened.decision,
-            opened.facts,
-            phase="result",
-            intent_id=opened.intent,
-            n_out=sent,
-            reason="" if complete else "interrupted",
+        ended: Details = {
             **opened.details,
+            "phase": "result",
+            "intent_id": opened.intent,
+            "n_out": sent,
+            "reason": "" if complete else "interrupted",
+        }
+        outcome: Outcome = "done" if complete else "error"
+        self._guard.record(
+            call, "downloadArtifact", outcome, opened.decision, opened.facts, **ended
         )
         self._pending.remove_pending(call.principal.tenant, opened.intent)
 

@@ -127,7 +127,7 @@ class Federations:
             raise NotFound
         return federation
 
-    def list(self, call: Call, *, after: str, limit: int) -> list[Federation]:
+    def federations(self, call: Call, *, after: str, limit: int) -> list[Federation]:
         """Return the federations that the caller may read, by name."""
         page = self._store.list_federations(
             call.principal.tenant, after=after, limit=min(limit, PAGE)

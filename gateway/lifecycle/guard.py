@@ -235,7 +235,8 @@ class Guard:
             EvidenceUnavailable: The intent could not be recorded, so the block did not run; or
                 the result could not, so the change was made and must not be acknowledged.
         """
-        intent = self.record(call, action, "allow", decision, about, phase="intent", **details)
+        planned: Details = {**details, "phase": "intent"}
+        intent = self.record(call, action, "allow", decision, about, **planned)
         ended: Details = {**details, "phase": "result", "intent_id": intent.event_id}
         try:
             yield intent.event_id

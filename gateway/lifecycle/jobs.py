@@ -98,7 +98,7 @@ class Jobs:
 
         try:
             result = work(progress)
-        except Exception as fault:  # noqa: BLE001 - whatever it is, the watcher must hear of it
+        except Exception as fault:
             self._fail(job_id, fault)
         else:
             total = self._jobs[job_id].total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from gateway.lifecycle.errors import InvalidRequest, NotFound
@@ -24,12 +25,21 @@ class Catalogue:
     Args:
         registry: The store.
         guard: Decides and records.
+        changed: Raises the epoch under which routes and decisions are remembered.
         clock: Unix seconds.
     """
 
-    def __init__(self, registry: Registry, guard: Guard, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        guard: Guard,
+        *,
+        changed: Callable[[], object],
+        clock: Callable[[], float],
+    ) -> None:
         self._registry = registry
         self._guard = guard
+        self._changed = changed
         self._clock = clock
 
     def create_model(
@@ -46,8 +56,7 @@ class Catalogue:
             raise InvalidRequest("`name` must be 1 to 63 of a-z, 0-9, dot, dash, underscore")
         if data_class not in DATA_CLASSES:
             raise InvalidRequest(f"`data_class` must be one of {', '.join(sorted(DATA_CLASSES))}")
-        if len(shared_with) > MAX_SHARED or any(NAME.match(other) is None for other in shared_with):
-            raise InvalidRequest("`shared_with` must be up to 64 tenant ids")
+        _check_shared(shared_with)
         model = Model(
             tenant=call.principal.tenant,
             name=name,
@@ -61,6 +70,27 @@ class Catalogue:
         self._guard.permit(call, "uploadArtifact", facts, model_id=name, reason="register_model")
         self._registry.add_model(model)
         return model
+
+    def share(self, call: Call, name: str, shared_with: frozenset[str]) -> Model:
+        """Replace the list of tenants that may use a model.
+
+        Raises:
+            NotFound: The model is absent.
+            Forbidden: Policy says no.
+        """
+        _check_shared(shared_with)
+        model = self._registry.get_model(call.principal.tenant, name)
+        if model is None:
+            raise NotFound
+        facts = self._guard.model(model)
+        decision = self._guard.require(call, "uploadArtifact", facts, model_id=name, reason="share")
+        fresh = replace(model, shared_with=shared_with - {model.tenant})
+        with self._guard.witness(
+            call, "uploadArtifact", facts, decision, model_id=name, reason="share"
+        ):
+            self._registry.set_shared_with(model.tenant, name, fresh.shared_with)
+            self._changed()
+        return fresh
 
     def model(self, call: Call, name: str) -> Model:
         """Return a model of the caller's tenant.
@@ -131,3 +161,8 @@ class Catalogue:
         """
         model = self.model(call, name)
         return self._registry.current(model.tenant, name)
+
+
+def _check_shared(shared_with: frozenset[str]) -> None:
+    if len(shared_with) > MAX_SHARED or any(NAME.match(other) is None for other in shared_with):
+        raise InvalidRequest("`shared_with` must be up to 64 tenant ids")

@@ -27,15 +27,23 @@ class Releases:
         registry: The store.
         catalogue: Looks models up.
         guard: Decides and records.
+        changed: Raises the epoch under which routes and decisions are remembered.
         clock: Unix seconds.
     """
 
     def __init__(
-        self, registry: Registry, catalogue: Catalogue, guard: Guard, clock: Callable[[], float]
+        self,
+        registry: Registry,
+        catalogue: Catalogue,
+        guard: Guard,
+        *,
+        changed: Callable[[], object],
+        clock: Callable[[], float],
     ) -> None:
         self._registry = registry
         self._catalogue = catalogue
         self._guard = guard
+        self._changed = changed
         self._clock = clock
 
     def promote(self, call: Call, name: str, version: str) -> Release:
@@ -103,7 +111,9 @@ class Releases:
         with self._guard.witness(
             call, "rollback", facts, decision, reason="retire", model_id=name, model_version=version
         ):
-            return self._registry.replace_version(retired)
+            stored = self._registry.replace_version(retired)
+            self._changed()
+        return stored
 
     def _move(
         self,
@@ -142,4 +152,6 @@ class Releases:
             model_id=model.name,
             model_version=version.version,
         ):
-            return self._registry.release(entry, expected=entry.previous)
+            stored = self._registry.release(entry, expected=entry.previous)
+            self._changed()
+        return stored

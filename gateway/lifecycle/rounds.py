@@ -152,7 +152,7 @@ class RunFollower:
     def _follow_safely(self, run: Run) -> None:
         try:
             self.follow(run)
-        except Exception as fault:  # noqa: BLE001 - the thread's end; the run stays unfinished
+        except Exception as fault:
             structlog.get_logger().error("run_follower_fault", fault=type(fault).__name__)
 
 
