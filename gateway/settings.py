@@ -48,7 +48,9 @@ class TrustedIssuer(BaseModel):
     issuer: str
     audience: str = Field(min_length=1)
     algorithms: tuple[str, ...] = Field(default=("ES256", "PS256", "Ed25519"), min_length=1)
-    clients: dict[str, str] = Field(min_length=1, description="client id at the issuer → tenant")
+    clients: dict[str, str] = Field(min_length=1, description="client id there → client id here")
+    tenants: tuple[str, ...] = Field(min_length=1, description="tenants it may ever speak for")
+    tenant_claim: str | None = None
     jwks_uri: str | None = None
 
 
@@ -164,7 +166,7 @@ def load_settings(data_dir: Path, **overrides: Any) -> Settings:
         name.removeprefix(PREFIX).lower() for name in os.environ if name.startswith(PREFIX)
     } & set(Settings.model_fields)
     if os.environ.get("AUTHLIB_INSECURE_TRANSPORT"):
-        raise ConfigurationError("unset AUTHLIB_INSECURE_TRANSPORT: it switches a check off")
+        raise ConfigurationError("`AUTHLIB_INSECURE_TRANSPORT` must not be set")
     kept = {key: value for key, value in values.items() if key not in from_environment}
     try:
         return Settings(**{**kept, "data_dir": data_dir, **given})

@@ -122,15 +122,9 @@ class InferEndpoint:
         await send({"type": "http.response.body", "body": parts[-1]})
 
     def _call(self, scope: Scope, receive: Receive, target: tuple[str, str | None]) -> InferCall:
-        authorization = proof = None
         header_length = declared = None
         for name, value in scope["headers"]:
-            if name == b"authorization":
-                # Two tokens are no token: the authenticator refuses the joined value.
-                authorization = value if authorization is None else authorization + b"," + value
-            elif name == b"dpop":
-                proof = value if proof is None else proof + b"," + value
-            elif name == b"inference-header-content-length":
+            if name == b"inference-header-content-length":
                 header_length = _number(value)
             elif name == b"content-length":
                 declared = _number(value)
@@ -139,9 +133,8 @@ class InferEndpoint:
         return InferCall(
             model=model,
             version=version,
-            authorization=authorization,
-            proof=proof,
-            path=scope["path"],
+            headers=scope["headers"],
+            path=scope["raw_path"].decode("ascii"),
             header_length=header_length,
             read=reader,
         )

@@ -15,7 +15,7 @@ Safety argument, in the order of the steps:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from audit.log import AuditLog, Receipt
@@ -49,17 +49,15 @@ class InferCall:
     Attributes:
         model: Name in the URL.
         version: Version in the URL, or `None`.
-        authorization: The raw `Authorization` value, or `None`.
-        proof: The raw `DPoP` value, or `None`.
-        path: Path of the URL, for the proof.
+        headers: Raw headers, for authentication.
+        path: Path of the URL as sent, for the proof.
         header_length: `Inference-Header-Content-Length`, or `None`.
         read: Reads the body, within its bounds in bytes and time.
     """
 
     model: str
     version: str | None
-    authorization: bytes | None
-    proof: bytes | None
+    headers: Iterable[tuple[bytes, bytes]]
     path: str
     header_length: int | None
     read: Callable[[], Awaitable[bytes]]
@@ -131,9 +129,7 @@ class Pipeline:
 
     async def _authenticate(self, call: InferCall) -> Principal:
         try:
-            return await self.authenticator.authenticate(
-                call.authorization, call.proof, "POST", call.path
-            )
+            return await self.authenticator.authenticate_headers(call.headers, "POST", call.path)
         except Unauthenticated as refusal:
             # No tenant is known: counted, not recorded one by one, so nobody fills a log from
             # outside.

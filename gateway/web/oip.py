@@ -42,13 +42,9 @@ class ModelDirectory:
 
     async def call(self, request: Request) -> Call:
         """Authenticate the request."""
-        headers = request.headers
-        authorization, proof = headers.get("authorization"), headers.get("dpop")
-        principal = await self.authenticator.authenticate(
-            authorization.encode("latin-1") if authorization is not None else None,
-            proof.encode("latin-1") if proof is not None else None,
-            request.method,
-            request.url.path,
+        path = request.scope["raw_path"].decode("ascii")
+        principal = await self.authenticator.authenticate_headers(
+            request.headers.raw, request.method, path
         )
         return Call(principal, principal.default_purpose, "")
 
@@ -91,7 +87,9 @@ class ModelDirectory:
                 continue
             if self.guard.decide(call, "readMetadata", target.facts).allowed:
                 version = target.version.version
-                rows.append({"name": model.name, "version": version, "state": "READY", "reason": ""})
+                rows.append(
+                    {"name": model.name, "version": version, "state": "READY", "reason": ""}
+                )
         return rows
 
 
@@ -155,7 +153,9 @@ def build_router(directory: ModelDirectory, version: str) -> APIRouter:
 
     @router.get("/models/{model}/ready")
     @router.get("/models/{model}/versions/{number}/ready")
-    async def model_ready(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+    async def model_ready(
+        request: Request, model: str, number: str | None = None
+    ) -> dict[str, Any]:
         """Tell that a model answers."""
         target = await directory.target(request, model, number)
         await directory.sessions.get(target.version)
