@@ -28,7 +28,7 @@ bench: $(READY)  ## Measure speed beside what else one could pick
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 soak: $(READY)  ## Run the long kill and fault loops
-	@SEALGATE_SOAK=1 $(BIN)/python -m pytest -q -m soak $(ARGS)
+	@SOAK=1 $(BIN)/python -m pytest -q -m soak $(ARGS)
 
 lock: $(READY)  ## Make the lock files anew (hashes, no addresses)
 	@bash .ci/lock

@@ -26,6 +26,8 @@ from gateway.errors import ConfigurationError
 SETTINGS_FILE = "sealgate.toml"
 PREFIX = "SEALGATE_"
 MAX_PORT = 65_535
+# Read by the command line, not by the server.
+OF_THE_COMMAND_LINE = frozenset({"SEALGATE_PROFILE"})
 
 Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 
@@ -64,7 +66,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX)
 
     data_dir: Path
-    profile: Literal["server", "demo"] = "server"
+    mode: Literal["server", "demo"] = "server"
     public_url: str = Field(description="the address that callers use; token issuer and audience")
     region: str = Field(default="eu", min_length=1)
 
@@ -130,7 +132,7 @@ def unsafe(settings: Settings) -> list[str]:
         )
     if any(proxy in {"*", "0.0.0.0/0", "::/0"} for proxy in settings.trusted_proxies):
         found.append("`trusted_proxies` must name the proxies, not everybody")
-    if settings.profile == "demo" and not (
+    if settings.mode == "demo" and not (
         is_loopback(settings.host) and is_loopback(settings.sites_host)
     ):
         found.append("a demo folder is served on loopback only")
@@ -163,8 +165,12 @@ def load_settings(data_dir: Path, **overrides: Any) -> Settings:
         raise ConfigurationError(f"`{SETTINGS_FILE}` cannot be read as TOML") from None
     given = {key: value for key, value in overrides.items() if value is not None}
     from_environment = {
-        name.removeprefix(PREFIX).lower() for name in os.environ if name.startswith(PREFIX)
-    } & set(Settings.model_fields)
+        name.removeprefix(PREFIX).lower()
+        for name in os.environ
+        if name.startswith(PREFIX) and name not in OF_THE_COMMAND_LINE
+    }
+    if unknown := from_environment - set(Settings.model_fields):
+        raise ConfigurationError(f"`{PREFIX}{min(unknown).upper()}` is not a setting")
     if os.environ.get("AUTHLIB_INSECURE_TRANSPORT"):
         raise ConfigurationError("`AUTHLIB_INSECURE_TRANSPORT` must not be set")
     kept = {key: value for key, value in values.items() if key not in from_environment}

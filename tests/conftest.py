@@ -14,7 +14,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the long loops to `make soak`."""
-    if os.environ.get("SEALGATE_SOAK"):
+    if os.environ.get("SOAK"):
         return
     soak = [item for item in items if item.get_closest_marker("soak")]
     if soak:
