@@ -27,13 +27,14 @@ import re
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
+from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidProof, KeyRefused, SignatureRefused
 from gateway.identity.key_admission import DEFAULT_ALGORITHMS, admit
-from gateway.identity.replay import ReplayCache
-from gateway.identity.signed import Unverified, parse, verify
+from gateway.identity.replay import DEFAULT_CAPACITY, ReplayCache
+from gateway.identity.signed import Unverified, numeric_date, parse, verify
 
 PROOF_SECONDS: Final = 60
 """Age at which a proof is too old: room for slow networks and clocks."""
@@ -49,7 +50,6 @@ ALGORITHMS: Final = tuple(sorted(DEFAULT_ALGORITHMS))
 """Algorithms of proofs, for the metadata and the challenge."""
 
 _TYPES: Final = frozenset({"dpop+jwt"})
-_MAX_INSTANT: Final = 2**53
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED: Final = frozenset(string.ascii_letters + string.digits + "-._~")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -75,19 +75,22 @@ class ProofChecker:
         public_url: Scheme, host and port under which callers reach the gateway, as configured.
         clock: Unix seconds.
         capacity: Most proofs remembered at a time.
+
+    Raises:
+        ConfigurationError: The URL has no scheme and host, or has a path.
     """
 
     def __init__(
-        self, public_url: str, *, clock: Callable[[], float], capacity: int | None = None
+        self, public_url: str, *, clock: Callable[[], float], capacity: int = DEFAULT_CAPACITY
     ) -> None:
-        self._origin = _normalised(public_url.rstrip("/") + "/")[0]
+        try:
+            self._origin, path = _normalised(public_url)
+        except InvalidProof as cause:
+            raise ConfigurationError("the public URL is malformed") from cause
+        if path != "/":
+            raise ConfigurationError("the public URL is an origin: scheme, host and port")
         self._clock = clock
-        seconds = PROOF_SECONDS + FUTURE_SECONDS
-        self._replay = (
-            ReplayCache(seconds, clock)
-            if capacity is None
-            else ReplayCache(seconds, clock, capacity)
-        )
+        self._replay = ReplayCache(PROOF_SECONDS + FUTURE_SECONDS, clock, capacity)
 
     def check(self, proof: bytes, method: str, path: str, token: bytes | None = None) -> Proof:
         """Check everything about a proof except whether it was used before.
@@ -105,10 +108,11 @@ class ProofChecker:
             unverified = parse(proof, _TYPES)
             key = admit(unverified.header.get("jwk"))
             verify(unverified, key)
+            issued = numeric_date(unverified.claims.get("iat"))
         except (SignatureRefused, KeyRefused) as cause:
             raise InvalidProof from cause
         self._check_request(unverified, method, path)
-        self._check_age(unverified.claims.get("iat"))
+        self._check_age(issued)
         if token is not None and not _equal(unverified.claims.get("ath"), token_hash(token)):
             raise InvalidProof("the proof is for another access token")
         return Proof(key.thumbprint, _identifier(unverified.claims.get("jti")))
@@ -136,14 +140,9 @@ class ProofChecker:
         if _normalised(htu) != (self._origin, _normalised_path(path)):
             raise InvalidProof("the proof is for another request")
 
-    def _check_age(self, issued: Any) -> None:
-        if isinstance(issued, bool) or not isinstance(issued, int | float):
-            raise InvalidProof
-        if not (abs(issued) < _MAX_INSTANT and self._is_recent(issued)):
+    def _check_age(self, issued: int) -> None:
+        if not -FUTURE_SECONDS <= self._clock() - issued <= PROOF_SECONDS:
             raise InvalidProof("the proof is too old or from the future")
-
-    def _is_recent(self, issued: float) -> bool:
-        return -FUTURE_SECONDS <= self._clock() - issued <= PROOF_SECONDS
 
 
 def token_hash(token: bytes) -> str:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 PLATFORM_TENANT: Final = "platform"
 """The tenant of the platform's own administrators."""
+
+ROLES: Final = frozenset({"administrator", "owner", "caller", "officer", "site", "convenor"})
+"""What a client can be; `administrator` only in the platform tenant."""
+SCOPES: Final = frozenset(
+    {"infer", "models", "artifacts", "audit", "policies", "admin", "federate"}
+)
+"""What a token can be good for."""
 
 AuthMethod = Literal["private_key_jwt", "client_secret_basic"]
 TokenBinding = Literal["none", "dpop"]
@@ -69,7 +76,7 @@ class Client:
     purposes: frozenset[str] = frozenset()
     default_purpose: str | None = None
     auth_method: AuthMethod = "private_key_jwt"
-    secret_hash: bytes | None = None
+    secret_hash: bytes | None = field(default=None, repr=False)
     jwks: Mapping[str, Any] | None = None
     token_binding: TokenBinding = "dpop"  # noqa: S105 - a kind of binding, no secret
     disabled: bool = False

@@ -37,6 +37,9 @@ MAX_SIGNATURE: Final = 700
 MAX_COMPACT: Final = MAX_HEADER + MAX_PAYLOAD + MAX_SIGNATURE + 2
 """Bytes of a whole compact object."""
 
+MAX_TEXT: Final = 255
+"""Characters of `sub`, `client_id` and `jti`."""
+
 _REFUSED_PARAMETERS: Final = frozenset({"crit", "b64", "zip", "enc"})
 _FAULTS: Final = (
     JoseError,
@@ -134,6 +137,29 @@ def strict_json(data: bytes) -> Any:
         return _DECODER.decode(data.decode("utf-8"))
     except RecursionError as cause:
         raise ValueError("nested too deeply") from cause
+
+
+def numeric_date(value: object) -> int:
+    """Return a NumericDate (RFC 7519 section 2) in whole Unix seconds; a fraction is cut off.
+
+    Raises:
+        SignatureRefused: It is absent, no number, negative or absurdly large.
+    """
+    # bool is an int in Python; 2**53 is where floats stop being exact.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
+        raise SignatureRefused
+    return int(value)
+
+
+def short_text(value: object) -> str:
+    """Return a text claim that is safe to keep: printable and at most `MAX_TEXT` characters.
+
+    Raises:
+        SignatureRefused: It is absent, no text, empty, too long or holds control characters.
+    """
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not value.isprintable():
+        raise SignatureRefused
+    return value
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwt
@@ -28,15 +29,13 @@ from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken, SignatureRefused
 from gateway.identity.key_admission import TrustedKey, admit
 from gateway.identity.records import Client
-from gateway.identity.signed import Unverified, parse, verify
+from gateway.identity.signed import Unverified, numeric_date, parse, short_text, verify
 from gateway.identity.trust import IssuerTrust
 
 TOKEN_SECONDS: Final = 300
 """Lifetime of our tokens: short, so that a stolen one is soon worthless."""
 LEEWAY_SECONDS: Final = 5
 """Clock difference that is forgiven: servers are expected to keep time."""
-MAX_TEXT: Final = 255
-"""Characters of `sub`, `client_id` and `jti`."""
 MAX_SCOPES: Final = 64
 """Scopes of one token: the gateway itself knows under ten."""
 
@@ -92,9 +91,13 @@ class TokenMinter:
         keys: The first signs; the others are still published and accepted, for a rotation.
         clock: Unix seconds.
         random_bytes: Source of token ids.
+        loopback_http: Accept an `http://` issuer on a loopback address, for a demonstration.
+
+    Attributes:
+        trust: The trust entry for reading our own tokens back.
 
     Raises:
-        ConfigurationError: There is no key.
+        ConfigurationError: There is no key, or issuer or audience are not safe.
     """
 
     def __init__(
@@ -105,11 +108,23 @@ class TokenMinter:
         *,
         clock: Callable[[], float],
         random_bytes: Callable[[int], bytes],
+        loopback_http: bool = False,
     ) -> None:
         if not keys:
             raise ConfigurationError("a key to sign tokens with is required")
+        if urlsplit(issuer).path:
+            raise ConfigurationError("our issuer is an origin: scheme, host and port")
         self.issuer = issuer
         self.audience = audience
+        self.trust = IssuerTrust(
+            issuer=issuer,
+            audience=audience,
+            allowed_tenants=frozenset(),
+            algorithms=frozenset({_ALGORITHM}),
+            tenant_claim="tenant",
+            max_token_seconds=TOKEN_SECONDS,
+            loopback_http=loopback_http,
+        )
         self._clock = clock
         self._random_bytes = random_bytes
         self._signing = OKPKey.import_key(keys[0])
@@ -194,60 +209,40 @@ def read_access_token(
     Raises:
         InvalidToken: Any of the claims in this module's docstring does not hold.
     """
-    if key.algorithm not in trust.algorithms:
-        raise InvalidToken
     try:
-        claims = verify(unverified, key)
+        return _read(unverified, key, trust, now, expired_too)
     except SignatureRefused as cause:
         raise InvalidToken from cause
-    issued, expires = _seconds(claims.get("iat")), _seconds(claims.get("exp"))
-    _check_times(issued, expires, claims, trust, now, expired_too)
+
+
+def _read(
+    unverified: Unverified, key: TrustedKey, trust: IssuerTrust, now: float, expired_too: bool
+) -> AccessClaims:
+    if key.algorithm not in trust.algorithms:
+        raise InvalidToken
+    claims = verify(unverified, key)
+    issued, expires = numeric_date(claims.get("iat")), numeric_date(claims.get("exp"))
+    if expires <= now and not expired_too:
+        raise InvalidToken("the access token has expired")
+    latest = now + LEEWAY_SECONDS
+    if issued > latest or numeric_date(claims.get("nbf", issued)) > latest:
+        raise InvalidToken
+    if not issued < expires <= issued + trust.max_token_seconds:
+        raise InvalidToken
     if claims.get("iss") != trust.issuer or not _is_audience(claims.get("aud"), trust.audience):
         raise InvalidToken
     return AccessClaims(
         issuer=trust.issuer,
-        subject=_text(claims.get("sub")),
-        client_id=_text(claims.get("client_id")),
-        token_id=_text(claims.get("jti")),
+        subject=short_text(claims.get("sub")),
+        client_id=short_text(claims.get("client_id")),
+        token_id=short_text(claims.get("jti")),
         issued=issued,
         expires=expires,
         scopes=_scopes(claims.get("scope", "")),
-        tenant=_text(claims.get(trust.tenant_claim)) if trust.tenant_claim else None,
+        tenant=short_text(claims.get(trust.tenant_claim)) if trust.tenant_claim else None,
         thumbprint=_thumbprint(claims),
-        authenticated=min(issued, _seconds(claims.get("auth_time", issued))),
+        authenticated=min(issued, numeric_date(claims.get("auth_time", issued))),
     )
-
-
-def _check_times(
-    issued: int,
-    expires: int,
-    claims: Mapping[str, Any],
-    trust: IssuerTrust,
-    now: float,
-    expired_too: bool,
-) -> None:
-    if expires <= now and not expired_too:
-        raise InvalidToken("the access token has expired")
-    latest = now + LEEWAY_SECONDS
-    if issued > latest or _seconds(claims.get("nbf", issued)) > latest:
-        raise InvalidToken
-    if not issued < expires <= issued + trust.max_token_seconds:
-        raise InvalidToken
-
-
-def _seconds(value: object) -> int:
-    # A NumericDate may carry a fraction; it is cut off. bool is an int in Python, so it is named.
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidToken
-    if not 0 <= value < 2**53:
-        raise InvalidToken
-    return int(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not value.isprintable():
-        raise InvalidToken
-    return value
 
 
 def _is_audience(value: object, audience: str) -> bool:
@@ -270,7 +265,7 @@ def _thumbprint(claims: Mapping[str, Any]) -> str | None:
     confirmation = claims["cnf"]
     if not isinstance(confirmation, dict) or confirmation.keys() != {"jkt"}:
         raise InvalidToken
-    return _text(confirmation["jkt"])
+    return short_text(confirmation["jkt"])
 
 
 def _public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:

@@ -1,0 +1,187 @@
+"""The embedded authorization server: client credentials in, a five-minute access token out.
+
+1. A token is issued as `gateway.identity.token_grant` promises, and in no other way.
+2. A client can revoke its own tokens only. A token that is not ours, or no token at all, is
+   answered like one that was revoked (RFC 7009 section 2.2).
+3. A revocation is read first and carried out later, so that its intent can be recorded in between.
+4. Every outcome for a known client is an event, which the caller records before it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gateway.identity.client_authentication import ClientAuthenticator
+from gateway.identity.dpop import ProofChecker
+from gateway.identity.errors import InvalidProof, InvalidToken, OAuthRefusal
+from gateway.identity.records import Client
+from gateway.identity.revocation import Standing
+from gateway.identity.token_grant import TokenGrant, TokenRequest
+from gateway.identity.tokens import (
+    AccessClaims,
+    TokenMinter,
+    parse_access_token,
+    read_access_token,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """Something that happened to a token, for the audit log.
+
+    Attributes:
+        action: `issueToken` or `revokeToken`.
+        tenant: The client's tenant.
+        client_id: The client.
+        outcome: `allow` or `deny`.
+        reason: The OAuth error code of a refusal, else `ok`.
+        token_id: `jti` of the token, or None when there is none.
+        phase: `intent` before and `result` after a change, `single` otherwise.
+    """
+
+    action: Literal["issueToken", "revokeToken"]
+    tenant: str
+    client_id: str
+    outcome: Literal["allow", "deny"]
+    reason: str
+    token_id: str | None = None
+    phase: Literal["single", "intent", "result"] = "single"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAnswer:
+    """The outcome of a token request: a body to send, or a refusal, and the event to record first.
+
+    Attributes:
+        body: Members of the JSON answer; empty with a refusal.
+        refusal: Why there is no token.
+        event: What to record; None while the client is not known.
+    """
+
+    body: Mapping[str, str | int]
+    refusal: OAuthRefusal | None
+    event: TokenEvent | None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A revocation that was asked for and is allowed, but not done yet."""
+
+    client: Client
+    claims: AccessClaims
+
+    def event(self, phase: Literal["intent", "result"]) -> TokenEvent:
+        """Return the event of one of its two phases."""
+        return TokenEvent(
+            "revokeToken",
+            self.client.tenant,
+            self.client.id,
+            "allow",
+            "ok",
+            self.claims.token_id,
+            phase,
+        )
+
+
+class AuthorizationServer:
+    """Issues and revokes access tokens. Its methods block: call them from a thread.
+
+    Args:
+        minter: Signs the tokens.
+        clients: Authenticates the clients.
+        proofs: Checks proofs of possession for our public URL.
+        standing: Keeps the revocations.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        minter: TokenMinter,
+        clients: ClientAuthenticator,
+        proofs: ProofChecker,
+        standing: Standing,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._minter = minter
+        self._clients = clients
+        self._standing = standing
+        self._clock = clock
+        self._keys = minter.trusted_keys()
+        self._trust = minter.trust
+        self._grant = TokenGrant(clients, minter, proofs)
+
+    def token_response(
+        self, form: Mapping[str, str], authorization: bytes | None, dpop: bytes | None
+    ) -> TokenAnswer:
+        """Answer a token request (RFC 6749 section 4.4).
+
+        Args:
+            form: Its form fields, none repeated.
+            authorization: Value of its one `Authorization` header, or None.
+            dpop: Value of its one `DPoP` header, or None.
+        """
+        request = TokenRequest(form, authorization, dpop)
+        try:
+            self._grant.run(request)
+        except OAuthRefusal as refusal:
+            return TokenAnswer({}, refusal, _issued(request, "deny", refusal.error))
+        except InvalidProof as refusal:
+            refused = OAuthRefusal(refusal.code, refusal.public)
+            return TokenAnswer({}, refused, _issued(request, "deny", refused.error))
+        return TokenAnswer(request.answer, None, _issued(request, "allow", "ok"))
+
+    def read_revocation(
+        self, form: Mapping[str, str], authorization: bytes | None
+    ) -> Revocation | None:
+        """Check a revocation request (RFC 7009), without carrying it out yet.
+
+        Returns:
+            What to revoke, or None when the token is not one of ours.
+
+        Raises:
+            OAuthRefusal: The client is not authenticated, names no token, or someone else's.
+        """
+        client = self._clients.authenticate(form, authorization)
+        if "token" not in form:
+            raise OAuthRefusal("invalid_request", "a token is required")
+        try:
+            issuer, kid, unverified = parse_access_token(form["token"].encode("utf-8", "replace"))
+            if issuer != self._trust.issuer or kid is None or kid not in self._keys:
+                return None
+            claims = read_access_token(
+                unverified, self._keys[kid], self._trust, self._clock(), expired_too=True
+            )
+        except InvalidToken:
+            return None
+        if claims.client_id != client.id:
+            raise OAuthRefusal("invalid_grant", "the token belongs to another client")
+        return Revocation(client, claims)
+
+    def revoke(self, revocation: Revocation) -> None:
+        """Carry a revocation out; when it returns the token is accepted nowhere."""
+        claims = revocation.claims
+        if claims.expires > self._clock():
+            self._standing.revoke_token(claims.issuer, claims.token_id, claims.expires)
+
+    @property
+    def jwks(self) -> Mapping[str, Any]:
+        """The public keys of the tokens, as a JWK set."""
+        return self._minter.jwks
+
+    @property
+    def issuer(self) -> str:
+        """Our `iss`."""
+        return self._minter.issuer
+
+
+def _issued(
+    request: TokenRequest, outcome: Literal["allow", "deny"], reason: str
+) -> TokenEvent | None:
+    if request.client is None:
+        return None
+    client = request.client.record
+    token_id = request.token.token_id if request.token is not None else None
+    return TokenEvent("issueToken", client.tenant, client.id, outcome, reason, token_id)

@@ -1,0 +1,58 @@
+"""What the well-known documents say: only what this gateway does.
+
+RFC 8414 for the embedded authorization server, RFC 9728 for the protected resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gateway.identity.dpop import ALGORITHMS
+from gateway.identity.records import SCOPES
+from gateway.identity.token_grant import GRANT_TYPE, TOKEN_PATH
+
+REVOCATION_PATH: Final = "/oauth/revoke"
+JWKS_PATH: Final = "/oauth/jwks"
+SERVER_METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
+
+_METHODS: Final = ["private_key_jwt", "client_secret_basic", "client_secret_post"]
+
+
+def server_metadata(issuer: str) -> dict[str, Any]:
+    """Return the authorization server metadata (RFC 8414 section 2).
+
+    `response_types_supported` is required by the RFC and empty: there is no authorization endpoint.
+    """
+    return {
+        "issuer": issuer,
+        "token_endpoint": issuer + TOKEN_PATH,
+        "revocation_endpoint": issuer + REVOCATION_PATH,
+        "jwks_uri": issuer + JWKS_PATH,
+        "grant_types_supported": [GRANT_TYPE],
+        "response_types_supported": [],
+        "scopes_supported": sorted(SCOPES),
+        "token_endpoint_auth_methods_supported": _METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "revocation_endpoint_auth_methods_supported": _METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "dpop_signing_alg_values_supported": list(ALGORITHMS),
+    }
+
+
+def resource_metadata(resource: str, issuers: Sequence[str]) -> dict[str, Any]:
+    """Return the protected resource metadata (RFC 9728 section 2).
+
+    Args:
+        resource: Our public URL.
+        issuers: The `iss` of every trusted issuer, our own first.
+    """
+    return {
+        "resource": resource,
+        "authorization_servers": list(issuers),
+        "scopes_supported": sorted(SCOPES),
+        "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": list(ALGORITHMS),
+        "dpop_bound_access_tokens_required": False,
+        "resource_name": "sealgate",
+    }

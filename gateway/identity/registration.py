@@ -1,0 +1,172 @@
+"""Registering clients: what a record may say, and the one time a secret is seen.
+
+A registration that contradicts itself is refused here, so that nothing downstream has to wonder.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from gateway.identity.client_authentication import client_keys, secret_hash
+from gateway.identity.errors import KeyRefused, RegistrationRefused
+from gateway.identity.ports import ClientStore, TenantStore
+from gateway.identity.records import (
+    PLATFORM_TENANT,
+    ROLES,
+    SCOPES,
+    AuthMethod,
+    Client,
+    Tenant,
+    TokenBinding,
+    is_identifier,
+)
+
+SECRET_BYTES: Final = 32
+"""256 bits: beyond guessing, so no slow hash is needed."""
+MAX_NAME: Final = 200
+"""Characters of a name for people."""
+
+
+def new_client(
+    tenant: Tenant,
+    client_id: str,
+    name: str,
+    *,
+    roles: frozenset[str],
+    scopes: frozenset[str],
+    purposes: frozenset[str],
+    default_purpose: str | None,
+    auth_method: AuthMethod,
+    jwks: Mapping[str, Any] | None,
+    token_binding: TokenBinding,
+    random_bytes: Callable[[int], bytes],
+) -> tuple[Client, str | None]:
+    """Make a client record, and its secret where it has one. Stores nothing.
+
+    Args:
+        tenant: Whom it acts for.
+        client_id: Unique over all tenants.
+        name: For people.
+        roles: Out of `ROLES`.
+        scopes: Out of `SCOPES`.
+        purposes: Out of the tenant's.
+        default_purpose: One of the purposes, or None.
+        auth_method: `private_key_jwt` needs `jwks`, unless only a foreign issuer vouches for it.
+        jwks: Public keys; none with a secret.
+        token_binding: `dpop` unless there is a reason.
+        random_bytes: Source of the secret.
+
+    Returns:
+        The record, and the secret to hand over once, or None.
+
+    Raises:
+        RegistrationRefused: The record would contradict itself, the tenant or the platform.
+    """
+    client = Client(
+        id=client_id,
+        tenant=tenant.id,
+        name=name,
+        roles=roles,
+        scopes=scopes,
+        purposes=purposes,
+        default_purpose=default_purpose,
+        auth_method=auth_method,
+        jwks=jwks,
+        token_binding=token_binding,
+    )
+    check_client(client, tenant)
+    if auth_method == "private_key_jwt":
+        return client, None
+    return with_new_secret(client, random_bytes)
+
+
+def with_new_secret(client: Client, random_bytes: Callable[[int], bytes]) -> tuple[Client, str]:
+    """Return the client with a fresh secret in place of its old one, and that secret.
+
+    Raises:
+        RegistrationRefused: The client authenticates with keys.
+    """
+    if client.auth_method != "client_secret_basic":
+        raise RegistrationRefused("a client that authenticates with keys has no secret")
+    secret = base64.urlsafe_b64encode(random_bytes(SECRET_BYTES)).rstrip(b"=").decode()
+    return replace(client, secret_hash=secret_hash(secret)), secret
+
+
+def register_client(
+    clients: ClientStore,
+    tenants: TenantStore,
+    tenant_id: str,
+    client_id: str,
+    name: str,
+    *,
+    roles: frozenset[str] = frozenset(),
+    scopes: frozenset[str] = frozenset(),
+    purposes: frozenset[str] = frozenset(),
+    default_purpose: str | None = None,
+    auth_method: AuthMethod = "private_key_jwt",
+    jwks: Mapping[str, Any] | None = None,
+    token_binding: TokenBinding = "dpop",  # noqa: S107 - a kind of binding, no secret
+    random_bytes: Callable[[int], bytes],
+) -> tuple[Client, str | None]:
+    """Make a client record as `new_client` does and store it. Blocks.
+
+    Raises:
+        RegistrationRefused: See `new_client`; also when there is no such tenant.
+        AlreadyExists: The id is taken.
+    """
+    tenant = tenants.get(tenant_id)
+    if tenant is None:
+        raise RegistrationRefused("the tenant does not exist")
+    client, secret = new_client(
+        tenant,
+        client_id,
+        name,
+        roles=roles,
+        scopes=scopes,
+        purposes=purposes,
+        default_purpose=default_purpose,
+        auth_method=auth_method,
+        jwks=jwks,
+        token_binding=token_binding,
+        random_bytes=random_bytes,
+    )
+    clients.add(client)
+    return client, secret
+
+
+def check_client(client: Client, tenant: Tenant) -> None:
+    """Check a record, new or changed, against itself and its tenant.
+
+    Raises:
+        RegistrationRefused: Something in it does not hold.
+    """
+    if not is_identifier(client.id) or client.tenant != tenant.id:
+        raise RegistrationRefused("the client id is not acceptable")
+    if not 1 <= len(client.name) <= MAX_NAME or not client.name.isprintable():
+        raise RegistrationRefused("the client's name is not acceptable")
+    if not client.roles <= ROLES or not client.scopes <= SCOPES:
+        raise RegistrationRefused("a role or scope is not known")
+    if "administrator" in client.roles and tenant.id != PLATFORM_TENANT:
+        raise RegistrationRefused("only the platform tenant has administrators")
+    if not client.purposes <= tenant.purposes:
+        raise RegistrationRefused("a purpose is not registered for the tenant")
+    if client.default_purpose is not None and client.default_purpose not in client.purposes:
+        raise RegistrationRefused("the default purpose is not one of the purposes")
+    _check_credentials(client)
+
+
+def _check_credentials(client: Client) -> None:
+    if client.auth_method == "client_secret_basic":
+        if client.jwks is not None:
+            raise RegistrationRefused("a client with a secret has no keys")
+        return
+    if client.secret_hash is not None:
+        raise RegistrationRefused("a client that authenticates with keys has no secret")
+    if client.jwks is not None:
+        try:
+            client_keys(client.jwks)
+        except KeyRefused as cause:
+            raise RegistrationRefused("a public key of the client is not acceptable") from cause

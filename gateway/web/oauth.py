@@ -1,0 +1,195 @@
+"""The OAuth endpoints: thin, bounded, and silent until the event is recorded.
+
+1. A form is read up to a bound and a deadline, as `application/x-www-form-urlencoded` only. A field
+   or header that is repeated is refused (RFC 6749 section 3.2).
+2. What blocks runs in a thread.
+3. The event is recorded before a single byte of the answer: if that fails there is no token.
+4. Answers about tokens are never cached and never set a cookie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+import structlog
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from gateway.identity.authenticate import PROTECTED_RESOURCE_PATH
+from gateway.identity.authorization_server import AuthorizationServer, TokenEvent
+from gateway.identity.errors import EvidenceUnavailable, OAuthRefusal
+from gateway.identity.metadata import (
+    JWKS_PATH,
+    REVOCATION_PATH,
+    SERVER_METADATA_PATH,
+    server_metadata,
+)
+from gateway.identity.token_grant import TOKEN_PATH
+
+MAX_FORM: Final = 16_384
+"""Bytes of a form: an assertion has at most 11,000."""
+MAX_FIELDS: Final = 32
+"""Fields of a form: the protocols here know under ten."""
+FORM_SECONDS: Final = 10.0
+"""Longest wait for a form to arrive."""
+METADATA_SECONDS: Final = 300
+"""How long clients may keep metadata and keys: less than a key rotation's overlap."""
+
+OnEvent = Callable[[TokenEvent], Awaitable[object] | object]
+"""Records an event, synchronously or not; when it raises, the outcome is withheld."""
+
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+def build_router(
+    server: AuthorizationServer, resource: Mapping[str, Any], on_event: OnEvent
+) -> APIRouter:
+    """Build the routes of the authorization server and the two well-known documents.
+
+    Args:
+        server: The embedded authorization server.
+        resource: The protected resource metadata, see `gateway.identity.metadata`.
+        on_event: Records what happened to a token, before the answer leaves.
+    """
+    router = APIRouter(tags=["oauth"])
+    endpoints = _Endpoints(server, on_event)
+    router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], response_model=None)
+    router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], response_model=None)
+    _add_document(router, JWKS_PATH, server.jwks)
+    _add_document(router, SERVER_METADATA_PATH, server_metadata(server.issuer))
+    _add_document(router, PROTECTED_RESOURCE_PATH, resource)
+    return router
+
+
+class _Endpoints:
+    def __init__(self, server: AuthorizationServer, on_event: OnEvent) -> None:
+        self._server = server
+        self._on_event = on_event
+
+    async def token(self, request: Request) -> Response:
+        """Issue an access token (RFC 6749 section 4.4, RFC 9449 section 5)."""
+        try:
+            form = await _form(request)
+            answer = await run_in_threadpool(
+                self._server.token_response,
+                form,
+                _single(request, "authorization"),
+                _single(request, "dpop"),
+            )
+            await self._record(answer.event)
+        except (OAuthRefusal, EvidenceUnavailable) as refusal:
+            return _refusal(refusal)
+        if answer.refusal is not None:
+            return _refusal(answer.refusal)
+        return Response(orjson.dumps(answer.body), 200, _NO_STORE, "application/json")
+
+    async def revoke(self, request: Request) -> Response:
+        """Revoke an access token of the client that asks (RFC 7009)."""
+        try:
+            form = await _form(request)
+            revocation = await run_in_threadpool(
+                self._server.read_revocation, form, _single(request, "authorization")
+            )
+            if revocation is not None:
+                await self._record(revocation.event("intent"))
+                await run_in_threadpool(self._server.revoke, revocation)
+                await self._record(revocation.event("result"))
+        except (OAuthRefusal, EvidenceUnavailable) as refusal:
+            return _refusal(refusal)
+        return Response(b"", 200, _NO_STORE)
+
+    async def _record(self, event: TokenEvent | None) -> None:
+        if event is None:
+            return
+        try:
+            recorded = self._on_event(event)
+            if inspect.isawaitable(recorded):
+                await recorded
+        except Exception as fault:
+            # Whatever the recorder raises, the outcome must not leave without its evidence.
+            structlog.get_logger().error("token_event_unrecorded", reason=type(fault).__name__)
+            raise EvidenceUnavailable from fault
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """Read the form of a request.
+
+    Raises:
+        OAuthRefusal: It is no form, too large, too slow, malformed or repeats a field.
+    """
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != _FORM_TYPE:
+        raise OAuthRefusal("invalid_request", "a form is required")
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            return parse_form(await _body(request))
+    except (TimeoutError, ClientDisconnect) as cause:
+        raise OAuthRefusal("invalid_request", "the form did not arrive") from cause
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM:
+            raise OAuthRefusal("invalid_request", "the form is too large")
+    return bytes(body)
+
+
+def parse_form(body: bytes) -> dict[str, str]:
+    """Parse a form whose fields are all different.
+
+    Raises:
+        OAuthRefusal: It is malformed, not UTF-8, has too many fields or repeats one.
+    """
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError as cause:
+        raise OAuthRefusal("invalid_request", "the form is malformed") from cause
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise OAuthRefusal("invalid_request", "a field is repeated")
+    return fields
+
+
+def _single(request: Request, name: str) -> bytes | None:
+    values = [v for n, v in request.scope["headers"] if n == name.encode()]
+    if len(values) > 1:
+        raise OAuthRefusal("invalid_request", "a header is repeated")
+    return values[0] if values else None
+
+
+def _refusal(refusal: OAuthRefusal | EvidenceUnavailable) -> Response:
+    headers = dict(_NO_STORE)
+    if isinstance(refusal, EvidenceUnavailable):
+        status, error = 503, "temporarily_unavailable"
+        headers["Retry-After"] = "1"
+    else:
+        status, error = 400, refusal.error
+        if error == "invalid_client":
+            status = 401
+            headers["WWW-Authenticate"] = 'Basic realm="sealgate"'
+    body = orjson.dumps({"error": error, "error_description": refusal.public})
+    return Response(body, status, headers, "application/json")
+
+
+def _add_document(router: APIRouter, path: str, document: Mapping[str, Any]) -> None:
+    body = orjson.dumps(document)
+    headers = {"Cache-Control": f"public, max-age={METADATA_SECONDS}"}
+
+    async def serve() -> Response:
+        return Response(body, 200, headers, "application/json")
+
+    router.add_api_route(path, serve, methods=["GET"], response_model=None)
