@@ -1,8 +1,8 @@
 """The federation coordinator as a supervised companion process of the gateway.
 
-The companion reads the end of its standard input as "the gateway is gone" and leaves; so it never
-outlives a gateway, however that ended. A companion that ends by itself is started again, later each
-time, while the gateway goes on serving.
+The companion asks the kernel to be killed with its parent, so it never outlives a gateway, however
+that ended. A companion that ends by itself is started again, later each time, while the gateway
+goes on serving.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Companion:
     def _run(self, log: IO[bytes]) -> int:
         child = subprocess.Popen(
             self._command,
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=self._environment,
@@ -95,8 +95,7 @@ class Companion:
         return child.wait()
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
-        assert child.stdin is not None
-        child.stdin.close()
+        child.terminate()
         try:
             child.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
