@@ -91,9 +91,7 @@ class LogTransaction(Protocol):
         """Return the hashes of a tile that are there, up to 256; b"" means absent."""
         ...
 
-    def existing(
-        self, tenant: str, event_ids: Sequence[str]
-    ) -> Mapping[str, tuple[int, bytes]]:
+    def existing(self, tenant: str, event_ids: Sequence[str]) -> Mapping[str, tuple[int, bytes]]:
         """Return index and leaf hash of those ids that are in the tree."""
         ...
 

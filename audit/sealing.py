@@ -37,6 +37,8 @@ MAX_IDENTIFIER_CHARS = 512
 MAX_SEALED_BYTES = 65_536
 """A sealed field is some personal detail of one event, never a payload."""
 
+MAX_CIPHERTEXT_BYTES = NONCE_BYTES + MAX_SEALED_BYTES + TAG_BYTES
+
 CACHED_SUBJECTS = 4_096
 CACHED_TENANTS = 256
 

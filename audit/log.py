@@ -1,0 +1,370 @@
+"""The audit log: events in, durable and signed, or a refusal.
+
+1. `append` returns only after the event, its place in the tenant's tree and the checkpoint that
+   signs it are durable in one transaction. Every other ending is an exception.
+2. It fails closed. Full queue, deadline, full disk, broken store: the caller is refused
+   (`AuditUnavailable`) and nothing is half applied. Each later batch is a fresh attempt, so the
+   log recovers with its store.
+3. A tree that went back, contradicts itself, or differs from what was signed before is not a
+   fault to outlive: the log signs nothing any more until somebody has looked (`ready` is False).
+4. What was refused is counted, and the count is written to the platform's tree once the store
+   takes events again.
+5. Waiting is bounded in events, bytes, tenants and time (`audit.backlog`, `audit.waiters`).
+
+One thread writes. It is started by `start`, so a process may fork before that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from hashlib import sha256
+
+import msgspec
+import structlog
+
+from audit.backlog import Backlog, Limits
+from audit.errors import AuditUnavailable, DuplicateEvent, EventInvalid, LogEmpty, StoreFault
+from audit.event import (
+    PRUNE_ACTION,
+    Event,
+    SealedCommit,
+    columns,
+    encode,
+    is_tenant,
+    new_event_id,
+)
+from audit.heads import Heads
+from audit.note import LogSigner, NoteVerifier
+from audit.pins import Pins
+from audit.ports import Clock, LogStore, RandomBytes, SealedField
+from audit.sealing import MAX_CIPHERTEXT_BYTES
+from audit.sequencing import Pending, sequence
+from audit.waiters import Answer, Waiter, Waiters
+
+__all__ = ["AuditLog", "Limits", "Receipt", "SealedField"]
+
+PLATFORM = "platform"
+"""The tenant whose tree holds the log's own events."""
+
+Item = tuple[Pending, Waiter]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where an event is: durable, and signed for. Its text is `origin/index`."""
+
+    origin: str
+    index: int
+    event_id: str
+
+    def __str__(self) -> str:
+        return f"{self.origin}/{self.index}"
+
+
+class AuditLog:
+    """Appends events to the trees of tenants. Safe for threads and event loops.
+
+    Args:
+        store: Where the trees are.
+        signers: Returns the signer of a tenant's tree; asked once a tenant.
+        clock: Unix seconds, for the log's own events.
+        random_bytes: For the ids of the log's own events.
+        limits: Bounds of queue, batch and time.
+        pins: Where the newest checkpoints are kept outside the store; None keeps none.
+    """
+
+    def __init__(
+        self,
+        store: LogStore,
+        signers: Callable[[str], LogSigner],
+        *,
+        clock: Clock,
+        random_bytes: RandomBytes,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        pins: Pins | None = None,
+    ) -> None:
+        self._store = store
+        self._ask_signer = signers
+        self._signers: dict[str, LogSigner] = {}
+        self._clock = clock
+        self._random = random_bytes
+        self._limits = limits
+        self._heads = Heads(store, self._signer, pins)
+        self._waiters = Waiters(limits.deadline_seconds)
+        self._backlog: Backlog[Item] = Backlog(limits)
+        self._wake = threading.Condition()
+        self._writer: threading.Thread | None = None
+        self._open = False
+        self._faulty = False
+        self._poisoned = False
+        self._refused = 0
+        self._untold = 0
+        self._rested = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the last attempt to write succeeded and the log takes events."""
+        return self._open and not self._faulty and not self._poisoned
+
+    @property
+    def refused(self) -> int:
+        """How many events were refused because they could not be recorded, since the start."""
+        return self._refused
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be written."""
+        return len(self._backlog)
+
+    def start(self) -> None:
+        """Check every tree against what was signed before, then take events.
+
+        Raises:
+            LogRolledBack: A tree is older or other than its own or its pinned checkpoint.
+            StoreFault: The store cannot be read.
+        """
+        self._heads.check()
+        with self._wake:
+            self._open = True
+        self._writer = threading.Thread(target=self._run, name="audit-writer", daemon=True)
+        self._writer.start()
+
+    def close(self) -> None:
+        """Take no more events, write those that wait, pin the heads and end the writer."""
+        with self._wake:
+            self._open = False
+            self._wake.notify()
+        if self._writer is not None:
+            self._writer.join(self._limits.deadline_seconds)
+
+    async def append(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
+        """Append an event; it is durable when this returns.
+
+        Repeating it with the same event gives the same receipt. `sealed_commit` is filled in.
+
+        Args:
+            event: What happened.
+            sealed: Personal fields of subjects that the event names.
+
+        Raises:
+            EventInvalid: It breaks a bound, or a sealed field's subject is not named in it.
+            EventConflict: Another event has this id.
+            AuditUnavailable: It is not known to be durable.
+        """
+        pending = _prepare(event, sealed)
+        origin = self._signer(event.tenant).origin
+        waiter = self._waiters.of_this_loop()
+        self._enqueue(event.tenant, pending, waiter)
+        return Receipt(origin, await waiter[1], event.id)
+
+    def append_blocking(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
+        """Do what `append` does, from a thread that may wait."""
+        pending = _prepare(event, sealed)
+        origin = self._signer(event.tenant).origin
+        future: Future[int] = Future()
+        self._enqueue(event.tenant, pending, future)
+        try:
+            return Receipt(origin, future.result(self._limits.deadline_seconds), event.id)
+        except TimeoutError as fault:
+            raise AuditUnavailable from fault
+
+    def origin(self, tenant: str) -> str:
+        """Return the origin of a tenant's tree."""
+        return self._signer(tenant).origin
+
+    def verifier(self, tenant: str) -> NoteVerifier:
+        """Return what verifies a tenant's checkpoints; its `vkey` is to be handed out."""
+        return self._signer(tenant).verifier
+
+    def checkpoint(self, tenant: str) -> bytes:
+        """Return the newest signed checkpoint of a tenant's tree.
+
+        Raises:
+            LogEmpty: The tenant has no entry yet.
+        """
+        state = self._store.tree(tenant)
+        if state is None:
+            raise LogEmpty
+        return state.note
+
+    def erase_subject(self, tenant: str, ref: str) -> int:
+        """Delete a subject's sealed fields; call it after the event that authorises it.
+
+        Returns:
+            How many fields were deleted. Repeating it is safe.
+
+        Raises:
+            ErasureIncomplete: Their bytes are not wiped yet; repeat the call.
+        """
+        return self._store.erase_sealed(tenant, ref)
+
+    def prune(self, event: Event) -> Receipt:
+        """Record an event that authorises pruning, then delete the bodies that it names.
+
+        Repeating it with the same event finishes what was interrupted.
+
+        Raises:
+            EventInvalid: It is no `PRUNE_ACTION` event.
+            ErasureIncomplete: Deleted but not wiped yet; repeat the call.
+        """
+        if event.action != PRUNE_ACTION:
+            raise EventInvalid
+        receipt = self.append_blocking(event)
+        self._store.prune(
+            event.tenant, [(low, min(high, receipt.index)) for low, high in event.pruned]
+        )
+        return receipt
+
+    def _signer(self, tenant: str) -> LogSigner:
+        signer = self._signers.get(tenant)
+        if signer is None:
+            if not is_tenant(tenant):
+                raise EventInvalid
+            signer = self._signers[tenant] = self._ask_signer(tenant)
+        return signer
+
+    def _enqueue(self, tenant: str, pending: Pending, waiter: Waiter) -> None:
+        with self._wake:
+            if not self._open or self._poisoned:
+                raise AuditUnavailable
+            if not self._backlog.add(tenant, (pending, waiter), len(pending.body)):
+                self._count_refused(1)
+                raise AuditUnavailable
+            self._wake.notify()
+
+    def _count_refused(self, events: int) -> None:
+        self._refused += events
+        self._untold += events
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                chores = self._heads.unpinned or self._faulty or self._untold > 0
+                if not self._backlog and self._open:
+                    self._wake.wait(self._limits.idle_seconds if chores else None)
+                batch = self._backlog.take()
+                last = not batch and not self._open
+            if batch:
+                self._commit(batch)
+            if not batch or abs(self._clock() - self._rested) >= self._limits.idle_seconds:
+                self._rested = self._clock()
+                self._rest()
+            if last:
+                return
+
+    def _commit(self, batch: dict[str, list[Item]]) -> None:
+        """Write a batch and settle those who wait for it; on a fault refuse them."""
+        answers: list[tuple[Waiter, Answer]]
+        try:
+            try:
+                answers = self._attempt(batch, look_up=False)
+            except DuplicateEvent:
+                answers = self._attempt(batch, look_up=True)
+            if self._faulty:
+                structlog.get_logger().info("audit_store_recovered")
+            self._faulty = False
+        except Exception as fault:
+            answers = self._refuse(batch, fault)
+        self._waiters.settle(answers)
+
+    def _attempt(
+        self, batch: dict[str, list[Item]], *, look_up: bool
+    ) -> list[tuple[Waiter, Answer]]:
+        answers: list[tuple[Waiter, Answer]] = []
+        states = {}
+        with self._store.transaction() as transaction:
+            for tenant, items in batch.items():
+                outcomes, states[tenant] = sequence(
+                    transaction,
+                    tenant,
+                    [pending for pending, _ in items],
+                    self._signer(tenant),
+                    floor=self._heads.size(tenant),
+                    look_up=look_up,
+                )
+                waiters = [waiter for _, waiter in items]
+                answers.extend(zip(waiters, outcomes, strict=True))
+        self._heads.advance(states)
+        return answers
+
+    def _refuse(
+        self, batch: dict[str, list[Item]], fault: Exception
+    ) -> list[tuple[Waiter, Answer]]:
+        """Return refusals for a batch; after a fault that is not the store's, for all."""
+        recoverable = isinstance(fault, StoreFault)
+        structlog.get_logger().error(
+            "audit_store_fault" if recoverable else "audit_log_poisoned", exc_info=fault
+        )
+        items = [item for lane in batch.values() for item in lane]
+        with self._wake:
+            if recoverable:
+                self._faulty = True
+            else:
+                self._poisoned = True
+                while self._backlog:
+                    items += [item for lane in self._backlog.take().values() for item in lane]
+            self._count_refused(len(items))
+        return [(waiter, AuditUnavailable()) for _, waiter in items]
+
+    def _rest(self) -> None:
+        """Between batches: see whether the store works, tell of refusals, pin the heads."""
+        if self._poisoned:
+            return
+        try:
+            if self._faulty:
+                self._store.probe()
+                self._faulty = False
+                structlog.get_logger().info("audit_store_recovered")
+            self._tell_refused()
+            self._heads.pin()
+        except StoreFault as fault:
+            structlog.get_logger().warning("audit_store_still_faulty", exc_info=fault)
+        except Exception as fault:
+            self._refuse({}, fault)
+
+    def _tell_refused(self) -> None:
+        with self._wake:
+            untold, self._untold = self._untold, 0
+        if not untold:
+            return
+        event = Event(
+            id=new_event_id(self._clock, self._random),
+            ts=int(self._clock() * 1e9),
+            tenant=PLATFORM,
+            category="audit",
+            action="recordGap",
+            outcome="error",
+            reason="audit_unavailable",
+            n_in=untold,
+        )
+        try:
+            self._attempt({PLATFORM: [(_prepare(event, ()), Future())]}, look_up=False)
+        except BaseException:
+            with self._wake:
+                self._untold += untold
+            raise
+
+
+def _prepare(event: Event, sealed: Sequence[SealedField]) -> Pending:
+    """Encode an event with the digests of its sealed fields.
+
+    Raises:
+        EventInvalid: It breaks a bound, or a sealed field's subject is not named in it.
+    """
+    if sealed or event.sealed_commit:
+        if not {field.subject_ref for field in sealed} <= set(event.subject_refs):
+            raise EventInvalid
+        if any(len(field.ciphertext) > MAX_CIPHERTEXT_BYTES for field in sealed):
+            raise EventInvalid
+        commits = tuple(
+            SealedCommit(field.subject_ref, sha256(field.ciphertext).hexdigest())
+            for field in sealed
+        )
+        event = msgspec.structs.replace(event, sealed_commit=commits)
+    if event.pruned and event.action != PRUNE_ACTION:
+        raise EventInvalid
+    body = encode(event)
+    return Pending(event.id, body, columns(event), event.subject_refs, tuple(sealed))

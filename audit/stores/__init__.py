@@ -1,0 +1,1 @@
+"""Stores of the audit log, behind the ports of `audit.ports`."""
