@@ -3,8 +3,7 @@
 PolicyError
 ├── PolicySetInvalid    the text is not an acceptable policy set
 ├── BundleRefused       a signed bundle is not genuine, not the tenant's, or not newer
-├── EpochExists         a bundle of that epoch is already stored
-└── StoreUnavailable    the store of bundles cannot answer
+└── EpochExists         a bundle of that epoch is already stored
 
 A decision is a value (`policies.engine.Decision`) and never one of these.
 """
@@ -70,10 +69,3 @@ class EpochExists(PolicyError):
 
     code = "policy_epoch_exists"
     message = "the policy set was published by someone else meanwhile"
-
-
-class StoreUnavailable(PolicyError):
-    """The store of bundles cannot answer."""
-
-    code = "policy_store_unavailable"
-    message = "the policy store is not available"
