@@ -79,6 +79,12 @@ class InferRequest:
     purpose: str | None
     subjects: tuple[str, ...]
 
+    @property
+    def rows(self) -> int:
+        """Rows of the batch: the first dimension of the first input."""
+        first = next(iter(self.inputs.values()), None)
+        return len(first) if first is not None and first.ndim else 1
+
 
 def parse(body: bytes, header_length: int | None) -> InferRequest:
     """Read the body of an `infer` call.

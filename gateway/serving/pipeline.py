@@ -25,7 +25,7 @@ from gateway.identity.errors import Unauthenticated
 from gateway.identity.principal import Principal
 from gateway.lifecycle.evidence import Call
 from gateway.lifecycle.guard import Guard
-from gateway.screening.verdict import Verdict, judge
+from gateway.screening.verdict import UNSCREENED
 from gateway.serving import oip
 from gateway.serving.errors import (
     ContractViolation,
@@ -119,8 +119,9 @@ class Pipeline:
         model = await self.sessions.get(target.version)
         self._hold_to_contract(record, model, request)
         found = await self.sessions.run(model, request.inputs)
-        verdict = judge(model.profile, {name: found[name] for name in model.screens})
-        self._decide_release(record, asked, target, verdict)
+        verdict = model.judge(found, request.rows) if model.judge else UNSCREENED
+        record.screened(verdict, model.profile_digest)
+        self._decide_release(record, asked, target)
         outputs = {name: found[name] for name in model.outputs}
         degraded = verdict.outcome == "degrade"
         if degraded:
@@ -158,10 +159,9 @@ class Pipeline:
     async def _name_subjects(
         self, record: InferenceRecord, request: oip.InferRequest, target: Target
     ) -> None:
-        rows = max((len(array) for array in request.inputs.values() if array.ndim), default=1)
         if target.model.personal and not request.subjects:
             raise ContractViolation("this model needs the data subject: parameter `subject`")
-        if len(request.subjects) > 1 and len(request.subjects) != rows:
+        if len(request.subjects) > 1 and len(request.subjects) != request.rows:
             raise ContractViolation("name one data subject, or one for each row")
         if request.subjects:
             await asyncio.to_thread(self.records.seal_subjects, record, request.subjects)
@@ -174,10 +174,9 @@ class Pipeline:
             record.reason = failure.reason
             raise ContractViolation(failure.message)
 
-    def _decide_release(
-        self, record: InferenceRecord, asked: Call, target: Target, verdict: Verdict
-    ) -> None:
-        record.screened(verdict)
+    def _decide_release(self, record: InferenceRecord, asked: Call, target: Target) -> None:
+        verdict = record.verdict
+        assert verdict is not None
         facts = VerdictFacts(outcome=verdict.outcome, rules=frozenset(verdict.rules))
         decision = self.guard.decide(asked, "releaseOutput", target.facts, verdict=facts)
         record.decided(decision)

@@ -59,6 +59,7 @@ class InferenceRecord:
     reason: str = ""
     target: Target | None = None
     verdict: Verdict | None = None
+    profile_digest: str = ""
     decision: Decision | None = None
     policy_ids: tuple[str, ...] = ()
     subject_refs: tuple[str, ...] = ()
@@ -83,9 +84,10 @@ class InferenceRecord:
             (*self.policy_ids, *decision.policy_ids) if decision.allowed else decision.policy_ids
         )
 
-    def screened(self, verdict: Verdict) -> None:
-        """Note the screen's verdict."""
+    def screened(self, verdict: Verdict, profile_digest: str) -> None:
+        """Note the screen's verdict, and by which profile."""
         self.verdict = verdict
+        self.profile_digest = profile_digest
 
 
 class RecordWriter:
@@ -171,7 +173,7 @@ class RecordWriter:
             input_commit=record.commitment,
             n_in=record.bytes_in,
             latency_us=int(self.elapsed(record) * 1_000_000),
-            screening=_screening(verdict),
+            screening=_screening(record),
         )
         return event, record.sealed
 
@@ -183,9 +185,13 @@ def _outcome(record: InferenceRecord, refusal: SealgateError | None) -> str:
     return "deny" if decided_no or record.target is None else "error"
 
 
-def _screening(verdict: Verdict | None) -> Screening | None:
+def _screening(record: InferenceRecord) -> Screening | None:
+    verdict = record.verdict
     if verdict is None:
         return None
     return Screening(
-        profile=verdict.profile, bucket=verdict.bucket, rules=verdict.rules, atlas=verdict.atlas
+        profile=record.profile_digest,
+        bucket=verdict.bucket,
+        rules=verdict.rules,
+        atlas=verdict.atlas,
     )

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from gateway.lifecycle.records import ModelVersion
 from gateway.screening.contract import Contract
-from gateway.screening.profile import Profile
+from gateway.screening.verdict import Judge
 from gateway.serving.errors import RunFailed, RunTimeout
 
 Array: TypeAlias = NDArray[Any]
@@ -99,7 +99,8 @@ class ServableModel:
         outputs: Names of the model's own outputs.
         screens: Names of the screen's outputs; empty when unscreened.
         contract: What inputs must look like.
-        profile: The calibrated profile, or `None` when unscreened.
+        judge: Turns screen scores into a verdict; `None` when unscreened.
+        profile_digest: SHA-256 of the profile, for the record; empty when unscreened.
         digest: SHA-256 of the plain graph, for the record.
         size: Bytes of plaintext, for the cache's bound.
         inline: Whether a small run may stay on the event loop.
@@ -109,7 +110,8 @@ class ServableModel:
     outputs: tuple[str, ...]
     screens: tuple[str, ...]
     contract: Contract
-    profile: Profile | None
+    judge: Judge | None
+    profile_digest: str
     digest: str
     size: int
     inline: bool
