@@ -1,0 +1,197 @@
+"""The contract of a model's inputs: what a request must be before the model sees it. Pure.
+
+Safety argument. `Contract.check` passes arrays only if
+1. they are exactly the inputs of the signed manifest, by name, element type and shape;
+2. the inputs agree on a number of rows from 1 to the cap, and all elements together are bounded;
+3. every floating value is finite, and within the range where one is known.
+A failure is a value with a stable reason and the input's name *from the manifest*: nothing that a
+caller sent is repeated. Strings are held to type and shape only.
+
+The range is the owner's where the owner states one, else what the calibration set showed, widened
+on either side by the width of what it showed: it catches wrong units (0 to 255 for 0 to 1, grams
+for kilograms), not rare values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.artifacts.manifest import TensorSpec
+from gateway.screening.profile import Profile, Range
+
+# One request of 64 Mi elements is 256 MiB of float32: more than any body that is accepted.
+MAX_ELEMENTS: Final = 1 << 26
+
+Reason: TypeAlias = Literal[
+    "inputs",  # an input is missing, or one is not in the manifest
+    "datatype",
+    "shape",
+    "rows",  # none, or inputs that disagree
+    "too_many_rows",
+    "too_large",
+    "not_finite",
+    "out_of_range",
+]
+
+_DTYPES: Final[dict[str, np.dtype[Any]]] = {
+    "BOOL": np.dtype(np.bool_),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "BYTES": np.dtype(np.object_),
+    **{f"INT{bits}": np.dtype(f"int{bits}") for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": np.dtype(f"uint{bits}") for bits in (8, 16, 32, 64)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ContractFailure:
+    """Why a request does not fit the model.
+
+    Attributes:
+        reason: Stable, for machines.
+        input: The manifest's name of the input at fault; empty when it is the whole request.
+    """
+
+    reason: Reason
+    input: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One input, made ready to be checked."""
+
+    name: str
+    dtype: np.dtype[Any]
+    sizes: tuple[int, ...]
+    by_row: bool
+    low: NDArray[Any] | None
+    high: NDArray[Any] | None
+
+    def check(self, array: NDArray[Any]) -> Reason | None:
+        if array.dtype != self.dtype:
+            return "datatype"
+        shape = array.shape
+        if len(shape) != len(self.sizes) or any(
+            want not in (-1, got) for want, got in zip(self.sizes, shape, strict=True)
+        ):
+            return "shape"
+        if self.low is not None:
+            if not ((array >= self.low) & (array <= self.high)).all():
+                return "out_of_range" if _finite(array) else "not_finite"
+        elif not _finite(array):
+            return "not_finite"
+        return None
+
+
+def _finite(array: NDArray[Any]) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+class Contract:
+    """What the inputs of one model version must be.
+
+    Args:
+        inputs: From the signed manifest.
+        max_rows: Largest number of rows in one request.
+        ranges: Bounds by input name.
+
+    Raises:
+        ValueError: A range names no numeric input or does not fit its columns.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[TensorSpec],
+        *,
+        max_rows: int,
+        ranges: Mapping[str, Range] | None = None,
+    ) -> None:
+        ranges = ranges or {}
+        if not ranges.keys() <= {spec.name for spec in inputs}:
+            raise ValueError("a range names no input")
+        self.max_rows = max_rows
+        self._rules = tuple(_rule(spec, ranges.get(spec.name)) for spec in inputs)
+
+    def check(self, arrays: Mapping[str, NDArray[Any]]) -> ContractFailure | None:
+        """Return why the arrays break the contract, or None. Microseconds for a small request."""
+        if len(arrays) != len(self._rules):
+            return ContractFailure("inputs")
+        rows = -1
+        elements = 0
+        for rule in self._rules:
+            array = arrays.get(rule.name)
+            if array is None:
+                return ContractFailure("inputs", rule.name)
+            elements += array.size
+            if elements > MAX_ELEMENTS:
+                return ContractFailure("too_large", rule.name)
+            if rule.by_row and array.ndim:
+                count = array.shape[0]
+                if count < 1 or rows not in (-1, count):
+                    return ContractFailure("rows", rule.name)
+                if count > self.max_rows:
+                    return ContractFailure("too_many_rows", rule.name)
+                rows = count
+            reason = rule.check(array)
+            if reason is not None:
+                return ContractFailure(reason, rule.name)
+        return None
+
+
+def contract_for(
+    inputs: Sequence[TensorSpec],
+    *,
+    max_rows: int,
+    profile: Profile | None = None,
+    declared: Mapping[str, Range] | None = None,
+) -> Contract:
+    """Build a contract from the manifest, and the profile's observed range of the only input.
+
+    Args:
+        inputs: From the signed manifest.
+        max_rows: Largest number of rows in one request.
+        profile: Of the calibration, if there was one.
+        declared: The owner's ranges by input name; they win over what was observed.
+    """
+    ranges = dict(declared or {})
+    if profile is not None and len(inputs) == 1:
+        ranges.setdefault(inputs[0].name, profile.range)
+    return Contract(inputs, max_rows=max_rows, ranges=ranges)
+
+
+def _rule(spec: TensorSpec, bounds: Range | None) -> _Rule:
+    dtype = _DTYPES[spec.datatype]
+    low = high = None
+    if bounds is not None:
+        columns = len(bounds.low)
+        if dtype.kind not in "fiu" or len(bounds.high) != columns or columns < 1:
+            raise ValueError("a range does not fit its input")
+        if columns > 1 and (not spec.shape or spec.shape[-1] not in (-1, columns)):
+            raise ValueError("a range does not fit its columns")
+        low, high = _bounds(bounds, dtype)
+    return _Rule(
+        name=spec.name,
+        dtype=dtype,
+        sizes=tuple(spec.shape),
+        by_row=bool(spec.shape) and spec.shape[0] == -1,
+        low=low,
+        high=high,
+    )
+
+
+def _bounds(bounds: Range, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Bounds in the input's own type, so that comparing does not convert the input."""
+    low, high = np.asarray(bounds.low), np.asarray(bounds.high)
+    if dtype.kind == "f":
+        limits = np.finfo(dtype)
+        return (
+            np.maximum(low, float(limits.min)).astype(dtype),
+            np.minimum(high, float(limits.max)).astype(dtype),
+        )
+    return low, high
