@@ -86,8 +86,8 @@ def test_the_starter_set_is_far_from_the_limits() -> None:
 
 
 SIGNS = '(){}[];,.:?"\\/!-+*<>=&| \n'
-WORDS = """permit forbid when unless principal action resource context @id if then else true has in is
-like Action:: ip( __cedar 9223372036854775808 // ü \x00 \ud800"""
+WORDS = """permit forbid when unless principal action resource context @id if then else true
+has in is like Action:: ip( __cedar 9223372036854775808 // ü \x00 \ud800"""
 PIECES = st.sampled_from([*SIGNS, *WORDS.split()])
 
 
