@@ -14,6 +14,8 @@ ServingError
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from gateway.errors import SealgateError
 
 
@@ -31,10 +33,32 @@ class MalformedRequest(ServingError):
 
 
 class ContractViolation(ServingError):
-    """The tensors do not fit the contract in the model's signed manifest."""
+    """The request does not fit the contract in the model's signed manifest.
+
+    Args:
+        reason: A key of `REASONS`.
+        name: The manifest's name of the input at fault.
+    """
 
     code = "contract_violation"
-    message = "the inputs do not fit the model's contract"
+    message = "the request does not fit the model's contract"
+    REASONS: ClassVar[dict[str, str]] = {
+        "inputs": "the inputs are not those of the model",
+        "datatype": "an input has another datatype than the model's",
+        "shape": "an input has another shape than the model's",
+        "rows": "the inputs disagree on the number of rows, or have none",
+        "too_many_rows": "there are more rows than one request may have",
+        "too_large": "the inputs are larger than one request may have",
+        "not_finite": "an input holds a value that is not a finite number",
+        "out_of_range": "an input holds a value outside the model's range",
+        "subject_missing": "this model needs the data subject: the parameter `subject`",
+        "subject_rows": "name one data subject for the request, or one for each row",
+    }
+
+    def __init__(self, reason: str, name: str = "") -> None:
+        self.reason = reason
+        text = self.REASONS[reason]
+        super().__init__(f"{text}: `{name}`" if name else text)
 
 
 class BodyTooLarge(ServingError):

@@ -160,9 +160,9 @@ class Pipeline:
         self, record: InferenceRecord, request: oip.InferRequest, target: Target
     ) -> None:
         if target.model.personal and not request.subjects:
-            raise ContractViolation("this model needs the data subject: parameter `subject`")
+            raise ContractViolation("subject_missing")
         if len(request.subjects) > 1 and len(request.subjects) != request.rows:
-            raise ContractViolation("name one data subject, or one for each row")
+            raise ContractViolation("subject_rows")
         if request.subjects:
             await asyncio.to_thread(self.records.seal_subjects, record, request.subjects)
 
@@ -171,8 +171,8 @@ class Pipeline:
     ) -> None:
         failure = model.contract.check(request.inputs)
         if failure is not None:
-            record.reason = failure.reason
-            raise ContractViolation(failure.message)
+            record.reason = f"contract.{failure.reason}"
+            raise ContractViolation(failure.reason, failure.input)
 
     def _decide_release(self, record: InferenceRecord, asked: Call, target: Target) -> None:
         verdict = record.verdict

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from gateway.serving.endpoint import BodyReader, infer_target
+from gateway.serving.errors import BodyTimeout, BodyTooLarge, MalformedRequest
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/v2/models/m/infer", ("m", None)),
+        ("/v2/models/m/versions/1.0/infer", ("m", "1.0")),
+        ("/v2/models/a%20b/infer", ("a b", None)),
+        ("/v2/models/m", None),
+        ("/v2/models/infer", None),
+        ("/v2/models/m/x/1/infer", None),
+        ("/v2/models/m/versions/1/extra/infer", None),
+        ("/v1/models/m/infer", None),
+        ("/", None),
+    ],
+)
+def test_only_inference_paths_are_taken(path: str, target: object) -> None:
+    assert infer_target(path) == target
+
+
+def read(messages: Sequence[dict[str, Any]], declared: int | None = None, bound: int = 10) -> bytes:
+    waiting = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        try:
+            return next(waiting)
+        except StopIteration:
+            await asyncio.Event().wait()
+            raise
+
+    return asyncio.run(BodyReader(receive, declared, bound, timeout=0.02)())
+
+
+def part(body: bytes, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def test_a_body_is_joined() -> None:
+    assert read([part(b"ab", more=True), part(b"c")]) == b"abc"
+
+
+def test_a_declared_length_over_the_bound_is_refused_unread() -> None:
+    with pytest.raises(BodyTooLarge):
+        read([], declared=11)
+
+
+def test_a_longer_body_than_declared_is_refused() -> None:
+    with pytest.raises(BodyTooLarge):
+        read([part(b"x" * 6, more=True), part(b"x" * 6)], declared=6)
+
+
+def test_a_slow_sender_is_not_waited_for() -> None:
+    with pytest.raises(BodyTimeout):
+        read([part(b"x", more=True)])
+
+
+def test_a_sender_that_goes_away_is_not_answered_as_if_complete() -> None:
+    with pytest.raises(MalformedRequest):
+        read([part(b"x", more=True), {"type": "http.disconnect"}])
