@@ -10,17 +10,18 @@ ArtifactError
 │   ├── IdentityInvalid      the text is not an age private key
 │   └── RecipientsMixed      post-quantum and classical keys would share a file key
 ├── KeyFault
-│   ├── KeyUnavailable       disabled, destroyed or unknown key version
-│   ├── KeyUnwrapFailed      the wrapped key is not genuine for this tenant and use
+│   ├── KeyUnavailable       disabled, destroyed or never made; is an audit.KeyUnavailable too
+│   │   └── KeyUnwrapFailed  the wrapped key is not genuine for this tenant and use
+│   ├── KeystoreAbsent       there is no keystore at this place
+│   ├── KeystorePresent      there is one already, and it is not overwritten
 │   ├── KeystoreUnsafe       file modes or owner would give keys away
 │   └── KeystoreCorrupt      the file does not open with this unlock secret
 ├── StoreError
 │   ├── PayloadAbsent        nothing stored under that digest
 │   └── PayloadCorrupt       stored bytes do not have their digest or length
 ├── UploadError
-│   ├── UploadTooLarge
-│   ├── UploadTruncated
-│   └── UploadMismatch       the plaintext has another digest than the one declared
+│   ├── UploadTooLarge       more bytes than the limit, or than were declared
+│   └── UploadTruncated      fewer bytes than were declared, or none
 ├── StatementInvalid         a manifest, owner's statement or link does not parse or verify
 ├── SandboxFailed            a confined job crashed, ran out of time or of memory
 └── ModelRefused             admission said no; `reason` is stable
@@ -30,6 +31,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from audit.errors import KeyUnavailable as AuditKeyUnavailable
 from gateway.errors import SealgateError
 
 
@@ -106,18 +108,35 @@ class KeyFault(ArtifactError):
     message = "the key could not be used"
 
 
-class KeyUnavailable(KeyFault):
-    """The key, or the version of it that is needed, is disabled, destroyed or was never made."""
+class KeyUnavailable(KeyFault, AuditKeyUnavailable):
+    """The key, or the version of it that is needed, is disabled, destroyed or was never made.
+
+    It is the audit log's error as well, so that a key provider serves as its key wrapper.
+    """
 
     code = "key_unavailable"
     message = "the key is not available"
 
 
-class KeyUnwrapFailed(KeyFault):
+class KeyUnwrapFailed(KeyUnavailable):
     """The wrapped key is not genuine for this tenant, purpose and version."""
 
     code = "key_unwrap"
     message = "the wrapped key is not genuine"
+
+
+class KeystoreAbsent(KeyFault):
+    """There is no keystore, or no secret that unlocks it, at this place."""
+
+    code = "keystore_absent"
+    message = "there is no keystore at this place"
+
+
+class KeystorePresent(KeyFault):
+    """There is a keystore already; making one anew would lose its keys."""
+
+    code = "keystore_present"
+    message = "there is a keystore at this place already"
 
 
 class KeystoreUnsafe(KeyFault):
@@ -174,13 +193,6 @@ class UploadTruncated(UploadError):
 
     code = "upload_truncated"
     message = "the upload ended before its declared length"
-
-
-class UploadMismatch(UploadError):
-    """The bytes that came have another digest than the one declared."""
-
-    code = "upload_mismatch"
-    message = "the upload does not have its declared digest"
 
 
 class StatementInvalid(ArtifactError):

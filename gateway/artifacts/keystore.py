@@ -1,0 +1,271 @@
+"""The keystore in a local folder, the default key provider.
+
+The safety argument:
+
+1. Every key in the file is wrapped: the root under what unlocks the keystore, tenants' and
+   signing keys under the root, and what callers wrap under a tenant's key. Each wrapping is
+   bound to the owner, the purpose and the version, so no blob can be put in another's place.
+2. The file as a whole is authenticated under the root key. Whoever can write it can still put
+   an older file back, and so undo a destruction: a backup of the keystore keeps what it keeps.
+3. A change writes a new file, syncs it, renames it and syncs the folder before it returns; a
+   process that dies at any point leaves the old file or the new one.
+4. Every use looks whether another process has replaced the file, so that a destruction or a
+   disabling holds everywhere once it has returned.
+5. Folder and files that other users could read or replace are refused, not repaired.
+6. A destroyed tenant leaves its name, so that nobody gets keys under it again.
+
+The root key stays in this process's memory while the keystore is open.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.artifacts.errors import (
+    KeystoreAbsent,
+    KeystoreCorrupt,
+    KeystorePresent,
+    KeyUnavailable,
+    KeyUnwrapFailed,
+)
+from gateway.artifacts.guarded_file import (
+    check_owner_only,
+    create_guarded,
+    read_guarded,
+    replace_guarded,
+)
+from gateway.artifacts.key_document import (
+    DOCUMENT_LIMIT,
+    NONCE_LENGTH,
+    KeyDocument,
+    TenantKeys,
+    decode_document,
+    encode_document,
+    label_of,
+    open_key,
+    seal_key,
+    verify_document,
+)
+from gateway.artifacts.unlock import SALT_LENGTH, Unlock
+
+RandomBytes = Callable[[int], bytes]
+
+_FILE: Final = "keys"
+_LOCK: Final = "lock"
+_KEY_LENGTH: Final = 32
+_VERSION_LENGTH: Final = 4
+_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_PURPOSE: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class LocalKeyStore:
+    """A `gateway.artifacts.keys.KeyProvider` in a folder. Make one by `create` or `open`."""
+
+    def __init__(self, folder: Path, root: bytes, random_bytes: RandomBytes) -> None:
+        self._path = folder / _FILE
+        self._root = root
+        self._random = random_bytes
+        self._mutex = threading.RLock()
+        self._seen: tuple[int, ...] = ()
+        self._document = self._read()
+
+    @classmethod
+    def create(cls, folder: Path, unlock: Unlock, random_bytes: RandomBytes = os.urandom) -> Self:
+        """Make a keystore.
+
+        Args:
+            folder: Made with mode 0700 when it is absent.
+            unlock: What opens it later; a `KeyFile` is written when it is absent.
+            random_bytes: A cryptographic source.
+
+        Raises:
+            KeystorePresent: There is one already.
+            KeystoreUnsafe: Others can use the folder, or the secret is weak or readable.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_owner_only(folder.stat())
+        if (folder / _FILE).exists():
+            raise KeystorePresent
+        unlock.prepare(random_bytes(_KEY_LENGTH))
+        root, salt = random_bytes(_KEY_LENGTH), random_bytes(SALT_LENGTH)
+        sealed = seal_key(unlock.derive(salt), random_bytes(NONCE_LENGTH), root, label_of("root"))
+        document = KeyDocument(unlock=unlock.method, salt=salt, root=sealed, tenants={}, signing={})
+        create_guarded(folder / _FILE, encode_document(document, root))
+        return cls(folder, root, random_bytes)
+
+    @classmethod
+    def open(cls, folder: Path, unlock: Unlock, random_bytes: RandomBytes = os.urandom) -> Self:
+        """Open a keystore.
+
+        Raises:
+            KeystoreAbsent: There is none, or its secret is missing.
+            KeystoreUnsafe: Others can use the folder or a file.
+            KeystoreCorrupt: The secret is another, or the file was altered.
+        """
+        if not folder.is_dir():
+            raise KeystoreAbsent
+        check_owner_only(folder.stat())
+        document = decode_document(read_guarded(folder / _FILE, DOCUMENT_LIMIT))
+        if document.unlock != unlock.method:
+            raise KeystoreCorrupt("the keystore is unlocked by another method")
+        try:
+            root = open_key(unlock.derive(document.salt), document.root, label_of("root"))
+        except KeyUnwrapFailed:
+            raise KeystoreCorrupt from None
+        return cls(folder, root, random_bytes)
+
+    def create_tenant(self, tenant: str) -> None:
+        """Make a tenant's keys; see `KeyProvider`."""
+        if not _TENANT.fullmatch(tenant):
+            raise KeyUnavailable
+        with self._change() as document:
+            known = document.tenants.get(tenant)
+            if known is None:
+                document.tenants[tenant] = TenantKeys(
+                    state="active",
+                    versions=[self._fresh("tenant", tenant, "1")],
+                    mac=self._fresh("mac", tenant),
+                    release=self._fresh("release", tenant),
+                )
+            elif known.state == "destroyed":
+                raise KeyUnavailable
+
+    def wrap(self, tenant: str, key: bytes, aad: bytes) -> bytes:
+        """Wrap a key; the result begins with the version of the tenant's key."""
+        keys = self._tenant(tenant)
+        version = len(keys.versions)
+        head = version.to_bytes(_VERSION_LENGTH, "big")
+        label = label_of("wrapped", tenant, aad, head)
+        wrapping = self._tenant_key(tenant, keys, version)
+        return head + seal_key(wrapping, self._random(NONCE_LENGTH), key, label)
+
+    def unwrap(self, tenant: str, wrapped: bytes, aad: bytes) -> bytes:
+        """Unwrap a key; see `KeyProvider`."""
+        keys = self._tenant(tenant)
+        head = wrapped[:_VERSION_LENGTH]
+        version = int.from_bytes(head, "big")
+        if len(head) != _VERSION_LENGTH or not 1 <= version <= len(keys.versions):
+            raise KeyUnwrapFailed
+        label = label_of("wrapped", tenant, aad, head)
+        wrapping = self._tenant_key(tenant, keys, version)
+        return open_key(wrapping, wrapped[_VERSION_LENGTH:], label)
+
+    def mac_key(self, tenant: str) -> bytes:
+        """Return the key for look-ups; see `KeyProvider`."""
+        return open_key(self._root, self._tenant(tenant).mac, label_of("mac", tenant))
+
+    def release_key(self, tenant: str) -> Ed25519PrivateKey:
+        """Return the key that signs releases; see `KeyProvider`."""
+        sealed = self._tenant(tenant).release
+        seed = open_key(self._root, sealed, label_of("release", tenant))
+        return Ed25519PrivateKey.from_private_bytes(seed)
+
+    def signing_key(self, purpose: str) -> Ed25519PrivateKey:
+        """Return a signing key of the platform; see `KeyProvider`."""
+        if not _PURPOSE.fullmatch(purpose):
+            raise KeyUnavailable
+        sealed = self._current().signing.get(purpose)
+        if sealed is None:
+            with self._change() as document:
+                sealed = document.signing.setdefault(purpose, self._fresh("signing", purpose))
+        seed = open_key(self._root, sealed, label_of("signing", purpose))
+        return Ed25519PrivateKey.from_private_bytes(seed)
+
+    def rotate(self, tenant: str) -> None:
+        """Make a new version; see `KeyProvider`."""
+        with self._change() as document:
+            keys = _usable(document, tenant)
+            keys.versions.append(self._fresh("tenant", tenant, str(len(keys.versions) + 1)))
+
+    def disable(self, tenant: str) -> None:
+        """Refuse every use; see `KeyProvider`."""
+        self._set_state(tenant, "disabled")
+
+    def enable(self, tenant: str) -> None:
+        """Undo `disable`; see `KeyProvider`."""
+        self._set_state(tenant, "active")
+
+    def destroy(self, tenant: str) -> None:
+        """Forget a tenant's keys for ever; see `KeyProvider`."""
+        with self._change() as document:
+            if tenant not in document.tenants:
+                raise KeyUnavailable
+            document.tenants[tenant] = TenantKeys("destroyed", [], b"", b"")
+
+    def _set_state(self, tenant: str, state: str) -> None:
+        with self._change() as document:
+            keys = document.tenants.get(tenant)
+            if keys is None or keys.state == "destroyed":
+                raise KeyUnavailable
+            keys.state = "active" if state == "active" else "disabled"
+
+    def _tenant(self, tenant: str) -> TenantKeys:
+        return _usable(self._current(), tenant)
+
+    def _tenant_key(self, tenant: str, keys: TenantKeys, version: int) -> bytes:
+        label = label_of("tenant", tenant, str(version))
+        return open_key(self._root, keys.versions[version - 1], label)
+
+    def _fresh(self, *label: str) -> bytes:
+        """Make a key, wrapped under the root."""
+        nonce = self._random(NONCE_LENGTH)
+        return seal_key(self._root, nonce, self._random(_KEY_LENGTH), label_of(*label))
+
+    def _current(self) -> KeyDocument:
+        """Return the document, read anew if any process has replaced the file."""
+        with self._mutex:
+            if self._signature() != self._seen:
+                self._document = self._read()
+            return self._document
+
+    def _signature(self) -> tuple[int, ...]:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            raise KeystoreAbsent from None
+        return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+
+    def _read(self) -> KeyDocument:
+        """Read and authenticate the file, again if it was replaced meanwhile."""
+        while True:
+            signature = self._signature()
+            data = read_guarded(self._path, DOCUMENT_LIMIT)
+            if self._signature() != signature:
+                continue
+            verify_document(data, self._root)
+            self._seen = signature
+            return decode_document(data)
+
+    @contextmanager
+    def _change(self) -> Iterator[KeyDocument]:
+        """Change the newest document, alone among processes and threads.
+
+        INVARIANT: what is yielded is a copy; if the block raises, nothing has changed.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        with self._mutex:
+            lock = os.open(self._path.with_name(_LOCK), flags, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                document = self._read()
+                yield document
+                replace_guarded(self._path, encode_document(document, self._root))
+                self._document = self._read()
+            finally:
+                os.close(lock)
+
+
+def _usable(document: KeyDocument, tenant: str) -> TenantKeys:
+    keys = document.tenants.get(tenant)
+    if keys is None or keys.state != "active":
+        raise KeyUnavailable
+    return keys
