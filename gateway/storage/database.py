@@ -1,0 +1,186 @@
+"""The control plane's database: opened safely, brought up to date, used in short transactions.
+
+1. A database that a later release has changed is refused; an older one is migrated, under a lock,
+   in one transaction, before anything else uses it.
+2. SQLite: write-ahead log, every commit synced (FULL), deleted content overwritten
+   (`secure_delete`; the log is truncated at close), foreign keys on. A writer takes the lock at its
+   beginning, so what it read is still true when it writes.
+3. PostgreSQL: a reader has one snapshot; a writer waits for locks and statements a bounded time.
+4. Whatever goes wrong in the driver leaves as `StorageUnavailable`, without its text.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from gateway.storage.errors import DatabaseRefused, DatabaseTooNew, StorageUnavailable
+
+BUSY_MS: Final = 5_000
+"""How long a writer waits for another one."""
+STATEMENT_MS: Final = 30_000
+"""How long PostgreSQL works on one statement; migrations excepted."""
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK: Final = 0x7365616C  # any number, the same for every replica
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA secure_delete = ON",
+    "PRAGMA foreign_keys = ON",
+    f"PRAGMA busy_timeout = {BUSY_MS}",
+)
+
+
+class Database:
+    """An open, up-to-date database. Safe for threads; not to be carried over a fork."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._reader = engine
+        self._writer = engine
+        if engine.dialect.name == "sqlite":
+            self._writer = engine.execution_options(sealgate_immediate=True)
+        else:
+            self._reader = engine.execution_options(isolation_level="REPEATABLE READ")
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a transaction that reads one consistent state.
+
+        Raises:
+            StorageUnavailable: The database cannot answer.
+        """
+        with _translated(), self._reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction that is durable when the block is left, and undone by an exception.
+
+        Raises:
+            StorageUnavailable: The database cannot answer; nothing was changed.
+        """
+        with _translated(), self._writer.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Give the connections back; on SQLite also move the log into the file and empty it."""
+        if self._reader.dialect.name == "sqlite":
+            with _translated():
+                connection = self._reader.raw_connection()
+                try:
+                    connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    connection.close()
+        self._reader.dispose()
+
+
+def open_database(url: str) -> Database:
+    """Open the database at `url` and bring its schema up to date.
+
+    Args:
+        url: `sqlite:///path` or `postgresql://…`.
+
+    Raises:
+        DatabaseRefused: Another kind of database, no file, or PostgreSQL that does not speak UTF-8.
+        DatabaseTooNew: A later release has changed it.
+        StorageUnavailable: It cannot be reached or changed now.
+    """
+    parsed = _parse(url)
+    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+    database = Database(engine)
+    try:
+        _migrate(database)
+    except BaseException:
+        engine.dispose()
+        raise
+    return database
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise DatabaseRefused from error
+    if parsed.drivername in ("postgresql", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return parsed
+    raise DatabaseRefused("only a SQLite file or PostgreSQL can hold the records")
+
+
+def _sqlite(url: URL) -> Engine:
+    path = Path(str(url.database))
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StorageUnavailable from error
+    engine = create_engine(url, pool_size=8, max_overflow=8)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the transactions are ours, see `begin`
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("sealgate_immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    options = (
+        f"-c lock_timeout={BUSY_MS} -c statement_timeout={STATEMENT_MS} "
+        f"-c idle_in_transaction_session_timeout={STATEMENT_MS}"
+    )
+    try:
+        return create_engine(
+            url,
+            pool_size=8,
+            max_overflow=8,
+            pool_pre_ping=True,
+            connect_args={"options": options, "connect_timeout": 10},
+        )
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise DatabaseRefused("the `postgres` extra is not installed") from error
+
+
+def _migrate(database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with database.writing() as connection:
+        if connection.dialect.name == "postgresql":
+            if connection.scalar(text("SHOW server_encoding")) != "UTF8":
+                raise DatabaseRefused("the database must be encoded in UTF-8")
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if not set(MigrationContext.configure(connection).get_current_heads()) <= known:
+            raise DatabaseTooNew
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, PoolTimeout, sqlite3.Error) as error:
+        raise StorageUnavailable from error

@@ -1,0 +1,242 @@
+"""The tables of the control plane.
+
+INVARIANT: this metadata and the newest migration describe the same schema (a test compares them).
+Every text compares byte for byte: SQLite does so by itself, PostgreSQL in collation `C`. Columns
+`…_json` hold JSON text written by `gateway.storage.documents`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _text() -> TypeEngine[str]:
+    return Text().with_variant(Text(collation="C"), "postgresql")
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, _text(), primary_key=True)
+
+
+def _string(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, _text(), nullable=nullable)
+
+
+def _number(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False)
+
+
+def _blob(name: str, *, nullable: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=nullable)
+
+
+tenant = Table(
+    "tenant",
+    metadata,
+    _key("id"),
+    _string("name"),
+    _string("region"),
+    _flag("suspended"),
+    _string("purposes_json"),
+)
+
+client = Table(
+    "client",
+    metadata,
+    _key("id"),
+    _string("tenant"),
+    _string("name"),
+    _string("kind"),
+    _string("roles_json"),
+    _string("scopes_json"),
+    _string("purposes_json"),
+    _string("default_purpose", nullable=True),
+    _string("auth_method"),
+    _blob("secret_hash", nullable=True),
+    _string("jwks_json", nullable=True),
+    _string("token_binding"),
+    _flag("disabled"),
+    Index(None, "tenant", "id"),
+)
+
+revoked_token = Table(
+    "revoked_token",
+    metadata,
+    _key("issuer"),
+    _key("token_id"),
+    _number("expires"),
+    Index(None, "expires"),
+)
+
+epoch = Table(
+    "epoch",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _number("value"),
+)
+"""One row, id 1."""
+
+model = Table(
+    "model",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    _flag("personal"),
+    _string("data_class"),
+    _number("created"),
+    _string("created_by"),
+)
+
+model_share = Table(
+    "model_share",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    _key("shared_with"),
+    ForeignKeyConstraint(["tenant", "name"], ["model.tenant", "model.name"]),
+    Index(None, "shared_with", "tenant", "name"),
+)
+
+model_version = Table(
+    "model_version",
+    metadata,
+    _key("tenant"),
+    _key("model"),
+    _key("version"),
+    _string("state"),
+    _number("created"),
+    _string("created_by"),
+    _blob("manifest"),
+    _blob("owner_bundle"),
+    _blob("owner_key_pem"),
+    _blob("link"),
+    _string("payloads_json"),
+    _string("facts_json"),
+    _string("reason"),
+    _string("source"),
+    _number("revision"),
+    ForeignKeyConstraint(["tenant", "model"], ["model.tenant", "model.name"]),
+    Index(None, "state"),
+)
+
+release = Table(
+    "release",
+    metadata,
+    _key("tenant"),
+    _key("model"),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    _string("version"),
+    _string("previous", nullable=True),
+    _string("action"),
+    _string("by"),
+    _number("at"),
+    ForeignKeyConstraint(
+        ["tenant", "model", "version"],
+        ["model_version.tenant", "model_version.model", "model_version.version"],
+    ),
+)
+
+upload = Table(
+    "upload",
+    metadata,
+    _key("id"),
+    _string("tenant"),
+    _string("client"),
+    _string("payload_json"),
+    _number("created"),
+    _number("expires"),
+    Index(None, "tenant"),
+    Index(None, "expires"),
+)
+
+site = Table(
+    "site",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    _string("public_key"),
+    _string("node_id"),
+    _number("created"),
+    _flag("revoked"),
+    UniqueConstraint("public_key"),
+)
+
+federation = Table(
+    "federation",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    _string("model"),
+    _string("sites_json"),
+    _string("task"),
+    _string("config"),
+    _number("quorum"),
+    _number("deadline_s"),
+    _number("created"),
+    _string("created_by"),
+    _string("calibration_json", nullable=True),
+)
+
+run = Table(
+    "run",
+    metadata,
+    _key("id"),
+    _string("tenant"),
+    _string("federation"),
+    _string("version"),
+    _number("rounds"),
+    _string("state"),
+    _number("started"),
+    _string("started_by"),
+    _string("purpose"),
+    _number("cursor"),
+    _string("reason"),
+    _number("revision"),
+    Index(None, "tenant", "federation", "id"),
+    Index(None, "state"),
+)
+
+pending = Table(
+    "pending",
+    metadata,
+    _key("id"),
+    _string("tenant"),
+    _string("kind"),
+    _string("facts_json"),
+    _number("at"),
+    Index(None, "at", "id"),
+)
+
+policy_bundle = Table(
+    "policy_bundle",
+    metadata,
+    _key("tenant"),
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    _blob("document"),
+)
