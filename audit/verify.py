@@ -1,0 +1,655 @@
+"""Verify an audit log from the outside: an export, or the log's own SQLite file.
+
+This one file needs Python and `cryptography`, nothing of ours: it shares no code, and so no
+mistake, with what wrote the log. What it establishes, for every tree it is given:
+
+1. The checkpoint is signed by the key given. Keys inside the export prove nothing, so without
+   `--key` the result is UNPINNED and the exit status is not 0.
+2. Every entry from 0 to the checkpoint's size is there; its bytes hash to the leaf in the tree;
+   the leaves hash to the signed root; every stored tile is what the leaves make it.
+3. Nothing stands beyond the checkpoint: no later entry, no row or file that belongs to none.
+4. Every index column says what the bytes say, no event id occurs twice, and each event is of
+   the tenant whose tree it is in.
+5. An entry without its body is covered by a prune event; in a live file a sealed field that is
+   gone is covered by an erasure or a prune event, and one that is there is what was committed.
+6. Hostile input costs bounded memory and ends as a finding, never as a crash.
+
+It cannot notice that log and checkpoint were both rolled back: compare with a checkpoint that
+you kept (`--kept FILE`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import json
+import re
+import sqlite3
+import sys
+import zipfile
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+EXIT_OK, EXIT_FAILED = 0, 6
+WIDTH = 256
+MAX_SIZE = 1 << 32  # entries a tree; more than this takes weeks to write
+MAX_EVENT = 65_535  # an entry's length has 16 bits
+MAX_NOTE = 65_536
+MAX_BUNDLE = WIDTH * (2 + MAX_EVENT)
+MAX_INDEX = 2 * MAX_BUNDLE  # the columns repeat a part of the event
+MAX_DIRECTORY = 24 << 20  # zip directory: 300,000 files, 25 million entries
+MAX_FINDINGS = 20  # told for each tree; the first is what counts
+COLUMNS = ("ts", "actor_ref", "action", "outcome", "model_id")
+SQLITE_MAGIC = b"SQLite format 3\x00"
+
+
+class Broken(Exception):
+    """The input cannot be read as what it should be, from entry `index` on."""
+
+    def __init__(self, what: str, index: int | None = None) -> None:
+        super().__init__(what)
+        self.index = index
+
+
+@dataclass
+class Finding:
+    """One thing that is wrong. `entry` is `origin/index`, or the origin for the whole tree."""
+
+    entry: str
+    what: str
+
+
+@dataclass
+class Tree:
+    """What was found out about one tree. `pinned`: a key that you gave signed its checkpoint."""
+
+    origin: str
+    size: int = 0
+    root: str = ""
+    pinned: bool = False
+    pruned: int = 0
+    erased: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """The result: VERIFIED, UNPINNED (no key for some tree) or FAILED."""
+
+    trees: list[Tree]
+
+    @property
+    def status(self) -> str:
+        """Return the result in one word."""
+        if not self.trees or any(tree.findings for tree in self.trees):
+            return "FAILED"
+        return "VERIFIED" if all(tree.pinned for tree in self.trees) else "UNPINNED"
+
+    @property
+    def first_bad(self) -> str | None:
+        """Return the first bad entry, as `origin/index`."""
+        return next((f.entry for tree in self.trees for f in tree.findings), None)
+
+
+class Row(NamedTuple):
+    """An entry as stored. `leaves` are all copies of its leaf hash; `sealed` is None if unknown."""
+
+    leaves: Sequence[bytes]
+    body: bytes | None
+    columns: dict[str, Any] | None
+    sealed: Sequence[tuple[str, str]] | None
+
+
+class Source(NamedTuple):
+    """A stored tree: how to read it block by block, and what in it belongs to no entry."""
+
+    tenant: str
+    note: bytes
+    rows: Callable[[int, int], Sequence[Row]]
+    tile: Callable[[int, int, int], bytes]
+    strays: Callable[[int, bytes], Iterable[tuple[int | None, str]]]
+
+
+class Key(NamedTuple):
+    """A vkey (C2SP signed-note): `origin+hash+key`."""
+
+    name: str
+    hash: bytes
+    public: Ed25519PublicKey
+
+
+def parse_key(vkey: str) -> Key:
+    """Return the key that a vkey holds, or raise ValueError."""
+    name, short, encoded = vkey.strip().split("+", 2)
+    raw = base64.b64decode(encoded, validate=True)
+    digest = sha256(name.encode() + b"\n" + raw).digest()[:4]
+    if len(raw) != 33 or raw[0] != 1 or digest.hex() != short:
+        raise ValueError("not an Ed25519 verifier key")
+    return Key(name, digest, Ed25519PublicKey.from_public_bytes(raw[1:]))
+
+
+def _open_note(note: bytes, keys: Sequence[Key]) -> tuple[str, int, bytes, bool]:
+    """Return origin, size and root of a checkpoint, and whether a key of that origin signed it."""
+    try:
+        text, signatures = note[: MAX_NOTE + 1].decode().rsplit("\n\n", 1)
+        origin, size, root, *more = text.split("\n")
+        if len(note) > MAX_NOTE or more or not re.fullmatch("[1-9][0-9]{0,10}", size):
+            raise ValueError
+        if (digest := base64.b64decode(root, validate=True)) and len(digest) != 32:
+            raise ValueError
+        lines = signatures.removesuffix("\n").split("\n")
+        parts = [re.fullmatch("\u2014 (\\S+) (\\S+)", line) for line in lines]
+        signed = [(p[1], base64.b64decode(p[2], validate=True)) for p in parts if p]
+        if len(signed) != len(lines) or not signatures.endswith("\n") or int(size) > MAX_SIZE:
+            raise ValueError
+    except ValueError as fault:
+        raise Broken("the checkpoint is malformed") from fault
+    mine = [key for key in keys if key.name == origin]
+    for key in mine:
+        for name, signature in signed:
+            if (name, signature[:4]) == (key.name, key.hash):
+                with contextlib.suppress(InvalidSignature):
+                    key.public.verify(signature[4:], text.encode() + b"\n")
+                    return origin, int(size), digest, True
+    if mine:
+        raise Broken("the checkpoint is not signed by the key given for this log")
+    return origin, int(size), digest, False
+
+
+class _Hasher:
+    """Hashes leaves to a root and collects what every tile above level 0 must hold."""
+
+    def __init__(self) -> None:
+        self.size, self.edge = 0, list[bytes]()
+        self.levels: dict[int, bytearray] = {}
+
+    def add(self, node: bytes) -> None:
+        height, position = 0, self.size
+        while position & 1:
+            node = sha256(b"\x01" + self.edge.pop() + node).digest()
+            height, position = height + 1, position >> 1
+            if height % 8 == 0:
+                self.levels.setdefault(height // 8, bytearray()).extend(node)
+        self.edge.append(node)
+        self.size += 1
+
+    def root(self) -> bytes:
+        *rest, root = self.edge
+        for left in reversed(rest):
+            root = sha256(b"\x01" + left + root).digest()
+        return root
+
+
+class _Checker:
+    """Walks one tree and collects findings."""
+
+    def __init__(self, source: Source, keys: Sequence[Key], kept: Sequence[bytes]) -> None:
+        self.source = source
+        self.tree = Tree(source.tenant)
+        self.keys, self.kept = keys, kept
+        self.root = b""
+        self.ids = sqlite3.connect("", isolation_level=None)  # on disk: ids outgrow memory
+        self.ids.execute("CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        self.ids.execute("BEGIN")
+        self.bare = array("Q")
+        self.prunes: list[tuple[int, int]] = []
+        self.unsealed: dict[str, int] = {}
+        self.erased: set[str] = set()
+
+    def found(self, index: int | None, what: str) -> None:
+        where = self.tree.origin if index is None else f"{self.tree.origin}/{index}"
+        self.tree.findings.append(Finding(where, what))
+        if len(self.tree.findings) == MAX_FINDINGS:
+            raise Broken("there is more; the checking ended here")
+
+    def check(self) -> Tree:
+        tree = self.tree
+        try:
+            tree.origin, tree.size, self.root, tree.pinned = _open_note(self.source.note, self.keys)
+            tree.root = self.root.hex()
+            if tree.origin.rpartition("/")[2] != self.source.tenant:
+                raise Broken("the checkpoint is of another tenant's log")
+            self._walk()
+        except Broken as fault:
+            where = tree.origin if fault.index is None else f"{tree.origin}/{fault.index}"
+            tree.findings.append(Finding(where, str(fault)))
+        finally:
+            self.ids.close()
+        tree.findings.sort(key=_position)
+        return tree
+
+    def _walk(self) -> None:
+        size, hasher, told = self.tree.size, _Hasher(), 0
+        kept = {c[1]: c[2] for c in map(self._kept, self.kept) if c[0] == self.tree.origin}
+        for first in range(0, size, WIDTH):
+            rows = self.source.rows(first, min(size, first + WIDTH))
+            for index, row in enumerate(rows, first):
+                hasher.add(self._row(index, row))
+                if hasher.size in kept and hasher.root() != kept.pop(hasher.size):
+                    raise Broken("the log is not the one of the kept checkpoint", index)
+        if kept:
+            raise Broken("the log is older than the kept checkpoint", size - 1)
+        for level, hashes in hasher.levels.items():
+            for at in range(0, len(hashes), 32 * WIDTH):
+                told += self._tile(level, at // 32, bytes(hashes[at : at + 32 * WIDTH]))
+        if hasher.root() != self.root and not (told or self.tree.findings):
+            self.found(0, f"entries 0 to {size - 1} do not hash to the signed root")
+        elif hasher.root() != self.root:
+            self.found(None, "the entries do not hash to the signed root")
+        for stray, what in self.source.strays(size, b"".join(hasher.edge)):
+            self.found(stray, what)
+        self._authorised()
+
+    def _kept(self, note: bytes) -> tuple[str, int, bytes, bool]:
+        return _open_note(note, [])
+
+    def _row(self, index: int, row: Row) -> bytes:
+        """Check one entry and return the leaf hash that stands for it."""
+        leaf = row.leaves[0]
+        if any(other != leaf for other in row.leaves):
+            self.found(index, "two stored copies of the leaf hash differ")
+        if row.body is None:
+            self.bare.append(index)
+            if row.columns is not None:
+                self.found(index, "an index column stands for an entry without a body")
+            return leaf
+        if sha256(b"\x00" + row.body).digest() != leaf:
+            self.found(index, "the event's bytes do not match the leaf hash in the tree")
+        try:
+            event = _event(row.body)
+        except (ValueError, RecursionError):
+            self.found(index, "the entry is not an event")
+            return leaf
+        self._event(index, event, row)
+        return leaf
+
+    def _event(self, index: int, event: dict[str, Any], row: Row) -> None:
+        if event["tenant"] != self.source.tenant:
+            self.found(index, "the event is of another tenant")
+        if not self.ids.execute("INSERT OR IGNORE INTO ids VALUES (?)", (event["id"],)).rowcount:
+            self.found(index, "the event id occurs twice")
+        expected = {name: event.get(name, "") for name in COLUMNS} | {"id": event["id"]}
+        expected["subject_refs"] = sorted(set(event.get("subject_refs", ())))
+        if row.columns != expected:
+            names = sorted(k for k in expected if (row.columns or {}).get(k) != expected[k])
+            self.found(index, f"index columns differ from the event: {', '.join(names) or 'extra'}")
+        allowed = event["outcome"] in ("allow", "done")
+        if event["action"] == "pruneEvents" and allowed:
+            ranges = event.get("pruned", ())
+            self.prunes += [(low, min(high, index)) for low, high in ranges]
+        if event["action"] == "eraseSubject" and allowed:
+            self.erased.update(event.get("subject_refs", ()))
+        if row.sealed is not None:
+            self._sealed(index, event.get("sealed_commit", ()), row.sealed)
+
+    def _sealed(self, index: int, commits: Sequence[Any], stored: Sequence[Any]) -> None:
+        promised = [(commit["subject_ref"], commit["sha256"]) for commit in commits]
+        for one in stored:
+            if one in promised:
+                promised.remove(one)
+            else:
+                self.found(index, "a sealed field is not the one that the event commits to")
+        for ref, _ in promised:
+            self.tree.erased += 1
+            self.unsealed.setdefault(ref, index)
+
+    def _tile(self, level: int, first: int, expected: bytes) -> bool:
+        """Compare a tile above level 0; name the first entry under the first wrong hash."""
+        stored = self.source.tile(level, first // WIDTH, len(expected) // 32)
+        if stored == expected:
+            return False
+        pairs = range(0, len(expected), 32)
+        at = next((i for i in pairs if stored[i : i + 32] != expected[i : i + 32]), len(expected))
+        index = (first + at // 32) << (8 * level)
+        self.found(min(index, self.tree.size - 1), f"tile {level}/{first // WIDTH} does not match")
+        return True
+
+    def _authorised(self) -> None:
+        """Ask for the events that allowed what is gone."""
+        ranges, at = sorted(self.prunes), 0
+        reach = 0
+        for index in self.bare:
+            while at < len(ranges) and ranges[at][0] <= index:
+                reach, at = max(reach, ranges[at][1]), at + 1
+            if index >= reach:
+                self.found(index, "the body is missing and no prune event covers it")
+        self.tree.pruned = len(self.bare)
+        for ref, index in self.unsealed.items():
+            if ref not in self.erased:
+                self.found(index, "a sealed field is missing and no erasure covers it")
+
+
+def _event(body: bytes) -> dict[str, Any]:
+    """Return the event that bytes hold, or raise ValueError if it lacks the shape of one."""
+    event = json.loads(body)
+    refs = event.get("subject_refs", []) if isinstance(event, dict) else None
+    texts = ("id", "tenant", "action", "outcome")
+    if not isinstance(refs, list) or any(type(event.get(name)) is not str for name in texts):
+        raise ValueError
+    if not re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", event["id"]):
+        raise ValueError
+    commits, pruned = event.get("sealed_commit", []), event.get("pruned", [])
+    if not all(type(ref) is str for ref in refs) or type(event.get("ts")) is not int:
+        raise ValueError
+    try:
+        if any({type(c["subject_ref"]), type(c["sha256"])} != {str} for c in commits):
+            raise ValueError
+        if any([type(bound) for bound in some] != [int, int] for some in pruned):
+            raise ValueError
+    except (TypeError, KeyError) as fault:
+        raise ValueError from fault
+    return dict(event)
+
+
+def _position(finding: Finding) -> tuple[bool, int]:
+    tail = finding.entry.rpartition("/")[2]
+    return (not tail.isdecimal(), int(tail) if tail.isdecimal() else 0)
+
+
+class _Archive:
+    """An export: a zip file in the layout of C2SP tlog-tiles."""
+
+    def __init__(self, file: zipfile.ZipFile) -> None:
+        self.file = file
+        infos = file.infolist()
+        self.names = {info.filename for info in infos}
+        if len(self.names) != len(infos) or any(i.compress_type not in (0, 8) for i in infos):
+            raise Broken("the archive is not one that an export makes")
+
+    def source(self) -> Source:
+        head = json.loads(self.read("export.json", MAX_NOTE, 0))
+        if not isinstance(head, dict) or head.get("format") != "sealgate-audit-export/1":
+            raise Broken("the archive is not an export, or one of another version")
+        note = self.read("checkpoint", MAX_NOTE, 0)
+        return Source(str(head.get("tenant")), note, self.rows, self.tile, self.strays)
+
+    def read(self, name: str, limit: int, index: int) -> bytes:
+        if name not in self.names:
+            raise Broken(f"{name} is missing", index)
+        self.names.discard(name)
+        try:
+            with self.file.open(name) as member:
+                content = member.read(limit + 1)
+        except _ZIP_FAULTS as fault:
+            raise Broken(f"{name} cannot be read", index) from fault
+        if len(content) > limit:
+            raise Broken(f"{name} is too large", index)
+        return content
+
+    def tile(self, level: int, number: int, width: int) -> bytes:
+        first = min(number << 8 * (level + 1), MAX_SIZE)
+        return self.read(f"tile/{level}/{_path(number, width)}", 32 * WIDTH, first)
+
+    def rows(self, first: int, stop: int) -> Sequence[Row]:
+        number, width = first // WIDTH, stop - first
+        path = _path(number, width)
+        leaves = self.tile(0, number, width)
+        if len(leaves) != 32 * width:
+            raise Broken(f"tile/0/{path} has the wrong length", first)
+        bundle = self.read(f"tile/entries/{path}", MAX_BUNDLE, first)
+        lines = self.read(f"index/{path}.jsonl", MAX_INDEX, first).split(b"\n")
+        if len(lines) != width + 1 or lines.pop() or max(map(len, lines)) > 2 * MAX_EVENT:
+            raise Broken(f"index/{path}.jsonl has not a line for each entry", first)
+        rows, at = list[Row](), 0
+        for index in range(first, stop):
+            length = int.from_bytes(bundle[at : at + 2], "big")
+            body, at = bundle[at + 2 : at + 2 + length], at + 2 + length
+            if at > len(bundle):
+                raise Broken("the bundle of entries is cut off", index)
+            try:
+                columns = json.loads(lines[index - first])
+                if columns.pop("index") != index or type(columns["id"]) is not str:
+                    raise ValueError
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
+                raise Broken("the index line is malformed", index) from fault
+            bare = columns if len(columns) > 1 else None
+            leaf = leaves[32 * (index - first) : 32 * (index - first + 1)]
+            rows.append(Row([leaf], body or None, columns if body else bare, None))
+        if at != len(bundle):
+            raise Broken("the bundle holds more than its entries", stop - 1)
+        return rows
+
+    def strays(self, size: int, edge: bytes) -> Iterator[tuple[int | None, str]]:
+        del edge
+        for name in sorted(self.names):
+            yield size, f"a file belongs to no entry: {ascii(name)[:80]}"
+
+
+def _path(number: int, width: int) -> str:
+    groups = [f"{number % 1000:03d}"]
+    while number := number // 1000:
+        groups.append(f"x{number % 1000:03d}")
+    return "/".join(reversed(groups)) + ("" if width == WIDTH else f".p/{width}")
+
+
+_ZIP_FAULTS = (
+    *(zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError),
+    *(NotImplementedError, RuntimeError, IndexError, OverflowError, MemoryError),
+)
+
+
+def _directory_bytes(path: Path) -> int:
+    """Return how large the zip directory claims to be, before anything reads it."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 98))
+        tail = file.read(98)
+    wide = tail[56:60] == b"PK\x06\x07"
+    if tail[-22:-18] != b"PK\x05\x06" or (wide and tail[:4] != b"PK\x06\x06"):
+        raise Broken("the archive is cut off or has something behind it")
+    return int.from_bytes(tail[40:48] if wide else tail[-10:-6], "little")
+
+
+class _Database:
+    """The log's own SQLite file, opened read-only, in one snapshot."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 4 << 20)
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("BEGIN")
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, values).fetchall()
+
+    def sources(self) -> Iterator[Source]:
+        trees = self.query(
+            "SELECT id, tenant, tree.size, frontier, note, checkpoint.size FROM tree"
+            " LEFT JOIN checkpoint ON checkpoint.tree = tree.id ORDER BY tenant"
+        )
+        for tree, tenant, size, frontier, note, noted in trees:
+            reader = _StoredTree(self, tree, (size, frontier, noted))
+            yield Source(str(tenant), note or b"", reader.rows, reader.tile, reader.strays)
+
+    def strays(self) -> Iterator[str]:
+        for table in ("seq", "body", "subject", "sealed", "tile"):
+            sql = f"SELECT 1 FROM {table} WHERE tree NOT IN (SELECT id FROM tree) LIMIT 1"  # noqa: S608
+            if self.query(sql):
+                yield f"a row of {table} belongs to no tree"
+        (fault,) = self.query("PRAGMA integrity_check(1)")[0]
+        if fault != "ok":
+            yield "the database file is damaged"
+
+
+class _StoredTree:
+    """One tree of a database."""
+
+    def __init__(self, database: _Database, tree: int, head: tuple[object, ...]) -> None:
+        self.database, self.number, self.head = database, tree, head
+
+    def block(self, columns: str, table: str, first: int, stop: int) -> list[tuple[Any, ...]]:
+        sql = f"SELECT {columns} FROM {table} WHERE tree = ? AND idx >= ? AND idx < ? ORDER BY idx"  # noqa: S608
+        return self.database.query(sql, self.number, first, stop)
+
+    def rows(self, first: int, stop: int) -> Sequence[Row]:
+        try:
+            return self.read(first, stop)
+        except (TypeError, AttributeError, sqlite3.Error) as fault:
+            raise Broken("the rows cannot be read", first) from fault
+
+    def read(self, first: int, stop: int) -> Sequence[Row]:
+        found = self.block("idx, id, leaf_hash", "seq", first, stop)
+        absent = next((n for n, row in enumerate(found, first) if row[0] != n), first + len(found))
+        if absent != stop or len(found) != stop - first:
+            raise Broken("the entry is missing", absent)
+        stored = self.block(f"idx, bytes, {', '.join(COLUMNS)}", "body", first, stop)
+        bodies = {row[0]: row for row in stored}
+        refs: dict[int, list[str]] = {}
+        for index, ref in self.block("idx, ref", "subject", first, stop):
+            refs.setdefault(index, []).append(ref)
+        sealed: dict[int, list[tuple[str, str]]] = {}
+        for index, ref, ciphertext in self.block("idx, ref, ct", "sealed", first, stop):
+            sealed.setdefault(index, []).append((ref, sha256(ciphertext).hexdigest()))
+        if len(bodies) != len(stored):
+            raise Broken("an entry has two bodies", first)
+        tile = self.tile(0, first // WIDTH, WIDTH) if stop - first == WIDTH else b""
+        rows = []
+        for index, identity, leaf in found:
+            at = 32 * (index - first)
+            leaves = [tile[at : at + 32], leaf] if stop - first == WIDTH else [leaf]
+            columns: dict[str, Any] | None = None
+            body = None
+            if index in bodies:
+                body = bytes(memoryview(bodies[index][1]))
+                columns = dict(zip(COLUMNS, bodies[index][2:], strict=True))
+                columns |= {"id": identity, "subject_refs": sorted(refs.get(index, []))}
+            elif index in refs or index in sealed:
+                columns = {}
+            rows.append(Row(leaves, body, columns, sealed.get(index, [])))
+        return rows
+
+    def tile(self, level: int, number: int, width: int) -> bytes:
+        del width
+        sql = "SELECT bytes FROM tile WHERE tree = ? AND level = ? AND n = ?"
+        found = self.database.query(sql, self.number, level, number)
+        return bytes(memoryview(found[0][0])) if len(found) == 1 else b""
+
+    def strays(self, size: int, edge: bytes) -> Iterator[tuple[int | None, str]]:
+        if self.head != (size, edge, size):
+            yield size, "the head of the tree is not that of its checkpoint"
+        for table in ("seq", "body", "subject", "sealed"):
+            sql = f"SELECT idx FROM {table} WHERE tree = ? AND NOT (idx >= 0 AND idx < ?) LIMIT 1"  # noqa: S608
+            for _ in self.database.query(sql, self.number, size):
+                yield size, f"a row of {table} stands beyond the checkpoint"
+        sql = (
+            "SELECT 1 FROM tile WHERE tree = ? AND NOT (level >= 0 AND level < 8 AND n >= 0"
+            " AND n < ((? >> (8 * level)) + (level > 0) * 255) >> 8) LIMIT 1"
+        )
+        if self.database.query(sql, self.number, size):
+            yield size, "a tile stands beyond the checkpoint"
+
+
+def verify_export(
+    path: str | Path, key: str | Sequence[str] | None = None, kept: Sequence[bytes] = ()
+) -> Report:
+    """Verify an export, a SQLite file of the log, or a data folder that holds one.
+
+    Args:
+        path: The zip file, `audit.db`, or its folder.
+        key: The log's vkey, or several, one a tree. Without one the result is UNPINNED.
+        kept: Checkpoints that were kept elsewhere; the log must have grown out of them.
+
+    Raises:
+        ValueError: A key is malformed.
+    """
+    keys = [parse_key(one) for one in ([key] if isinstance(key, str) else key or ())]
+    path = Path(path)
+    report = Report([])
+    try:
+        if path.is_dir():
+            path = path / "audit.db"
+        with path.open("rb") as file:
+            magic = file.read(16)
+        check = _verify_database if magic == SQLITE_MAGIC else _verify_archive
+        for tree in check(path, keys, kept):
+            report.trees.append(tree)
+        wanted = [key.name for key in keys] + [_open_note(note, [])[0] for note in kept]
+    except (Broken, sqlite3.Error, *_ZIP_FAULTS) as fault:
+        what = str(fault) if isinstance(fault, Broken) else "the file cannot be read"
+        report.trees.append(Tree("?", findings=[Finding("?", what)]))
+        return report
+    for name in dict.fromkeys(wanted):
+        if name not in [tree.origin for tree in report.trees]:
+            report.trees.append(Tree(name, findings=[Finding(name, "the log is not there")]))
+    return report
+
+
+def _verify_archive(path: Path, keys: Sequence[Key], kept: Sequence[bytes]) -> Iterator[Tree]:
+    if _directory_bytes(path) > MAX_DIRECTORY:
+        raise Broken("the archive has too many files")
+    with zipfile.ZipFile(path) as file:
+        yield _Checker(_Archive(file).source(), keys, kept).check()
+
+
+def _verify_database(path: Path, keys: Sequence[Key], kept: Sequence[bytes]) -> Iterator[Tree]:
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+        database = _Database(connection)
+        for source in database.sources():
+            yield _Checker(source, keys, kept).check()
+        for what in database.strays():
+            yield Tree("?", findings=[Finding("?", what)])
+
+
+HELP = """\
+Checks an audit log without trusting whoever gave it to you.
+
+  python verify.py EXPORT.zip --key 'log.example/acme+c3d4a1b2+AV...'
+  python verify.py DATA/audit.db --key KEY-OF-ACME --key KEY-OF-PLATFORM
+
+EXPORT is a file from `sealgate audit export`, the log's audit.db, or the folder it is in.
+Get each KEY from the log's operator by another way than the export: printed, by telephone, from
+an earlier audit. A key that comes with the export would be forged with it; without any key the
+result is UNPINNED. Keep the checkpoint of every export: given as --kept the next time, it shows
+that nothing was taken back or rewritten since.
+
+exit status: 0 VERIFIED; 6 FAILED, naming the first bad entry as origin/index, or UNPINNED."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="verify.py", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("path", metavar="EXPORT", type=Path)
+    parser.add_argument("--key", action="append", default=[], metavar="KEY", help="a log's vkey")
+    parser.add_argument("--kept", action="append", default=[], metavar="FILE", type=Path)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    options = parser.parse_args(argv)
+    try:
+        kept = [path.read_bytes()[: MAX_NOTE + 1] for path in options.kept]
+        report = verify_export(options.path, options.key, kept)
+    except (ValueError, OSError) as fault:
+        parser.error(f"a key or kept checkpoint cannot be used: {type(fault).__name__}")
+    if options.json:
+        head = {"status": report.status, "first_bad": report.first_bad}
+        print(json.dumps(head | asdict(report), indent=2))
+    else:
+        print(_summary(report))
+    return EXIT_OK if report.status == "VERIFIED" else EXIT_FAILED
+
+
+def _summary(report: Report) -> str:
+    lines = []
+    for tree in report.trees:
+        lines.append(f"{tree.origin}: {tree.size} entries, root {tree.root or 'unknown'}")
+        if tree.pruned or tree.erased:
+            lines.append(f"  {tree.pruned} bodies pruned, {tree.erased} sealed fields erased")
+        if not tree.pinned and tree.size:
+            lines.append("  UNPINNED: no key given, so anybody may have signed this checkpoint")
+        lines += [f"  BAD {finding.entry}: {finding.what}" for finding in tree.findings]
+    first = f": first bad entry {report.first_bad}" if report.first_bad else ""
+    whole = "\n".join([*lines, report.status + first])
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in whole)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
