@@ -134,7 +134,7 @@ class SqlRevocationStore:
     def epoch(self) -> int:
         """See the port."""
         with self._database.reading() as connection:
-            return connection.execute(select(tables.epoch.c.value)).scalar_one()
+            return int(connection.execute(select(tables.epoch.c.value)).scalar_one())
 
     def bump(self) -> int:
         """See the port."""
@@ -151,7 +151,7 @@ class SqlRevocationStore:
 def _raise_epoch(connection: Connection) -> int:
     value = tables.epoch.c.value
     raised = update(tables.epoch).values(value=value + 1).returning(value)
-    return connection.execute(raised).scalar_one()
+    return int(connection.execute(raised).scalar_one())
 
 
 def _tenant_row(tenant: Tenant) -> dict[str, Any]:
