@@ -131,12 +131,11 @@ class Delivery:
             RecipientInvalid: The key is malformed.
             RecipientsMixed: The artifact is delivered to the other kind of key.
         """
-        payload, facts, details = self._find(call, model, version, digest, recipient)
-        decision = self._guard.require(call, "downloadArtifact", facts, reason="header", **details)
+        payload, facts, found = self._find(call, model, version, digest, recipient)
+        details: Details = {**found, "reason": "header"}
+        decision = self._guard.require(call, "downloadArtifact", facts, **details)
         header = self._make_header(facts.tenant.id, payload, [recipient])
-        self._guard.record(
-            call, "downloadArtifact", "allow", decision, facts, reason="header", **details
-        )
+        self._guard.record(call, "downloadArtifact", "allow", decision, facts, **details)
         return header
 
     def reconcile(self, pending: Pending) -> None:

@@ -10,12 +10,13 @@ Safety argument:
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
 
-from gateway.lifecycle.coordinator import Coordinator, RunOrder
+from gateway.lifecycle.coordinator import Coordinator, RunEvent, RunOrder
 from gateway.lifecycle.errors import (
     AlreadyExists,
     CoordinatorUnavailable,
@@ -29,6 +30,7 @@ from gateway.lifecycle.node_keys import canonical_node_key
 from gateway.lifecycle.ports import FederationStore, Registry
 from gateway.lifecycle.records import NAME, VERSION, Federation, Run, SealedPayload, Site
 from gateway.lifecycle.registry import PAGE
+from gateway.lifecycle.rounds import RunFollower
 from policies.facts import FederationFacts
 
 MAX_SITES: Final = 200
@@ -60,7 +62,7 @@ class Federations:
         registry: Where the model of a federation must exist.
         guard: Decides and records.
         coordinator: Runs the rounds; None when federation is off.
-        follow: Called with each started run; follows it in the background.
+        follower: Follows each started run; None when federation is off.
         revoked: Raises the revocation epoch.
         clock: Unix seconds.
         new_id: Gives run ids that ascend with time.
@@ -73,7 +75,7 @@ class Federations:
         guard: Guard,
         coordinator: Coordinator | None,
         *,
-        follow: Callable[[Run], None],
+        follower: RunFollower | None,
         revoked: Callable[[], object],
         clock: Callable[[], float],
         new_id: Callable[[], str],
@@ -82,7 +84,7 @@ class Federations:
         self._registry = registry
         self._guard = guard
         self._coordinator = coordinator
-        self._follow = follow
+        self._follower = follower
         self._revoked = revoked
         self._clock = clock
         self._new_id = new_id
@@ -127,16 +129,17 @@ class Federations:
             raise NotFound
         return federation
 
-    def federations(self, call: Call, *, after: str, limit: int) -> list[Federation]:
-        """Return the federations that the caller may read, by name."""
-        page = self._store.list_federations(
-            call.principal.tenant, after=after, limit=min(limit, PAGE)
-        )
-        return [
+    def federations(
+        self, call: Call, *, after: str, limit: int
+    ) -> tuple[list[Federation], str | None]:
+        """Return the federations that the caller may read, by name, and the next cursor."""
+        page = self._store.list_federations(call.principal.tenant, after=after, limit=limit)
+        readable = [
             federation
             for federation in page
             if self._guard.decide(call, "readMetadata", self._facts(federation)).allowed
         ]
+        return readable, page[-1].name if len(page) == limit else None
 
     def add_site(self, call: Call, federation: str, name: str, public_key: str) -> Site:
         """Register a site if it is new, and put it on the allow-list.
@@ -161,25 +164,25 @@ class Federations:
             self._revoked()  # facts that name the sites are stale
         return site
 
-    def revoke_site(self, call: Call, name: str) -> None:
+    def revoke_site(self, call: Call, federation: str, name: str) -> None:
         """Shut a site out for ever, from every federation of the tenant.
 
         Raises:
-            NotFound: Absent.
+            NotFound: The federation is absent, or the site is not one of its sites.
             Forbidden: Policy says no.
         """
-        site = self._store.get_site(call.principal.tenant, name)
-        if site is None:
+        found = self._find(call, federation)
+        site = self._store.get_site(found.tenant, name)
+        if site is None or name not in found.sites:
             raise NotFound
-        facts = FederationFacts(
-            tenant=self._guard.tenant(site.tenant), name="*", sites=frozenset({name})
-        )
+        facts = self._facts(found)
         decision = self._guard.require(call, "startRound", facts, reason="revoke_site")
         with self._guard.witness(call, "startRound", facts, decision, reason="revoke_site"):
             self._store.revoke_site(site.tenant, name)
             self._revoked()
         if self._coordinator is not None:
-            self._coordinator.remove_node(site.tenant, site.node_id)
+            with suppress(CoordinatorUnavailable):  # the relay refuses the site already
+                self._coordinator.remove_node(site.tenant, site.node_id)
 
     def sites(self, call: Call, federation: str) -> list[Site]:
         """Return the sites on the allow-list.
@@ -220,7 +223,8 @@ class Federations:
             call, "startRound", facts, decision, model_id=found.model, model_version=version
         ):
             run = self._launch(run, found, sites)
-        self._follow(run)
+        if self._follower is not None:
+            self._follower.start(run)
         return run
 
     def run(self, call: Call, federation: str, run_id: str) -> Run:
@@ -242,7 +246,18 @@ class Federations:
             NotFound: The federation is absent, or not for this caller.
         """
         found = self.get(call, federation)
-        return self._store.list_runs(found.tenant, found.name, after=after, limit=min(limit, PAGE))
+        return self._store.list_runs(found.tenant, found.name, after=after, limit=limit)
+
+    def steps(
+        self, call: Call, federation: str, run_id: str, *, after: int
+    ) -> tuple[Run, list[RunEvent]]:
+        """Return a run and those of its recorded steps that this process saw after a cursor.
+
+        Raises:
+            NotFound: Absent, or not for this caller.
+        """
+        run = self.run(call, federation, run_id)
+        return run, self._follower.steps(run_id, after) if self._follower else []
 
     def _register(self, tenant: str, name: str, key: str) -> Site:
         known = self._store.get_site(tenant, name)

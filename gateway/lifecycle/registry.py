@@ -105,16 +105,15 @@ class Catalogue:
             raise NotFound
         return model
 
-    def models(self, call: Call, *, after: str, limit: int) -> list[Model]:
-        """Return the models of the caller's tenant that it may read, by name."""
-        page = self._registry.list_models(
-            call.principal.tenant, after=after, limit=min(limit, PAGE)
-        )
-        return [
+    def models(self, call: Call, *, after: str, limit: int) -> tuple[list[Model], str | None]:
+        """Return the models of the caller's tenant that it may read, and the next cursor."""
+        page = self._registry.list_models(call.principal.tenant, after=after, limit=limit)
+        readable = [
             model
             for model in page
             if self._guard.decide(call, "readMetadata", self._guard.model(model)).allowed
         ]
+        return readable, page[-1].name if len(page) == limit else None
 
     def version(self, call: Call, name: str, version: str) -> tuple[Model, ModelVersion]:
         """Return a model of the caller's tenant and one of its versions.
@@ -139,19 +138,22 @@ class Catalogue:
             raise NotFound
         return model, found
 
-    def versions(self, call: Call, name: str, *, after: str, limit: int) -> list[ModelVersion]:
-        """Return the versions of a model that the caller may read, by version name.
+    def versions(
+        self, call: Call, name: str, *, after: str, limit: int
+    ) -> tuple[list[ModelVersion], str | None]:
+        """Return the versions of a model that the caller may read, and the next cursor.
 
         Raises:
             NotFound: The model is absent, or not for this caller.
         """
         model = self.model(call, name)
-        page = self._registry.list_versions(model.tenant, name, after=after, limit=min(limit, PAGE))
-        return [
+        page = self._registry.list_versions(model.tenant, name, after=after, limit=limit)
+        readable = [
             version
             for version in page
             if self._guard.decide(call, "readMetadata", self._guard.version(model, version)).allowed
         ]
+        return readable, page[-1].version if len(page) == limit else None
 
     def current(self, call: Call, name: str) -> Release | None:
         """Return what is served by default, or None.

@@ -32,6 +32,8 @@ WAIT_S: Final = 20.0
 PATIENCE: Final = 30
 """Unanswered questions in a row, a second apart, after which a run counts as failed."""
 PAUSE_S: Final = 1.0
+MAX_WATCHED: Final = 64
+"""Runs whose steps are kept for watching; a step is some hundred bytes."""
 
 PublishResult = Callable[[Federation, Run, bytes], None]
 """Publishes a trained model as the run's version, or raises one of our errors."""
@@ -70,6 +72,7 @@ class RunFollower:
         self._recorder = recorder
         self._publish = publish
         self._stopped = threading.Event()
+        self._seen: dict[str, list[RunEvent]] = {}
 
     def start(self, run: Run) -> None:
         """Follow `run` on a thread of its own until it ends or `stop` is called."""
@@ -79,6 +82,13 @@ class RunFollower:
     def stop(self) -> None:
         """Stop following; a later start goes on from the stored cursors."""
         self._stopped.set()
+
+    def steps(self, run_id: str, after: int) -> list[RunEvent]:
+        """Return the recorded steps with `seq > after` that this process saw, in order.
+
+        They are a convenience for watching; the log has them all.
+        """
+        return [step for step in self._seen.get(run_id, []) if step.seq > after]
 
     def follow(self, run: Run) -> Run:
         """Follow `run` to its end and return it as it was stored last.
@@ -107,6 +117,7 @@ class RunFollower:
         except EventConflict:
             # The step is in the log already: the process died before its cursor was stored.
             structlog.get_logger().info("run_step_known", run=run.id, seq=step.seq)
+        self._remember(run.id, step)
         state = {"run_finished": "publishing", "run_failed": "failed"}.get(step.type, "running")
         reason = (step.code or "failed") if state == "failed" else run.reason
         return self._store.replace_run(
@@ -123,6 +134,11 @@ class RunFollower:
             return self._fail(run, fault.code)
         self._coordinator.forget(run.id)
         return self._store.replace_run(replace(run, state="finished"))
+
+    def _remember(self, run_id: str, step: RunEvent) -> None:
+        if run_id not in self._seen and len(self._seen) >= MAX_WATCHED:
+            del self._seen[next(iter(self._seen))]
+        self._seen.setdefault(run_id, []).append(step)
 
     def _fail(self, run: Run, reason: str) -> Run:
         return self._store.replace_run(replace(run, state="failed", reason=reason))

@@ -1,0 +1,124 @@
+"""Tenants and clients."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.lifecycle.administration import ClientOrder
+from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
+from gateway.web.shapes import client_body, page_body, tenant_body
+
+router = APIRouter(prefix="/v1", tags=["administration"])
+
+Words = Annotated[frozenset[Annotated[str, Field(max_length=63)]], Field(max_length=64)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewTenant(_Body):
+    """A tenant."""
+
+    id: str
+    name: str
+    region: str
+    purposes: Words = frozenset()
+
+
+class Standing(_Body):
+    """Whether a tenant is suspended."""
+
+    suspended: bool
+
+
+class NewClient(_Body):
+    """A client of a tenant."""
+
+    id: str
+    name: str
+    tenant: str
+    roles: Words = frozenset()
+    scopes: Words = frozenset()
+    purposes: Words = frozenset()
+    default_purpose: str | None = None
+    auth_method: Literal["private_key_jwt", "client_secret_basic"] = "private_key_jwt"
+    jwks: dict[str, Any] | None = None
+    token_binding: Literal["dpop", "none"] = "dpop"  # noqa: S105 - a kind of binding
+
+    def order(self) -> ClientOrder:
+        """Return what the use case takes."""
+        return ClientOrder(
+            id=self.id,
+            name=self.name,
+            roles=self.roles,
+            scopes=self.scopes,
+            purposes=self.purposes,
+            default_purpose=self.default_purpose,
+            auth_method=self.auth_method,
+            jwks=self.jwks,
+            token_binding=self.token_binding,
+        )
+
+
+@router.get("/tenants")
+def list_tenants(call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+    """List tenants."""
+    tenants = use.administration.tenants(call, after=page.after, limit=page.limit)
+    following = tenants[-1].id if len(tenants) == page.limit else None
+    return page_body([tenant_body(tenant) for tenant in tenants], following)
+
+
+@router.post("/tenants", status_code=201)
+def create_tenant(body: NewTenant, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Make a tenant with keys and policies of its own."""
+    tenant = use.administration.create_tenant(call, body.id, body.name, body.region, body.purposes)
+    return tenant_body(tenant)
+
+
+@router.put("/tenants/{tenant}/standing")
+def set_standing(tenant: str, body: Standing, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Suspend a tenant, or let it in again."""
+    changed = use.administration.set_suspended(call, tenant, suspended=body.suspended)
+    return tenant_body(changed)
+
+
+@router.get("/clients")
+def list_clients(tenant: str, call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+    """List the clients of a tenant."""
+    clients = use.administration.clients(call, tenant, after=page.after, limit=page.limit)
+    following = clients[-1].id if len(clients) == page.limit else None
+    return page_body([client_body(client) for client in clients], following)
+
+
+@router.post("/clients", status_code=201)
+def create_client(body: NewClient, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Register a client; its secret, if it has one, is shown this once."""
+    client, secret = use.administration.create_client(call, body.tenant, body.order())
+    return {**client_body(client), "client_secret": secret}
+
+
+@router.post("/tenants/{tenant}/clients/{client}/disable")
+def disable_client(tenant: str, client: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Shut a client out at once."""
+    return client_body(use.administration.disable_client(call, tenant, client))
+
+
+@router.get("/whoami")
+def whoami(call: CallDep) -> dict[str, Any]:
+    """Tell the caller how the gateway sees it."""
+    principal = call.principal
+    return {
+        "issuer": principal.issuer,
+        "client_id": principal.client_id,
+        "tenant": principal.tenant,
+        "roles": sorted(principal.roles),
+        "scopes": sorted(principal.scopes),
+        "purposes": sorted(principal.purposes),
+        "default_purpose": principal.default_purpose,
+        "binding": principal.binding,
+        "expires": principal.expires,
+    }

@@ -1,0 +1,137 @@
+"""The caller's log: events, checkpoint, tiles, proofs, export."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import Annotated, Any, BinaryIO, Final, Literal
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from audit.errors import EntryUnknown
+from audit.ports import Filter
+from audit.tiles import parse_tile_path
+from gateway.lifecycle.errors import NotFound
+from gateway.web.dependencies import CallDep, UseCasesDep
+from gateway.web.shapes import entry_body, page_body
+
+router = APIRouter(prefix="/v1/audit", tags=["audit"])
+
+CHUNK: Final = 1 << 20
+"""Bytes of an export that are sent at once: larger chunks gain nothing, smaller ones cost."""
+IN_MEMORY: Final = 4 << 20
+"""An export above this is written to an anonymous file of the system."""
+
+Text = Annotated[str | None, Query(max_length=128)]
+
+
+class EventQuery(BaseModel):
+    """Conditions on events; all that are given must hold. Times are Unix nanoseconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    actor_ref: Annotated[str | None, Field(max_length=128)] = None
+    subject_ref: Annotated[str | None, Field(max_length=128)] = None
+    action: Annotated[str | None, Field(max_length=64)] = None
+    outcome: Literal["allow", "deny", "error", "done"] | None = None
+    model: Annotated[str | None, Field(max_length=63)] = None
+    since: int | None = None
+    until: int | None = None
+    order: Literal["newest", "oldest"] = "newest"
+    after: Annotated[str, Field(max_length=20)] = ""
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+    def where(self) -> Filter:
+        """Return the conditions."""
+        return Filter(
+            actor_ref=self.actor_ref,
+            subject_ref=self.subject_ref,
+            action=self.action,
+            outcome=self.outcome,
+            model_id=self.model,
+            since=self.since,
+            until=self.until,
+        )
+
+
+@router.get("/events")
+def search(
+    query: Annotated[EventQuery, Query()], call: CallDep, use: UseCasesDep
+) -> dict[str, Any]:
+    """Search events."""
+    entries = use.audit.search(
+        call,
+        query.where(),
+        cursor=_position(query.after),
+        limit=query.limit,
+        newest=query.order == "newest",
+    )
+    following = str(entries[-1].index) if len(entries) == query.limit else None
+    return page_body([entry_body(entry) for entry in entries], following)
+
+
+@router.get("/events/{index}")
+def entry(index: int, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Show one event."""
+    return entry_body(use.audit.entry(call, index))
+
+
+@router.get("/key")
+def key(call: CallDep, use: UseCasesDep) -> dict[str, str]:
+    """Show the verifier key of the log; compare it with one you got another way."""
+    return {"key": use.audit.key(call)}
+
+
+@router.get("/checkpoint")
+def checkpoint(
+    call: CallDep, use: UseCasesDep, origin: Annotated[str | None, Query(max_length=256)] = None
+) -> Response:
+    """Return the newest signed checkpoint (C2SP tlog-checkpoint)."""
+    return Response(use.audit.checkpoint(call, origin), media_type="text/plain; charset=utf-8")
+
+
+@router.get("/tile/{path:path}")
+def tile(path: str, call: CallDep, use: UseCasesDep) -> Response:
+    """Return a tile or an entry bundle (C2SP tlog-tiles)."""
+    try:
+        address = parse_tile_path(f"tile/{path}")
+    except EntryUnknown as cause:
+        raise NotFound from cause
+    return Response(use.audit.tile(call, address), media_type="application/octet-stream")
+
+
+@router.get("/proof/{index}")
+def proof(index: int, call: CallDep, use: UseCasesDep) -> Response:
+    """Return the proof that an entry is in the log (C2SP tlog-proof)."""
+    body = use.audit.proof(call, index).to_bytes()
+    return Response(body, media_type="text/plain; charset=utf-8")
+
+
+@router.get("/export")
+def export(call: CallDep, use: UseCasesDep) -> StreamingResponse:
+    """Return the whole log as one file that `audit/verify.py` checks offline."""
+    out = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `_drain`
+    try:
+        summary = use.audit.export(call, out)  # type: ignore[arg-type]
+    except BaseException:
+        out.close()
+        raise
+    headers = {
+        "content-length": str(out.tell()),
+        "sealgate-log-size": str(summary.size),
+        "content-disposition": 'attachment; filename="audit.zip"',
+    }
+    out.seek(0)
+    return StreamingResponse(_drain(out), media_type="application/zip", headers=headers)  # type: ignore[arg-type]
+
+
+def _drain(source: BinaryIO) -> Iterator[bytes]:
+    with source:
+        while chunk := source.read(CHUNK):
+            yield chunk
+
+
+def _position(cursor: str) -> int | None:
+    return int(cursor) if cursor.isascii() and cursor.isdigit() else None

@@ -1,0 +1,133 @@
+"""Federations, their sites and their runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import orjson
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.lifecycle.federations import Plan
+from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
+from gateway.web.shapes import federation_body, page_body, run_body, site_body
+
+router = APIRouter(prefix="/v1/federations", tags=["federations"])
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewFederation(_Body):
+    """A federation, at first without sites.
+
+    `calibration` names an upload: the convenor's held-out set, which screens every result.
+    """
+
+    name: str
+    model: str
+    task: str = "logistic-regression"
+    config: dict[str, Any]
+    quorum: int = 2
+    deadline_s: int = 600
+    calibration: str | None = None
+
+
+class NewSite(_Body):
+    """A site and the public key of its node (OpenSSH line or PEM, EC P-384)."""
+
+    name: str
+    public_key: Annotated[str, Field(max_length=1024)]
+
+
+class NewRun(_Body):
+    """A run; its result becomes a candidate with this version name."""
+
+    version: str
+    rounds: int
+
+
+@router.get("")
+def list_federations(call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+    """List federations."""
+    found, following = use.federations.federations(call, after=page.after, limit=page.limit)
+    return page_body([federation_body(federation) for federation in found], following)
+
+
+@router.post("", status_code=201)
+def create_federation(body: NewFederation, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Make a federation."""
+    plan = Plan(
+        name=body.name,
+        model=body.model,
+        task=body.task,
+        config=orjson.dumps(body.config).decode(),
+        quorum=body.quorum,
+        deadline_s=body.deadline_s,
+    )
+    held_out = use.uploads.find(call, body.calibration) if body.calibration else None
+    federation = use.federations.create(call, plan, held_out.payload if held_out else None)
+    if held_out is not None:
+        use.uploads.spend(held_out)
+    return federation_body(federation)
+
+
+@router.get("/{federation}")
+def get_federation(federation: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Show a federation."""
+    return federation_body(use.federations.get(call, federation))
+
+
+@router.get("/{federation}/sites")
+def list_sites(federation: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """List the sites on the allow-list."""
+    return page_body([site_body(site) for site in use.federations.sites(call, federation)], None)
+
+
+@router.post("/{federation}/sites", status_code=201)
+def add_site(federation: str, body: NewSite, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Register a site and put it on the allow-list."""
+    return site_body(use.federations.add_site(call, federation, body.name, body.public_key))
+
+
+@router.post("/{federation}/sites/{site}/revoke", status_code=204)
+def revoke_site(federation: str, site: str, call: CallDep, use: UseCasesDep) -> Response:
+    """Shut a site out of every federation of the tenant, for ever."""
+    use.federations.revoke_site(call, federation, site)
+    return Response(status_code=204)
+
+
+@router.get("/{federation}/rounds")
+def list_runs(federation: str, call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+    """List the runs."""
+    runs = use.federations.runs(call, federation, after=page.after, limit=page.limit)
+    following = runs[-1].id if len(runs) == page.limit else None
+    return page_body([run_body(run) for run in runs], following)
+
+
+@router.post("/{federation}/rounds", status_code=202)
+def start_run(
+    federation: str, body: NewRun, call: CallDep, use: UseCasesDep, response: Response
+) -> dict[str, Any]:
+    """Start a run."""
+    run = use.federations.start(call, federation, body.version, body.rounds)
+    response.headers["location"] = f"/v1/federations/{federation}/rounds/{run.id}"
+    return run_body(run)
+
+
+@router.get("/{federation}/rounds/{run}")
+def get_run(federation: str, run: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Show a run."""
+    return run_body(use.federations.run(call, federation, run))
+
+
+@router.get("/{federation}/rounds/{run}/events")
+def run_events(
+    federation: str, run: str, call: CallDep, use: UseCasesDep, page: PageDep
+) -> dict[str, Any]:
+    """Show a run and its recorded steps after a sequence number."""
+    found, steps = use.federations.steps(call, federation, run, after=page.position)
+    items = [msgspec.to_builtins(step) for step in steps]
+    return {"run": run_body(found), **page_body(items, None)}

@@ -1,0 +1,58 @@
+"""Long work: its state, and its progress as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from gateway.lifecycle.errors import NotFound
+from gateway.lifecycle.jobs import Job, Jobs
+from gateway.web.dependencies import CallDep, UseCasesDep
+from gateway.web.shapes import job_body
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+LOOK_S: Final = 0.2
+"""How often a watcher looks: below what a person notices."""
+KEEP_ALIVE_LOOKS: Final = 75
+"""Looks without news, 15 s, after which a comment keeps proxies from closing the stream."""
+
+
+@router.get("/{job_id}")
+def get_job(job_id: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Show a job of the caller's tenant."""
+    return job_body(_find(use.jobs, call.principal.tenant, job_id))
+
+
+@router.get("/{job_id}/events")
+def watch_job(job_id: str, call: CallDep, use: UseCasesDep) -> StreamingResponse:
+    """Tell each change of a job until it ends (server-sent events)."""
+    _find(use.jobs, call.principal.tenant, job_id)
+    stream = _changes(use.jobs, call.principal.tenant, job_id)
+    headers = {"cache-control": "no-store"}
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+def _find(jobs: Jobs, tenant: str, job_id: str) -> Job:
+    job = jobs.get(tenant, job_id)
+    if job is None:
+        raise NotFound
+    return job
+
+
+async def _changes(jobs: Jobs, tenant: str, job_id: str) -> AsyncIterator[bytes]:
+    seen, quiet = -1, 0
+    while (job := jobs.get(tenant, job_id)) is not None:
+        if job.change != seen:
+            seen, quiet = job.change, 0
+            yield b"event: job\ndata: " + orjson.dumps(job_body(job)) + b"\n\n"
+            if job.state != "running":
+                return
+        elif (quiet := quiet + 1) % KEEP_ALIVE_LOOKS == 0:
+            yield b": waiting\n\n"
+        await asyncio.sleep(LOOK_S)

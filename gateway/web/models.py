@@ -1,0 +1,178 @@
+"""Models, versions, publishing and releases."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.lifecycle.errors import InvalidRequest
+from gateway.lifecycle.publish import PublishOrder
+from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
+from gateway.web.shapes import job_body, model_body, page_body, release_body, version_body
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+MAX_BUNDLE = 64 << 10
+"""Base64 of an owner's bundle: a DSSE envelope over a few file names."""
+MAX_PEM = 1024
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewModel(_Body):
+    """A name to publish under."""
+
+    name: str
+    personal: bool
+    data_class: str = "internal"
+    shared_with: Annotated[frozenset[str], Field(max_length=64)] = frozenset()
+
+
+class Sharing(_Body):
+    """Tenants that may use a model."""
+
+    shared_with: Annotated[frozenset[str], Field(max_length=64)]
+
+
+class NewVersion(_Body):
+    """A version made of uploads that were sealed before."""
+
+    version: str
+    upload: str
+    owner_bundle: Annotated[str, Field(max_length=MAX_BUNDLE)]
+    owner_key: Annotated[str, Field(max_length=MAX_PEM)]
+    calibration: str | None = None
+    licence: Annotated[str, Field(max_length=200)] = ""
+    lineage: Annotated[
+        tuple[Annotated[str, Field(max_length=2000)], ...], Field(max_length=32)
+    ] = ()
+
+    def order(self, model: str) -> PublishOrder:
+        """Return what the use case takes."""
+        try:
+            bundle = base64.b64decode(self.owner_bundle, validate=True)
+        except (binascii.Error, ValueError) as cause:
+            raise InvalidRequest("`owner_bundle` must be base64") from cause
+        return PublishOrder(
+            model=model,
+            version=self.version,
+            upload=self.upload,
+            calibration=self.calibration,
+            owner_bundle=bundle,
+            owner_key_pem=self.owner_key.encode(),
+            licence=self.licence,
+            lineage=self.lineage,
+        )
+
+
+class RollBack(_Body):
+    """Where to roll back to; without a version to the release before."""
+
+    version: str | None = None
+
+
+@router.get("")
+def list_models(call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+    """List models."""
+    models, following = use.catalogue.models(call, after=page.after, limit=page.limit)
+    return page_body([model_body(model) for model in models], following)
+
+
+@router.post("", status_code=201)
+def create_model(body: NewModel, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Register a name."""
+    model = use.catalogue.create_model(
+        call,
+        body.name,
+        personal=body.personal,
+        data_class=body.data_class,
+        shared_with=body.shared_with,
+    )
+    return model_body(model)
+
+
+@router.get("/{model}")
+def get_model(model: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Show a model and what is served."""
+    found = use.catalogue.model(call, model)
+    current = use.catalogue.current(call, model)
+    return {**model_body(found), "current": release_body(current) if current else None}
+
+
+@router.put("/{model}/sharing")
+def share_model(model: str, body: Sharing, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Replace the list of tenants that may use a model."""
+    return model_body(use.catalogue.share(call, model, body.shared_with))
+
+
+@router.get("/{model}/versions")
+def list_versions(model: str, call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+    """List versions."""
+    found, following = use.catalogue.versions(call, model, after=page.after, limit=page.limit)
+    return page_body([version_body(version) for version in found], following)
+
+
+@router.post("/{model}/versions", status_code=202)
+def publish_version(
+    model: str, body: NewVersion, call: CallDep, use: UseCasesDep, response: Response
+) -> dict[str, Any]:
+    """Start publishing a version; answers with a job to watch."""
+    job = use.publisher.start(call, body.order(model), use.jobs)
+    response.headers["location"] = f"/v1/jobs/{job.id}"
+    return job_body(job)
+
+
+@router.get("/{model}/versions/{version}")
+def get_version(model: str, version: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Show a version."""
+    return version_body(use.catalogue.version(call, model, version)[1])
+
+
+@router.get("/{model}/versions/{version}/manifest")
+def get_manifest(model: str, version: str, call: CallDep, use: UseCasesDep) -> Response:
+    """Return the exact bytes of the manifest; their digest is signed."""
+    found = use.catalogue.version(call, model, version)[1]
+    return Response(found.manifest, media_type="application/json")
+
+
+@router.get("/{model}/versions/{version}/signatures")
+def get_signatures(model: str, version: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Return both signatures: the owner's over the files, the tenant's over the link."""
+    found = use.catalogue.version(call, model, version)[1]
+    return {
+        "owner_bundle": base64.b64encode(found.owner_bundle).decode(),
+        "owner_key": found.owner_key_pem.decode("ascii", "replace"),
+        "link": base64.b64encode(found.link).decode(),
+    }
+
+
+@router.post("/{model}/versions/{version}/promote")
+def promote(model: str, version: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Serve a version by default."""
+    return release_body(use.releases.promote(call, model, version))
+
+
+@router.post("/{model}/versions/{version}/retire")
+def retire(model: str, version: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Take a version out of service for good."""
+    return version_body(use.releases.retire(call, model, version))
+
+
+@router.get("/{model}/release")
+def release_history(model: str, call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+    """Show what was served when."""
+    entries = use.releases.history(call, model, after=page.position, limit=page.limit)
+    following = str(entries[-1].sequence) if len(entries) == page.limit else None
+    return page_body([release_body(entry) for entry in entries], following)
+
+
+@router.post("/{model}/release")
+def roll_back(model: str, body: RollBack, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Serve an earlier release again."""
+    return release_body(use.releases.rollback(call, model, body.version))

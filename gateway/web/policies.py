@@ -1,0 +1,75 @@
+"""The policy set of the caller's tenant."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.web.dependencies import CallDep, UseCasesDep
+from policies.bundle import SignedBundle
+from policies.shape import MAX_TEXT_BYTES
+
+router = APIRouter(prefix="/v1/policies", tags=["policies"])
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PolicyText(_Body):
+    """A policy set."""
+
+    text: Annotated[str, Field(max_length=MAX_TEXT_BYTES)]
+
+
+class Question(_Body):
+    """What the caller wants to know about its own standing."""
+
+    action: Annotated[str, Field(max_length=64)]
+    model: Annotated[str, Field(max_length=63)]
+    version: Annotated[str, Field(max_length=32)]
+    verdict: Annotated[str | None, Field(max_length=16)] = None
+
+
+@router.get("")
+def current(call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Show the set in force."""
+    return {**_bundle(bundle := use.policies.current(call)), "text": bundle.text}
+
+
+@router.post("/validate")
+def validate(body: PolicyText, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Tell what is wrong with a set; nothing is changed."""
+    problems = use.policies.check(call, body.text)
+    listed = [{"policy": problem.policy, "reason": problem.reason} for problem in problems]
+    return {"valid": not problems, "problems": listed}
+
+
+@router.put("")
+def publish(body: PolicyText, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Bring a set into force; every later decision uses it."""
+    return _bundle(use.policies.publish(call, body.text))
+
+
+@router.post("/explain")
+def explain(body: Question, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Tell how a request of the caller itself would be decided, and by what."""
+    decision = use.policies.explain(call, body.action, body.model, body.version, body.verdict)
+    return {
+        "allowed": decision.allowed,
+        "policy_ids": list(decision.policy_ids),
+        "epoch": decision.epoch,
+        "error": decision.error,
+    }
+
+
+def _bundle(bundle: SignedBundle) -> dict[str, Any]:
+    return {
+        "tenant": bundle.tenant,
+        "epoch": bundle.epoch,
+        "author": bundle.author,
+        "created": bundle.created,
+        "digest": bundle.digest,
+    }

@@ -1,0 +1,163 @@
+"""Records as the API shows them: public fields only, never keys, secrets or wrapped keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from audit.reader import Entry
+from gateway.identity.records import Client, Tenant
+from gateway.lifecycle.delivery import DELIVERED
+from gateway.lifecycle.jobs import Job
+from gateway.lifecycle.records import Federation, Model, ModelVersion, Release, Run, Site, Upload
+
+
+def page_body(items: list[dict[str, Any]], following: str | None) -> dict[str, Any]:
+    """A page of a list; `next` is the cursor of the page after, None when nothing follows."""
+    return {"items": items, "next": following}
+
+
+def model_body(model: Model) -> dict[str, Any]:
+    """A model."""
+    return {
+        "name": model.name,
+        "personal": model.personal,
+        "data_class": model.data_class,
+        "shared_with": sorted(model.shared_with),
+        "created": model.created,
+        "created_by": model.created_by,
+    }
+
+
+def version_body(version: ModelVersion) -> dict[str, Any]:
+    """A version; of its payloads only those that can be delivered."""
+    return {
+        "model": version.model,
+        "version": version.version,
+        "state": version.state,
+        "reason": version.reason,
+        "source": version.source,
+        "facts": dict(version.facts),
+        "created": version.created,
+        "created_by": version.created_by,
+        "payloads": [
+            {"role": p.role, "digest": p.digest, "length": p.length, "plain_length": p.plain_length}
+            for p in version.payloads
+            if p.role in DELIVERED
+        ],
+    }
+
+
+def release_body(release: Release) -> dict[str, Any]:
+    """One move of the release pointer."""
+    return {
+        "model": release.model,
+        "version": release.version,
+        "previous": release.previous,
+        "action": release.action,
+        "by": release.by,
+        "at": release.at,
+        "sequence": release.sequence,
+    }
+
+
+def upload_body(upload: Upload) -> dict[str, Any]:
+    """A sealed upload and what to do with it."""
+    return {
+        "id": upload.id,
+        "digest": upload.payload.plain_digest,
+        "length": upload.payload.plain_length,
+        "expires": upload.expires,
+        "next": "POST /v1/models/{model}/versions",
+    }
+
+
+def job_body(job: Job) -> dict[str, Any]:
+    """A job."""
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "stage": job.stage,
+        "done": job.done,
+        "total": job.total,
+        "result": job.result or None,
+        "error": (
+            {"code": job.error, "detail": job.message, "reason": job.reason} if job.error else None
+        ),
+    }
+
+
+def entry_body(entry: Entry) -> dict[str, Any]:
+    """An event of the log, decoded from its verified bytes."""
+    return {"index": entry.index, "receipt": str(entry), "event": msgspec.to_builtins(entry.event)}
+
+
+def tenant_body(tenant: Tenant) -> dict[str, Any]:
+    """A tenant."""
+    return {
+        "id": tenant.id,
+        "name": tenant.name,
+        "region": tenant.region,
+        "suspended": tenant.suspended,
+        "purposes": sorted(tenant.purposes),
+    }
+
+
+def client_body(client: Client) -> dict[str, Any]:
+    """A client, without its credentials."""
+    return {
+        "id": client.id,
+        "tenant": client.tenant,
+        "name": client.name,
+        "roles": sorted(client.roles),
+        "scopes": sorted(client.scopes),
+        "purposes": sorted(client.purposes),
+        "default_purpose": client.default_purpose,
+        "auth_method": client.auth_method,
+        "token_binding": client.token_binding,
+        "disabled": client.disabled,
+    }
+
+
+def federation_body(federation: Federation) -> dict[str, Any]:
+    """A federation."""
+    return {
+        "name": federation.name,
+        "model": federation.model,
+        "sites": list(federation.sites),
+        "task": federation.task,
+        "config": federation.config,
+        "quorum": federation.quorum,
+        "deadline_s": federation.deadline_s,
+        "calibrated": federation.calibration is not None,
+        "created": federation.created,
+        "created_by": federation.created_by,
+    }
+
+
+def site_body(site: Site) -> dict[str, Any]:
+    """A site."""
+    return {
+        "name": site.name,
+        "public_key": site.public_key,
+        "node_id": site.node_id,
+        "revoked": site.revoked,
+        "created": site.created,
+    }
+
+
+def run_body(run: Run) -> dict[str, Any]:
+    """A run."""
+    return {
+        "id": run.id,
+        "federation": run.federation,
+        "version": run.version,
+        "rounds": run.rounds,
+        "state": run.state,
+        "reason": run.reason,
+        "started": run.started,
+        "started_by": run.started_by,
+        "events": run.cursor,
+    }

@@ -1,0 +1,51 @@
+"""Rights of data subjects. Identifiers of people come in bodies only; URLs carry references."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
+from gateway.web.shapes import entry_body, page_body
+
+router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LookUp(_Body):
+    """Who is looked for."""
+
+    identifier: Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class Erase(_Body):
+    """Repeats the reference, because this cannot be undone."""
+
+    confirm: str
+
+
+@router.post("/lookup")
+def look_up(body: LookUp, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Find the reference of a person."""
+    return {"ref": use.subjects.lookup(call, body.identifier)}
+
+
+@router.get("/{ref}")
+def dossier(ref: str, call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+    """Show every event that concerns a person."""
+    after = page.position if page.after else -1
+    entries = use.subjects.dossier(call, ref, after=after, limit=page.limit)
+    following = str(entries[-1].index) if len(entries) == page.limit else None
+    return {"ref": ref, **page_body([entry_body(entry) for entry in entries], following)}
+
+
+@router.post("/{ref}/erase")
+def erase(ref: str, body: Erase, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+    """Erase what is personal about a person; the receipt names the recorded result."""
+    erasure = use.subjects.erase(call, ref, body.confirm)
+    return {"ref": erasure.ref, "intent": erasure.intent, "receipt": str(erasure.result)}
