@@ -1,5 +1,4 @@
-"""Identity's and the policies' stores in memory: for tests and tools, with every promise but
-durability.
+"""Identity's and the policies' stores in memory, for tests and tools: every promise but durability.
 
 Records are copied on their way in and out, so nobody shares a mapping with the store.
 """

@@ -219,6 +219,17 @@ class MemoryFederationStore:
             keys = sorted(k for k in self._federations if k[0] == tenant and k[1] > after)
             return [self._federations[key] for key in keys[:limit]]
 
+    def allow_site(self, tenant: str, federation: str, site: str) -> None:
+        """See the port."""
+        check_key(tenant, federation)
+        check_key(site)
+        with self._lock:
+            known = self._federations.get((tenant, federation))
+            if known is None:
+                raise StateConflict
+            if site not in known.sites:
+                self._federations[tenant, federation] = replace(known, sites=(*known.sites, site))
+
     def add_site(self, site: Site) -> None:
         """See the port."""
         check_key(site.tenant, site.name)

@@ -108,6 +108,24 @@ class SqlFederationStore:
         with self._database.reading() as connection:
             return [_federation(row) for row in rows(connection, query)]
 
+    def allow_site(self, tenant: str, federation: str, site: str) -> None:
+        """See the port."""
+        check_key(tenant, federation)
+        check_key(site)
+        query = (
+            select(_FEDERATION.sites_json)
+            .where(_FEDERATION.tenant == tenant, _FEDERATION.name == federation)
+            .with_for_update()
+        )
+        with self._database.writing() as connection:
+            known = connection.execute(query).scalar_one_or_none()
+            if known is None:
+                raise StateConflict
+            sites = ordered_from_text(known)
+            if site not in sites:
+                row = {"sites_json": to_text((*sites, site))}
+                replace_row(connection, tables.federation, row, tenant=tenant, name=federation)
+
     def add_site(self, site: Site) -> None:
         """See the port."""
         check_key(site.tenant, site.name)
