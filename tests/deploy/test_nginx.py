@@ -1,0 +1,173 @@
+"""deploy/nginx.conf keeps its five promises, in a real nginx."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import http.server
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from tests.deploy.nginx import Doors, certificate, running
+
+PIECE = b"m" * 65536
+PIECES = 32
+
+
+class Backend(http.server.BaseHTTPRequestHandler):
+    """Stands for the gateway: keeps the headers, tells when the first bytes of a body came."""
+
+    protocol_version = "HTTP/1.1"
+    seen: SimpleQueue[dict[str, str]]
+    began: threading.Event
+
+    def do_POST(self) -> None:
+        type(self).seen.put({name.lower(): value for name, value in self.headers.items()})
+        left = int(self.headers["content-length"])
+        while left:
+            left -= len(self.rfile.read(min(left, len(PIECE))))
+            type(self).began.set()
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def backend() -> type[Backend]:
+    class Fresh(Backend):
+        seen = SimpleQueue()
+        began = threading.Event()
+
+    return Fresh
+
+
+@pytest.fixture
+def doors(backend: type[Backend], tmp_path: Path) -> Iterator[Doors]:
+    # nginx's workers are another user when it is started as root.
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), backend)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    sites = socket.create_server(("127.0.0.1", 0))
+    site_thread = threading.Thread(target=serve_one_tls_connection, args=(sites, tmp_path))
+    site_thread.start()
+    try:
+        with running(tmp_path, gateway=server.server_port, sites=sites.getsockname()[1]) as opened:
+            yield opened
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        sites.shutdown(socket.SHUT_RDWR)
+        sites.close()
+        site_thread.join()
+
+
+def serve_one_tls_connection(listener: socket.socket, folder: Path) -> None:
+    """Stands for the gateway's sites' door: ends TLS with a certificate of its own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate(folder, "sites.test"))
+    try:
+        connection, _ = listener.accept()
+    except OSError:
+        return  # the test did not use this door
+    # The caller only looks at the certificate and leaves without a word.
+    with contextlib.suppress(OSError), connection:
+        context.wrap_socket(connection, server_side=True).close()
+
+
+def trusting_anybody() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def common_name(port: int) -> str:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        trusting_anybody().wrap_socket(plain) as secured,
+    ):
+        presented = secured.getpeercert(binary_form=True)
+        assert presented
+        subject = x509.load_der_x509_certificate(presented).subject
+        [attribute] = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(attribute.value)
+
+
+def test_the_api_ends_here_and_the_sites_end_in_the_gateway(doors: Doors) -> None:
+    assert common_name(doors.api) == "api.test"
+    assert common_name(doors.sites) == "sites.test"
+
+
+def test_a_caller_cannot_say_where_it_comes_from(doors: Doors, backend: type[Backend]) -> None:
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", doors.api, context=trusting_anybody(), timeout=10
+    )
+    claims = {
+        "X-Forwarded-For": "203.0.113.7",
+        "X-Forwarded-Host": "elsewhere.example",
+        "X-Forwarded-Proto": "http",
+        "X-Forwarded-Port": "1",
+        "X-Real-IP": "203.0.113.7",
+        "Forwarded": "for=203.0.113.7",
+    }
+    connection.request("POST", "/v2/models/m/infer", body=b"{}", headers=claims)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert answer.headers["strict-transport-security"]
+    connection.close()
+    seen = backend.seen.get(timeout=10)
+    forwarding = {name: seen[name] for name in seen if "forward" in name or "real" in name}
+    assert forwarding == {"x-forwarded-for": "127.0.0.1", "x-forwarded-proto": "https"}
+
+
+def test_what_a_stock_client_and_a_bound_token_need_comes_through(
+    doors: Doors, backend: type[Backend]
+) -> None:
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", doors.api, context=trusting_anybody(), timeout=10
+    )
+    needed = {
+        "authorization": "DPoP " + "t" * 3000,
+        "dpop": "p" * 3000,
+        "inference-header-content-length": "2",
+        "idempotency-key": "k",
+    }
+    connection.request("POST", "/v2/models/m/infer", body=b"{}", headers=needed)
+    assert connection.getresponse().status == 200
+    connection.close()
+    seen = backend.seen.get(timeout=10)
+    assert {name: seen.get(name) for name in needed} == needed
+
+
+def test_an_upload_reaches_the_gateway_before_it_ended_and_no_file(
+    doors: Doors, backend: type[Backend], tmp_path: Path
+) -> None:
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", doors.api, context=trusting_anybody(), timeout=10
+    )
+    connection.putrequest("POST", "/v1/uploads")
+    connection.putheader("content-length", str(len(PIECE) * PIECES))
+    connection.endheaders()
+    for _ in range(PIECES - 1):
+        connection.send(PIECE)
+    assert backend.began.wait(timeout=10), "the body is held back until it is whole"
+    spool = [tmp_path / name for name in ("body", "proxy")]
+    assert not [path for folder in spool for path in folder.rglob("*") if path.is_file()]
+    connection.send(PIECE)
+    assert connection.getresponse().status == 200
+    connection.close()
