@@ -46,7 +46,7 @@ class Details(TypedDict, total=False):
     n_out: int
     input_commit: str
     output_commit: str
-    screening: Screening
+    screening: Screening | None
     fl: FederatedPart
 
 

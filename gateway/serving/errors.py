@@ -8,6 +8,7 @@ ServingError
 ├── ModelNotFound        absent, not released, or not for this caller: all look the same
 ├── OutputRefused        the screen and the policy keep the answer back
 ├── TooManyRequests      the caller's rate is used up
+├── ModelUnavailable     the stored version is not what was signed, or has expired
 ├── RunFailed            the model failed on this input
 └── RunTimeout           the model did not finish in time
 """
@@ -94,6 +95,13 @@ class TooManyRequests(ServingError):
 
     code = "too_many_requests"
     message = "the rate limit of this client is used up; try again shortly"
+
+
+class ModelUnavailable(ServingError):
+    """The stored version does not hold what was signed, or has expired; it is not served."""
+
+    code = "model_unavailable"
+    message = "this version of the model cannot be served"
 
 
 class RunFailed(ServingError):

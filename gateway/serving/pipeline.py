@@ -122,7 +122,7 @@ class Pipeline:
         verdict = model.judge(found, request.rows) if model.judge else UNSCREENED
         record.screened(verdict, model.profile_digest)
         self._decide_release(record, asked, target)
-        outputs = {name: found[name] for name in model.outputs}
+        outputs = {spec.name: found[spec.name] for spec in model.outputs}
         degraded = verdict.outcome == "degrade"
         if degraded:
             outputs = label_only(outputs)

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from audit.event import Event, Screening
+from audit.event import Event, Outcome, Screening
 from audit.log import SealedField
 from audit.sealing import SubjectVault
 from gateway.errors import SealgateError
@@ -178,7 +178,7 @@ class RecordWriter:
         return event, record.sealed
 
 
-def _outcome(record: InferenceRecord, refusal: SealgateError | None) -> str:
+def _outcome(record: InferenceRecord, refusal: SealgateError | None) -> Outcome:
     if refusal is None:
         return "allow"
     decided_no = record.decision is not None and not record.decision.allowed

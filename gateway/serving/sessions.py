@@ -23,6 +23,7 @@ from typing import Any, Final, TypeAlias
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from gateway.artifacts.manifest import TensorSpec
 from gateway.lifecycle.records import ModelVersion
 from gateway.screening.contract import Contract
 from gateway.screening.verdict import Judge
@@ -96,30 +97,24 @@ class ServableModel:
 
     Attributes:
         session: The onnxruntime session of the fused graph (or of the plain one, unscreened).
-        outputs: Names of the model's own outputs.
-        screens: Names of the screen's outputs; empty when unscreened.
+        inputs, outputs: The model's own, from the signed manifest.
+        wanted: Names of everything that one run computes, the screen's scores included.
         contract: What inputs must look like.
         judge: Turns screen scores into a verdict; `None` when unscreened.
         profile_digest: SHA-256 of the profile, for the record; empty when unscreened.
-        digest: SHA-256 of the plain graph, for the record.
         size: Bytes of plaintext, for the cache's bound.
         inline: Whether a small run may stay on the event loop.
     """
 
     session: Any
-    outputs: tuple[str, ...]
-    screens: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    wanted: tuple[str, ...]
     contract: Contract
     judge: Judge | None
     profile_digest: str
-    digest: str
     size: int
     inline: bool
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """Names of everything that one run computes."""
-        return self.outputs + self.screens
 
 
 def open_session(model: bytes) -> Any:
@@ -157,6 +152,7 @@ class Sessions:
         self._load = load
         self._watchdog = watchdog
         self._max_bytes = max_bytes
+        self._lock = threading.Lock()
         self._loaded: OrderedDict[Key, ServableModel] = OrderedDict()
         self._loading: dict[Key, asyncio.Task[ServableModel]] = {}
 
@@ -167,39 +163,46 @@ class Sessions:
             SealgateError: Whatever kept the loader from opening it.
         """
         key = (version.tenant, version.model, version.version)
-        model = self._loaded.get(key)
-        if model is not None:
-            self._loaded.move_to_end(key)
-            return model
-        task = self._loading.get(key)
-        if task is None:
-            task = asyncio.create_task(self._open(key, version))
-            self._loading[key] = task
+        with self._lock:
+            model = self._loaded.get(key)
+            if model is not None:
+                self._loaded.move_to_end(key)
+                return model
+            task = self._loading.get(key)
+            if task is None:
+                task = asyncio.create_task(self._open(key, version))
+                self._loading[key] = task
         return await asyncio.shield(task)
 
     async def _open(self, key: Key, version: ModelVersion) -> ServableModel:
         try:
             model = await asyncio.to_thread(self._load, version)
-            if self._loading.get(key) is asyncio.current_task():
-                self._loaded[key] = model
-                self._shrink()
-            return model
-        finally:
-            if self._loading.get(key) is asyncio.current_task():
-                del self._loading[key]
+        except BaseException:
+            self._settle(key, None)
+            raise
+        self._settle(key, model)
+        return model
 
-    def _shrink(self) -> None:
-        while len(self._loaded) > 1 and self._bytes() > self._max_bytes:
-            self._loaded.popitem(last=False)
+    def _settle(self, key: Key, model: ServableModel | None) -> None:
+        """Keep what was loaded, unless it was forgotten meanwhile."""
+        with self._lock:
+            if self._loading.get(key) is not asyncio.current_task():
+                return
+            del self._loading[key]
+            if model is not None:
+                self._loaded[key] = model
+                while len(self._loaded) > 1 and self._bytes() > self._max_bytes:
+                    self._loaded.popitem(last=False)
 
     def _bytes(self) -> int:
         return sum(model.size for model in self._loaded.values())
 
     def forget(self, tenant: str, model: str | None = None) -> None:
         """Drop the tenant's models, or one model's versions, loaded or being loaded."""
-        for kept in (self._loaded, self._loading):
-            for key in [key for key in kept if key[0] == tenant and model in (None, key[1])]:
-                del kept[key]  # type: ignore[attr-defined]
+        with self._lock:
+            for kept in (self._loaded, self._loading):
+                for key in [key for key in kept if key[0] == tenant and model in (None, key[1])]:
+                    kept.pop(key)
 
     async def run(self, model: ServableModel, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the model: outputs and screen scores by name, in one pass.

@@ -17,11 +17,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from gateway.artifacts.manifest import TensorSpec
 from gateway.identity.authenticate import Authenticator
 from gateway.lifecycle.evidence import Call
 from gateway.lifecycle.guard import Guard
 from gateway.lifecycle.ports import Registry
-from gateway.screening.contract import TensorSpec
 from gateway.serving.errors import ModelNotFound
 from gateway.serving.routing import Routes, Target
 from gateway.serving.sessions import Sessions
@@ -68,8 +68,8 @@ class ModelDirectory:
             "name": target.model.name,
             "versions": [target.version.version],
             "platform": "onnxruntime_onnx",
-            "inputs": [_tensor(spec) for spec in model.contract.inputs],
-            "outputs": [_tensor(spec) for spec in model.output_specs],
+            "inputs": [_tensor(spec) for spec in model.inputs],
+            "outputs": [_tensor(spec) for spec in model.outputs],
         }
 
     async def index(self, request: Request) -> list[dict[str, str]]:
