@@ -85,8 +85,10 @@ class Settings(BaseSettings):
     sites_key: Path | None = None
 
     database_url: str | None = None
-    keystore_unlock: Literal["file", "passphrase-file", "systemd"] = "file"
-    keystore_passphrase_file: Path | None = None
+    keystore_unlock: Literal["file", "passphrase", "credential"] = "file"
+    keystore_secret: Path | None = Field(
+        default=None, description="file of the key, passphrase or systemd credential"
+    )
     audit_origin: str = Field(min_length=1)
     issuers: tuple[TrustedIssuer, ...] = ()
     federation: Literal["auto", "on", "off"] = "auto"
@@ -141,8 +143,8 @@ def unsafe(settings: Settings) -> list[str]:
     for trust in settings.issuers:
         if urlsplit(trust.issuer).scheme != "https":
             found.append("each trusted issuer must use https")
-    if settings.keystore_unlock == "passphrase-file" and settings.keystore_passphrase_file is None:
-        found.append("set `keystore_passphrase_file` for `keystore_unlock = passphrase-file`")
+    if settings.keystore_unlock != "file" and settings.keystore_secret is None:
+        found.append("`keystore_secret` must name the file of the passphrase or credential")
     return found
 
 
