@@ -139,6 +139,8 @@ class TokenGrant:
             OAuthRefusal: There is no token for this request.
             InvalidProof: Its proof of possession must not be accepted.
         """
+        if "grant_type" not in request.fields:
+            raise OAuthRefusal("invalid_request", "a grant type is required")
         self._server.create_token_response(request)
 
     def issue(self, request: TokenRequest, client: Client) -> None:
