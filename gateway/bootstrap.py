@@ -1,0 +1,148 @@
+"""Makes a data folder: keystore, databases, the platform tenant and its first administrator.
+
+Safety argument.
+1. Nothing is overwritten: the folder is built under another name and renamed into place as the last
+   step, so that a folder of the given name is either complete or absent.
+2. The first entry of the platform's log records that one administrator acts alone (solo mode);
+   `gateway.lifecycle.solo` ends that with the second one or after 30 days.
+3. The administrator's private key is made here and written once, readable by its owner only; the
+   gateway keeps the public half.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from joserfc.jwk import OKPKey
+
+from audit.event import Event, new_event_id
+from gateway.artifacts.guarded_file import create_guarded, sync_folder
+from gateway.artifacts.keystore import LocalKeyStore
+from gateway.errors import ConfigurationError
+from gateway.foundation import ARTIFACTS, KEYSTORE, Foundation, Surroundings, laid, unlock_of
+from gateway.identity.records import PLATFORM_TENANT, SCOPES, Tenant
+from gateway.identity.registration import register_client
+from gateway.settings import SETTINGS_FILE, load_settings
+from policies.compiled import starter_text
+
+ADMINISTRATOR: Final = "admin"
+ADMINISTRATOR_KEY: Final = "admin.key"
+PROFILE_FILE: Final = "admin.json"
+FOUNDED: Final = "initialise"
+SOLO: Final = "solo_mode"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a new data folder is to be.
+
+    Attributes:
+        settings: Keys and values of its `sealgate.toml`.
+        region: Of the platform tenant.
+    """
+
+    settings: dict[str, str | int]
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """What was made: the profile of the administrator, and the key that verifies the log."""
+
+    profile: Path
+    log_key: str
+
+
+def found(data_dir: Path, plan: Plan, around: Surroundings) -> Founded:
+    """Make the data folder.
+
+    Args:
+        data_dir: Must not exist, or be an empty folder.
+        plan: What it is to be.
+        around: Time and randomness.
+
+    Raises:
+        ConfigurationError: There is something at that place, or a setting is unsafe.
+        SealgateError: A part could not be made; nothing is left behind.
+    """
+    data_dir = data_dir.absolute()
+    if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
+        raise ConfigurationError("there is something at this place already; nothing was changed")
+    try:
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        draft = data_dir.with_name(f".{data_dir.name}.{around.random_bytes(4).hex()}.partial")
+        draft.mkdir(mode=0o700)
+    except OSError:
+        raise ConfigurationError("the folder cannot be made here") from None
+    try:
+        log_key = _build(draft, plan, around)
+        sync_folder(draft)
+        os.rename(draft, data_dir)
+        sync_folder(data_dir.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return Founded(data_dir / PROFILE_FILE, log_key)
+
+
+def _build(folder: Path, plan: Plan, around: Surroundings) -> str:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in plan.settings.items()]
+    create_guarded(folder / SETTINGS_FILE, ("\n".join(lines) + "\n").encode())
+    settings = load_settings(folder)
+    for name in (ARTIFACTS, "run", "federation"):
+        (folder / name).mkdir(mode=0o700)
+    keys = LocalKeyStore.create(folder / KEYSTORE, unlock_of(settings), around.random_bytes)
+    keys.create_tenant(PLATFORM_TENANT)
+    with laid(settings, around) as foundation:
+        foundation.log.start()
+        _record_founding(foundation)
+        _register_administrator(foundation, folder, plan.region)
+        return foundation.log.verifier(PLATFORM_TENANT).vkey
+
+
+def _record_founding(foundation: Foundation) -> None:
+    around = foundation.around
+    foundation.log.append_blocking(
+        Event(
+            id=new_event_id(around.clock, around.random_bytes),
+            ts=int(around.clock() * 1_000_000_000),
+            tenant=PLATFORM_TENANT,
+            category="administration",
+            action=FOUNDED,
+            outcome="done",
+            reason=SOLO,
+            resource=f"Service::{ADMINISTRATOR}",
+        )
+    )
+
+
+def _register_administrator(foundation: Foundation, folder: Path, region: str) -> None:
+    platform = Tenant(id=PLATFORM_TENANT, name="Platform", region=region)
+    foundation.tenants.add(platform)
+    foundation.author.publish(PLATFORM_TENANT, starter_text(), ADMINISTRATOR)
+    key = OKPKey.generate_key("Ed25519", {"use": "sig", "alg": "Ed25519"}, auto_kid=True)
+    register_client(
+        foundation.clients,
+        foundation.tenants,
+        PLATFORM_TENANT,
+        ADMINISTRATOR,
+        "First administrator",
+        roles=frozenset({"administrator", "officer"}),
+        scopes=SCOPES,
+        auth_method="private_key_jwt",
+        jwks={"keys": [key.as_dict(private=False)]},
+        token_binding="none",  # noqa: S106 - a kind of binding, no secret
+        random_bytes=foundation.around.random_bytes,
+    )
+    create_guarded(folder / ADMINISTRATOR_KEY, json.dumps(key.as_dict(private=True)).encode())
+    profile = {
+        "url": foundation.settings.public_url,
+        "client_id": ADMINISTRATOR,
+        "key_file": ADMINISTRATOR_KEY,
+    }
+    create_guarded(folder / PROFILE_FILE, json.dumps(profile, indent=2).encode())
