@@ -28,6 +28,7 @@ class Details(TypedDict, total=False):
 
     id: str
     tenant: str
+    client_id: str
     reason: str
     resource: str
     purpose: str
@@ -147,5 +148,16 @@ class Recorder:
         """
         try:
             return self._log.append_blocking(event, sealed)
+        except AuditUnavailable as cause:
+            raise EvidenceUnavailable from cause
+
+    async def write_async(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
+        """Do what `write` does, on an event loop.
+
+        Raises:
+            EvidenceUnavailable: It could not be recorded.
+        """
+        try:
+            return await self._log.append(event, sealed)
         except AuditUnavailable as cause:
             raise EvidenceUnavailable from cause
