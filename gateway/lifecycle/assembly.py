@@ -7,7 +7,7 @@ only digests are taken, bytes sealed and statements signed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -15,10 +15,12 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.artifacts.admission import AdmissionReport
+from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.errors import SandboxFailed, StatementInvalid
 from gateway.artifacts.manifest import Manifest, PayloadEntry
 from gateway.artifacts.sandbox import Limits, SandboxResult
 from gateway.artifacts.signature import LinkStatement, sign_link, verify_owner_statement
+from gateway.artifacts.upload import Sealer
 from gateway.lifecycle.errors import PublishRefused
 from gateway.lifecycle.jobs import Progress
 from gateway.lifecycle.records import SealedPayload
@@ -39,7 +41,7 @@ class Material:
     """What a version is made from.
 
     Attributes:
-        plain: The ONNX bytes; wiped by whoever opened them.
+        plain: The ONNX bytes.
         sealed: Where they are stored already, or None.
         calibration: The npz bytes, or None: then there is no screen.
     """
@@ -47,13 +49,19 @@ class Material:
     tenant: str
     model: str
     version: str
-    plain: bytearray
+    plain: SecretBuffer
     sealed: SealedPayload | None
-    calibration: bytearray | None
+    calibration: SecretBuffer | None
     owner_bundle: bytes
     owner_key_pem: bytes
     licence: str = ""
     lineage: tuple[str, ...] = ()
+
+    def wipe(self) -> None:
+        """Overwrite the plaintext of the model and of the calibration set."""
+        for secret in (self.plain, self.calibration):
+            if secret is not None:
+                secret.wipe()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +74,14 @@ class Assembled:
     facts: dict[str, str]
 
 
-class Seal(Protocol):
-    """Encrypts and stores bytes for a tenant."""
-
-    def __call__(self, tenant: str, plaintext: bytes | bytearray, role: str) -> SealedPayload:
-        """Return what was stored; durable when it returns."""
-
-
 class RunSandboxed(Protocol):
     """`gateway.artifacts.sandbox.run_sandboxed`."""
 
     def __call__(
         self,
         module: str,
-        inputs: dict[str, bytes | bytearray | memoryview],
-        args: dict[str, Any],
+        inputs: Mapping[str, bytes | bytearray | memoryview],
+        args: Mapping[str, Any],
         *,
         limits: Limits,
     ) -> SandboxResult:
@@ -91,7 +92,7 @@ class Assembly:
     """Makes versions.
 
     Args:
-        seal: Encrypts and stores.
+        sealer: Encrypts and stores.
         release_key: Returns a tenant's release key.
         admit: Confined admission of a model.
         run_sandboxed: Runs the calibration.
@@ -100,14 +101,14 @@ class Assembly:
 
     def __init__(
         self,
-        seal: Seal,
+        sealer: Sealer,
         release_key: Callable[[str], Ed25519PrivateKey],
         *,
-        admit: Callable[[bytes | bytearray], AdmissionReport],
+        admit: Callable[[memoryview], AdmissionReport],
         run_sandboxed: RunSandboxed,
         clock: Callable[[], float],
     ) -> None:
-        self._seal = seal
+        self._sealer = sealer
         self._release_key = release_key
         self._admit = admit
         self._run_sandboxed = run_sandboxed
@@ -132,7 +133,8 @@ class Assembly:
         plain_digest = hashlib.sha256(material.plain).hexdigest()
         check_owner(material.owner_bundle, material.owner_key_pem, plain_digest)
         progress("admission", 1, STAGES)
-        report = self._admit(material.plain)
+        with memoryview(material.plain) as view:
+            report = self._admit(view)
         progress("calibration", 2, STAGES)
         screen = self._calibrate(material) if material.calibration is not None else None
         progress("sealing", 3, STAGES)
@@ -144,12 +146,10 @@ class Assembly:
 
     def _calibrate(self, material: Material) -> SandboxResult:
         assert material.calibration is not None
-        result = self._run_sandboxed(
-            CALIBRATION,
-            {"model": material.plain, "calibration": material.calibration},
-            {},
-            limits=CALIBRATION_LIMITS,
-        )
+        with memoryview(material.plain) as model, memoryview(material.calibration) as rows:
+            result = self._run_sandboxed(
+                CALIBRATION, {"model": model, "calibration": rows}, {}, limits=CALIBRATION_LIMITS
+            )
         if "refused" in result.report:
             refusal = CalibrationRefused(str(result.report["refused"]))
             raise PublishRefused(f"calibration_{refusal.reason}", refusal.public)
@@ -164,7 +164,7 @@ class Assembly:
         staged: Callable[[SealedPayload], None],
     ) -> tuple[SealedPayload, ...]:
         """Seal graph, fused graph and profile, in this order."""
-        parts: list[tuple[str, bytes | bytearray]] = [("graph", material.plain)]
+        parts: list[tuple[str, bytes | SecretBuffer]] = [("graph", material.plain)]
         if screen is not None:
             parts += [(role, screen.outputs[role]) for role in ("fused", "profile")]
         payloads = []
@@ -172,7 +172,7 @@ class Assembly:
             if role == "graph" and material.sealed is not None:
                 payloads.append(material.sealed)
                 continue
-            payloads.append(self._seal(material.tenant, content, role))
+            payloads.append(self._sealer.seal_bytes(material.tenant, content, role))
             staged(payloads[-1])
         return tuple(payloads)
 

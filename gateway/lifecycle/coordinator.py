@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 import httpx
 import msgspec
 
-from gateway.lifecycle.errors import CoordinatorUnavailable
+from gateway.lifecycle.errors import CoordinatorUnavailable, InvalidRequest
 from gateway.lifecycle.records import Federation, Run, Site
 
 MAX_ANSWER: Final = 4 << 20
@@ -33,6 +33,8 @@ EventType = Literal[
     "run_finished",
     "run_failed",
 ]
+REFUSALS: Final = frozenset({httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY})
+"""Answers that blame the request."""
 _T = TypeVar("_T")
 
 
@@ -83,14 +85,15 @@ class RunOrder:
 class Coordinator(Protocol):
     """What the use cases ask of the coordinator.
 
-    Every method raises `CoordinatorUnavailable` when there is no proper answer.
+    Every method raises `CoordinatorUnavailable` when there is no proper answer, and
+    `InvalidRequest` when the coordinator says that the request cannot be right.
     """
 
     def fleet_url(self, tenant: str) -> str:
         """Ensure that the tenant's SuperLink runs and return where its nodes call."""
 
     def add_node(self, tenant: str, public_key: str) -> str:
-        """Register a node key, idempotent; return the node id."""
+        """Register a node key with the tenant's SuperLink, idempotent; return the node id."""
 
     def remove_node(self, tenant: str, node_id: str) -> None:
         """Unregister a node; nothing happens when it is unknown."""
@@ -137,6 +140,7 @@ class HttpCoordinator:
 
     def add_node(self, tenant: str, public_key: str) -> str:
         """See `Coordinator`."""
+        self.fleet_url(tenant)
         body = self._call("POST", f"/tenants/{tenant}/nodes", {"public_key": public_key})
         return str(_decode(body, _NodeId).node_id)
 
@@ -191,6 +195,8 @@ class HttpCoordinator:
             with self._client.stream(method, path, json=body, timeout=timeout) as answer:
                 if absent_is_fine and answer.status_code == httpx.codes.NOT_FOUND:
                     return b""
+                if answer.status_code in REFUSALS:
+                    raise InvalidRequest("the federation service refused the request")
                 answer.raise_for_status()
                 parts: list[bytes] = []
                 size = 0

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from audit.event import Outcome
 from gateway.artifacts.age import parse_recipient
 from gateway.lifecycle.errors import NotFound
 from gateway.lifecycle.evidence import Call, Details, Recorder
@@ -36,14 +35,21 @@ MakeHeader = Callable[[str, SealedPayload, list[str]], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A delivery under way: decided, its intent durable."""
+class Found:
+    """A payload that was decided to be for one recipient."""
 
     payload: SealedPayload
     facts: ModelVersionFacts
     decision: Decision
-    intent: str
     details: Details
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A delivery under way: its intent is durable."""
+
+    found: Found
+    intent: str
 
 
 class Delivery:
@@ -74,10 +80,8 @@ class Delivery:
         self._make_header = make_header
         self._clock = clock
 
-    def open(
-        self, call: Call, model: str, version: str, digest: str, recipient: str, span: int
-    ) -> Opened:
-        """Decide a delivery and record its intent; the caller sends bytes, then calls `close`.
+    def find(self, call: Call, model: str, version: str, digest: str, recipient: str) -> Found:
+        """Find a payload and decide whether it may go to a recipient.
 
         Args:
             call: Who asks.
@@ -85,57 +89,81 @@ class Delivery:
             version: Version name.
             digest: Digest of the payload.
             recipient: The age public key that the artifact is for.
-            span: How many bytes are going to be sent.
 
         Raises:
             NotFound: Absent, never delivered, or not for this caller.
             Forbidden: Policy says no.
             RecipientInvalid: The key is malformed.
         """
-        payload, facts, details = self._find(call, model, version, digest, recipient)
+        record, found = self._catalogue.find(call, model, version)
+        payload = _deliverable(found, digest)
+        parse_recipient(recipient)
+        facts = self._guard.version(record, found)
+        details: Details = {
+            "model_id": model,
+            "model_version": version,
+            "model_digest": digest,
+            "recipient": recipient_label(recipient),
+        }
         decision = self._guard.require(call, "downloadArtifact", facts, **details)
-        planned: Details = {**details, "phase": "intent"}
-        intent = self._guard.record(call, "downloadArtifact", "allow", decision, facts, **planned)
+        return Found(payload, facts, decision, details)
+
+    def open(self, call: Call, found: Found) -> Opened:
+        """Record the intent of a delivery; the caller sends bytes, then calls `close`.
+
+        Raises:
+            EvidenceUnavailable: It could not be recorded; nothing may be sent.
+        """
+        planned: Details = {**found.details, "phase": "intent"}
+        intent = self._guard.record(
+            call, "downloadArtifact", "allow", found.decision, found.facts, **planned
+        )
         self._pending.add_pending(
             Pending(
                 id=intent.event_id,
                 tenant=call.principal.tenant,
                 kind="download",
-                facts={"digest": digest, "model": model, "version": version, "span": str(span)},
+                facts={
+                    "model": found.details["model_id"],
+                    "version": found.details["model_version"],
+                    "digest": found.payload.digest,
+                },
                 at=int(self._clock()),
             )
         )
-        return Opened(payload, facts, decision, intent.event_id, details)
+        return Opened(found, intent.event_id)
 
     def close(self, call: Call, opened: Opened, *, sent: int, complete: bool) -> None:
         """Record how a delivery ended."""
         ended: Details = {
-            **opened.details,
+            **opened.found.details,
             "phase": "result",
             "intent_id": opened.intent,
             "n_out": sent,
             "reason": "" if complete else "interrupted",
         }
-        outcome: Outcome = "done" if complete else "error"
         self._guard.record(
-            call, "downloadArtifact", outcome, opened.decision, opened.facts, **ended
+            call,
+            "downloadArtifact",
+            "done" if complete else "error",
+            opened.found.decision,
+            opened.found.facts,
+            **ended,
         )
         self._pending.remove_pending(call.principal.tenant, opened.intent)
 
-    def header(self, call: Call, model: str, version: str, digest: str, recipient: str) -> bytes:
-        """Return a fresh age header that opens the payload for one recipient.
+    def header(self, call: Call, found: Found, recipient: str) -> bytes:
+        """Return a fresh age header that opens the payload for the recipient.
 
         Raises:
-            NotFound: Absent, never delivered, or not for this caller.
-            Forbidden: Policy says no.
-            RecipientInvalid: The key is malformed.
             RecipientsMixed: The artifact is delivered to the other kind of key.
+            EvidenceUnavailable: It could not be recorded.
         """
-        payload, facts, found = self._find(call, model, version, digest, recipient)
-        details: Details = {**found, "reason": "header"}
-        decision = self._guard.require(call, "downloadArtifact", facts, **details)
-        header = self._make_header(facts.tenant.id, payload, [recipient])
-        self._guard.record(call, "downloadArtifact", "allow", decision, facts, **details)
+        header = self._make_header(found.facts.tenant.id, found.payload, [recipient])
+        details: Details = {**found.details, "reason": "header"}
+        self._guard.record(
+            call, "downloadArtifact", "allow", found.decision, found.facts, **details
+        )
         return header
 
     def reconcile(self, pending: Pending) -> None:
@@ -154,20 +182,6 @@ class Delivery:
         )
         self._recorder.write(event)
         self._pending.remove_pending(pending.tenant, pending.id)
-
-    def _find(
-        self, call: Call, model: str, version: str, digest: str, recipient: str
-    ) -> tuple[SealedPayload, ModelVersionFacts, Details]:
-        record, found = self._catalogue.find(call, model, version)
-        payload = _deliverable(found, digest)
-        parse_recipient(recipient)
-        details: Details = {
-            "model_id": model,
-            "model_version": version,
-            "model_digest": digest,
-            "recipient": recipient_label(recipient),
-        }
-        return payload, self._guard.version(record, found), details
 
 
 def recipient_label(recipient: str) -> str:

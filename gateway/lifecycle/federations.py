@@ -280,8 +280,14 @@ class Federations:
     def _launch(self, run: Run, federation: Federation, sites: list[Site]) -> Run:
         self._store.add_run(run)
         try:
-            self._require_coordinator().start(RunOrder(run, federation, sites))
-        except CoordinatorUnavailable:
+            coordinator = self._require_coordinator()
+            # A SuperLink keeps its nodes in memory, so each run introduces them anew.
+            known = [
+                replace(site, node_id=coordinator.add_node(site.tenant, site.public_key))
+                for site in sites
+            ]
+            coordinator.start(RunOrder(run, federation, known))
+        except (CoordinatorUnavailable, InvalidRequest):
             self._store.replace_run(replace(run, state="failed", reason="not_started"))
             raise
         return self._store.replace_run(replace(run, state="running"))

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from audit.event import Outcome, Phase
+from gateway.artifacts.upload import Sealer
 from gateway.errors import SealgateError
 from gateway.identity.principal import Principal
 from gateway.lifecycle.assembly import Assembled, Assembly, Material
@@ -34,16 +35,6 @@ from policies.engine import Decision
 CATEGORY: Final = CATEGORIES["uploadArtifact"]
 MAX_CALIBRATION: Final = 512 << 20
 """Bytes of a calibration set: 20,000 colour images of 64 x 64 as float32 take half of it."""
-
-
-class PayloadVault(Protocol):
-    """Opens and deletes what is stored."""
-
-    def open(self, tenant: str, payload: SealedPayload) -> bytearray:
-        """Return the plaintext; whoever asked wipes it."""
-
-    def remove(self, digest: str) -> None:
-        """Delete a ciphertext; absent is fine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +86,7 @@ class Publisher:
     Args:
         registry: Where versions are kept.
         uploads: Where the files come from.
-        vault: Opens and deletes stored payloads.
+        sealer: Opens and deletes stored payloads.
         assembly: Makes the sealed, signed parts.
         guard: Decides.
         recorder: Records intents and results.
@@ -108,7 +99,7 @@ class Publisher:
         self,
         registry: Registry,
         uploads: Uploads,
-        vault: PayloadVault,
+        sealer: Sealer,
         assembly: Assembly,
         *,
         guard: Guard,
@@ -119,7 +110,7 @@ class Publisher:
     ) -> None:
         self._registry = registry
         self._uploads = uploads
-        self._vault = vault
+        self._sealer = sealer
         self._assembly = assembly
         self._guard = guard
         self._recorder = recorder
@@ -258,7 +249,7 @@ class Publisher:
             try:
                 parts = self._assembly.assemble(material, self._stager(publication), progress)
             finally:
-                wipe(material)
+                material.wipe()
             self._become_candidate(publication, parts)
         except Exception as fault:
             reason = reason_of(fault)
@@ -293,17 +284,21 @@ class Publisher:
         if version.state != "quarantined":
             return
         for payload in version.payloads:
-            self._vault.remove(payload.digest)
+            self._sealer.remove(payload.digest)
         self._registry.replace_version(
             replace(moved(version, "rejected"), payloads=(), reason=reason)
         )
 
     def _material(self, order: PublishOrder, graph: Upload, calibration: Upload | None) -> Material:
-        plain = self._vault.open(graph.tenant, graph.payload)
+        plain = self._sealer.open_payload(graph.tenant, graph.payload)
         try:
-            rows = self._vault.open(graph.tenant, calibration.payload) if calibration else None
+            rows = (
+                self._sealer.open_payload(graph.tenant, calibration.payload)
+                if calibration
+                else None
+            )
         except BaseException:
-            plain[:] = bytes(len(plain))
+            plain.wipe()
             raise
         return Material(
             tenant=graph.tenant,
@@ -348,13 +343,6 @@ def reason_of(fault: Exception) -> str:
     if isinstance(fault, SealgateError):
         return str(getattr(fault, "reason", "")) or fault.code
     return "fault"
-
-
-def wipe(material: Material) -> None:
-    """Overwrite the plaintext of a model and of its calibration set."""
-    for secret in (material.plain, material.calibration):
-        if secret is not None:
-            secret[:] = bytes(len(secret))
 
 
 def _unwatched(stage: str, done: int, total: int) -> None:

@@ -11,35 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway.artifacts.upload import SealedPayload as SealedPayload
+
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}\Z")
 
 VersionState = Literal["quarantined", "candidate", "released", "retired", "rejected"]
 RunState = Literal["starting", "running", "publishing", "finished", "failed"]
 PendingKind = Literal["publish", "erase", "download"]
-
-
-@dataclass(frozen=True, slots=True)
-class SealedPayload:
-    """One stored ciphertext: what the registry must know to open or to deliver it.
-
-    Attributes:
-        role: What it is: `graph`, `weights`, `fused`, `profile`, `calibration`, `upload`.
-        digest: SHA-256 of the stored payload (nonce and chunks), lowercase hex.
-        length: Bytes of the stored payload.
-        plain_length: Bytes of the plaintext.
-        plain_digest: SHA-256 of the plaintext, lowercase hex.
-        wrapped_key: The file key, wrapped by the tenant's key.
-        post_quantum: Whether headers for it use the post-quantum recipient.
-    """
-
-    role: str
-    digest: str
-    length: int
-    plain_length: int
-    plain_digest: str
-    wrapped_key: bytes
-    post_quantum: bool
 
 
 @dataclass(frozen=True, slots=True)

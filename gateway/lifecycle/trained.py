@@ -2,7 +2,7 @@
 
 Who is its owner? Nobody at a site or at the convenor holds the finished model, so nobody outside
 can sign it. The convening tenant signs the owner's statement with an EC P-256 key derived from its
-own release key (HKDF, RFC 5869): stable for the tenant, kept nowhere, gone with the tenant's keys. The
+own release key (HKDF, RFC 5869): stable for the tenant, kept nowhere, gone with its keys. The
 statement says as much as it can: this tenant's gateway published these bytes for this run.
 """
 
@@ -17,9 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.signature import owner_statement
+from gateway.artifacts.upload import Sealer
 from gateway.lifecycle.assembly import MODEL_FILE, Material
-from gateway.lifecycle.publish import PayloadVault, Publisher
+from gateway.lifecycle.publish import Publisher
 from gateway.lifecycle.records import Federation, ModelVersion, Run
 
 _INFO = b"sealgate owner key of a convening tenant v1"
@@ -33,7 +35,7 @@ class TrainedModels:
 
     Args:
         publisher: Publishes.
-        vault: Opens the convenor's calibration set.
+        sealer: Opens the convenor's calibration set.
         release_key: Returns a tenant's release key.
         clock: Unix seconds.
     """
@@ -41,12 +43,12 @@ class TrainedModels:
     def __init__(
         self,
         publisher: Publisher,
-        vault: PayloadVault,
+        sealer: Sealer,
         release_key: Callable[[str], Ed25519PrivateKey],
         clock: Callable[[], float],
     ) -> None:
         self._publisher = publisher
-        self._vault = vault
+        self._sealer = sealer
         self._release_key = release_key
         self._clock = clock
 
@@ -77,13 +79,15 @@ class TrainedModels:
 
         def material() -> Material:
             held_out = federation.calibration
+            plain = SecretBuffer(len(trained))
+            plain[:] = trained
             return Material(
                 tenant=run.tenant,
                 model=federation.model,
                 version=run.version,
-                plain=bytearray(trained),
+                plain=plain,
                 sealed=None,
-                calibration=self._vault.open(run.tenant, held_out) if held_out else None,
+                calibration=self._sealer.open_payload(run.tenant, held_out) if held_out else None,
                 owner_bundle=bundle,
                 owner_key_pem=pem,
                 lineage=(f"federation {federation.name}, run {run.id}",),

@@ -13,6 +13,7 @@ from audit.reader import LogReader
 from audit.sealing import SubjectVault
 from gateway.artifacts.keys import KeyProvider
 from gateway.artifacts.store import ArtifactStore
+from gateway.artifacts.upload import Sealer
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
 from gateway.identity.revocation import Standing
@@ -47,7 +48,6 @@ class Services:
         standing: Loaded; its epoch is the one that every memory falls with.
         log: Started.
         coordinator: None when federation is off.
-        solo: Whether the recorded solo mode is on (`gateway.lifecycle.solo.SoloMode`).
     """
 
     settings: Settings
@@ -69,6 +69,7 @@ class Services:
     vault: SubjectVault
     keys: KeyProvider
     artifacts: ArtifactStore
+    sealer: Sealer
     coordinator: Coordinator | None
     guard: Guard
     recorder: Recorder
@@ -91,7 +92,10 @@ class UseCases:
     publisher: Publisher
     releases: Releases
     delivery: Delivery
+    sealer: Sealer
     artifacts: ArtifactStore
+    max_upload_bytes: int
+    background: Callable[[Callable[[], None]], object]
     subjects: Subjects
     policies: PolicyDesk
     administration: Administration

@@ -30,10 +30,8 @@ from gateway.lifecycle.records import Site
 PREFIX: Final = "/v1/fleet/"
 CALLS: Final = frozenset(
     {
-        "register-node",
         "activate-node",
         "deactivate-node",
-        "unregister-node",
         "send-node-heartbeat",
         "pull-messages",
         "push-messages",
@@ -44,8 +42,7 @@ CALLS: Final = frozenset(
         "confirm-message-received",
     }
 )
-"""What a SuperNode of Flower 1.41 calls; register and unregister need an account and stay refused
-by the SuperLink itself."""
+"""What a registered SuperNode of Flower 1.41 calls; it is the convenor who registers it."""
 MAX_BODY: Final = 64 << 20
 """One packed array of parameters; Flower cuts larger objects into pieces."""
 MAX_POLL_BODY: Final = 64 << 10
@@ -69,6 +66,7 @@ class FleetRelay:
         clock: Unix seconds.
         recheck_s: Seconds between two questions to `door` while a pull is held.
         connected: Called with (site, call) after a successful activate or deactivate.
+        lost: Called with a tenant whose SuperLink did not answer.
     """
 
     def __init__(
@@ -79,12 +77,14 @@ class FleetRelay:
         *,
         recheck_s: float = RECHECK_S,
         connected: Callable[[Site, str], Awaitable[None]] | None = None,
+        lost: Callable[[str], None] | None = None,
     ) -> None:
         self._door = door
         self._client = client
         self._clock = clock
         self._recheck_s = recheck_s
         self._connected = connected
+        self._lost = lost
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; lifespan events are acknowledged."""
@@ -113,6 +113,7 @@ class FleetRelay:
             return Response(status_code=413)
         except httpx.HTTPError as fault:
             structlog.get_logger().warning("fleet_upstream_fault", kind=type(fault).__name__)
+            await self._forget(key)
             return Response(status_code=502)
 
     def _possessed_key(self, request: Request) -> str | None:
@@ -123,6 +124,11 @@ class FleetRelay:
         stamp = request.headers.get("flwr-timestamp", "")
         signature = request.headers.get("flwr-signature", "")
         return key if signed_recently(key, stamp, signature, self._clock()) else None
+
+    async def _forget(self, key: str) -> None:
+        target = await self._door(key)
+        if target is not None and self._lost is not None:
+            self._lost(target[0].tenant)
 
     async def _forward(self, request: Request, key: str, call: str) -> Response:
         target = await self._door(key)

@@ -1,0 +1,139 @@
+"""Delivery of artifacts: the immutable payload, by ranges, and a header for one recipient key.
+
+Header and payload together are an ordinary age file. The payload's ETag is its digest, so a client
+that was cut off goes on with `Range` and `If-Range`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from gateway.lifecycle.delivery import Opened
+from gateway.lifecycle.evidence import Call
+from gateway.lifecycle.records import SealedPayload
+from gateway.web.dependencies import CallDep, UseCases, UseCasesDep
+
+router = APIRouter(prefix="/v1/models/{model}/versions/{version}/payloads", tags=["artifacts"])
+
+CHUNK: Final = 1 << 20
+"""Smaller chunks cut the throughput to a third."""
+MAX_RECIPIENT: Final = 4096
+"""Characters: a post-quantum age recipient has about 1,960."""
+
+Recipient = Annotated[str, Header(alias="sealgate-recipient", max_length=MAX_RECIPIENT)]
+_RANGE: Final = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes `start` to `stop` (exclusive) of a payload."""
+
+    start: int
+    stop: int
+    partial: bool
+
+
+@router.get("/{digest}")
+async def payload(
+    model: str,
+    version: str,
+    digest: str,
+    call: CallDep,
+    use: UseCasesDep,
+    sealgate_recipient: Recipient,
+    range_: Annotated[str | None, Header(alias="range", max_length=128)] = None,
+    if_range: Annotated[str | None, Header(max_length=128)] = None,
+) -> Response:
+    """Send the stored ciphertext, or a range of it."""
+    found = await run_in_threadpool(
+        use.delivery.find, call, model, version, digest, sealgate_recipient
+    )
+    asked = range_ if if_range in (None, f'"{digest}"') else None
+    span = parse_range(asked, found.payload.length)
+    if span is None:
+        return _unsatisfiable(found.payload)
+    opened = await run_in_threadpool(use.delivery.open, call, found)
+    stream = _send(use, call, opened, span)
+    status = 206 if span.partial else 200
+    return StreamingResponse(stream, status, headers=_headers(found.payload, span))
+
+
+@router.post("/{digest}/header")
+def header(
+    model: str,
+    version: str,
+    digest: str,
+    call: CallDep,
+    use: UseCasesDep,
+    sealgate_recipient: Recipient,
+) -> Response:
+    """Make the age header that opens the payload with the recipient's key."""
+    found = use.delivery.find(call, model, version, digest, sealgate_recipient)
+    body = use.delivery.header(call, found, sealgate_recipient)
+    return Response(
+        body, media_type="application/octet-stream", headers={"cache-control": "no-store"}
+    )
+
+
+def parse_range(value: str | None, length: int) -> Span | None:
+    """Read a `Range` of one part (RFC 9110, section 14.2).
+
+    Returns:
+        What to send: everything where there is no range or one that is not understood; None when
+        the range lies outside.
+    """
+    match = _RANGE.match(value) if value else None
+    if match is None or match.group(1) is match.group(2) is None:
+        return Span(0, length, partial=False)
+    first, last = match.groups()
+    if first is None:
+        start, stop = max(0, length - int(last)), length
+    else:
+        start, stop = int(first), min(length, int(last) + 1 if last is not None else length)
+    return Span(start, stop, partial=True) if start < stop else None
+
+
+async def _send(use: UseCases, call: Call, opened: Opened, span: Span) -> AsyncIterator[bytes]:
+    """Send the span; record how it ended whatever happens, also when the client goes away."""
+    position, recorded = span.start, False
+    try:
+        while position < span.stop:
+            length = min(CHUNK, span.stop - position)
+            chunk = await run_in_threadpool(
+                use.artifacts.read_range, opened.found.payload.digest, position, length
+            )
+            yield chunk
+            position += len(chunk)
+        sent = position - span.start
+        await run_in_threadpool(use.delivery.close, call, opened, sent=sent, complete=True)
+        recorded = True
+    finally:
+        if not recorded:
+            # The request may be cancelled, so nothing can be awaited here.
+            sent = position - span.start
+            use.background(partial(use.delivery.close, call, opened, sent=sent, complete=False))
+
+
+def _headers(payload: SealedPayload, span: Span) -> dict[str, str]:
+    headers = {
+        "content-type": "application/octet-stream",
+        "content-length": str(span.stop - span.start),
+        "etag": f'"{payload.digest}"',
+        "accept-ranges": "bytes",
+        "cache-control": "no-store",
+    }
+    if span.partial:
+        headers["content-range"] = f"bytes {span.start}-{span.stop - 1}/{payload.length}"
+    return headers
+
+
+def _unsatisfiable(payload: SealedPayload) -> Response:
+    return Response(status_code=416, headers={"content-range": f"bytes */{payload.length}"})

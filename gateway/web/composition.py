@@ -1,0 +1,190 @@
+"""From the parts of a running gateway to its use cases, its control-plane routes, its site door."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import httpx
+from fastapi import FastAPI
+
+from gateway.artifacts.admission import admit
+from gateway.artifacts.sandbox import run_sandboxed
+from gateway.lifecycle.administration import Administration
+from gateway.lifecycle.assembly import Assembly
+from gateway.lifecycle.audit_desk import AuditDesk
+from gateway.lifecycle.delivery import Delivery
+from gateway.lifecycle.federations import Federations
+from gateway.lifecycle.jobs import Jobs
+from gateway.lifecycle.policy_desk import PolicyDesk
+from gateway.lifecycle.publish import Publisher
+from gateway.lifecycle.reconcile import Reconciliation
+from gateway.lifecycle.records import Site
+from gateway.lifecycle.registry import Catalogue
+from gateway.lifecycle.releases import Releases
+from gateway.lifecycle.rounds import RunFollower
+from gateway.lifecycle.site_door import SiteDoor
+from gateway.lifecycle.subjects import Subjects
+from gateway.lifecycle.trained import TrainedModels
+from gateway.lifecycle.uploads import Uploads
+from gateway.web import (
+    administration,
+    artifacts,
+    audit,
+    federations,
+    jobs,
+    models,
+    policies,
+    subjects,
+    uploads,
+)
+from gateway.web.dependencies import Services, UseCases, attach
+from gateway.web.fleet import FleetRelay
+from policies.compiled import starter_text
+
+WORKERS: Final = 4
+"""Publishes at once: each holds a model in memory and keeps a core busy."""
+
+
+def compose(parts: Services) -> UseCases:
+    """Make the use cases; starts nothing but idle worker threads."""
+    guard, recorder, clock = parts.guard, parts.recorder, parts.clock
+    executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="job")
+    catalogue = Catalogue(parts.registry, guard, changed=parts.changed, clock=clock)
+    kept = Uploads(
+        parts.uploads,
+        parts.registry,
+        parts.sealer.remove,
+        guard,
+        clock=clock,
+        new_id=recorder.new_id,
+    )
+    publisher = Publisher(
+        parts.registry,
+        kept,
+        parts.sealer,
+        Assembly(
+            parts.sealer,
+            parts.keys.release_key,
+            admit=admit,
+            run_sandboxed=run_sandboxed,
+            clock=clock,
+        ),
+        guard=guard,
+        recorder=recorder,
+        pending=parts.pending,
+        changed=parts.changed,
+        clock=clock,
+    )
+    follower = _follower(parts, publisher)
+    delivery = Delivery(catalogue, guard, recorder, parts.pending, parts.sealer.header_for, clock)
+    rights = Subjects(parts.log, parts.reader, parts.vault, guard, recorder, parts.pending, clock)
+    return UseCases(
+        authenticator=parts.authenticator,
+        new_id=recorder.new_id,
+        jobs=Jobs(executor, recorder.new_id),
+        catalogue=catalogue,
+        uploads=kept,
+        publisher=publisher,
+        releases=Releases(parts.registry, catalogue, guard, changed=parts.changed, clock=clock),
+        delivery=delivery,
+        sealer=parts.sealer,
+        artifacts=parts.artifacts,
+        max_upload_bytes=parts.settings.max_upload_bytes,
+        background=executor.submit,
+        subjects=rights,
+        policies=PolicyDesk(parts.author, catalogue, guard),
+        administration=_administration(parts),
+        federations=Federations(
+            parts.federations,
+            parts.registry,
+            guard,
+            parts.coordinator,
+            follower=follower,
+            revoked=parts.changed,
+            clock=clock,
+            new_id=recorder.new_id,
+        ),
+        follower=follower,
+        audit=AuditDesk(parts.log, parts.reader, guard),
+        reconciliation=Reconciliation(
+            parts.pending,
+            {
+                "publish": publisher.end_interrupted,
+                "download": delivery.reconcile,
+                "erase": rights.reconcile,
+            },
+            parts.federations,
+            follower,
+            kept,
+        ),
+    )
+
+
+def install_control_plane(app: FastAPI, use_cases: UseCases) -> None:
+    """Add the routes under `/v1` to `app`."""
+    attach(app, use_cases)
+    for part in (
+        administration,
+        artifacts,
+        audit,
+        federations,
+        jobs,
+        models,
+        policies,
+        subjects,
+        uploads,
+    ):
+        app.include_router(part.router)
+
+
+def build_site_door(parts: Services, client: httpx.AsyncClient) -> FleetRelay | None:
+    """Make the application of the site door; None when federation is off.
+
+    Args:
+        parts: The running gateway.
+        client: For calls to SuperLinks; closed by whoever made it.
+    """
+    if parts.coordinator is None:
+        return None
+    door = SiteDoor(parts.federations, parts.guard, parts.coordinator)
+
+    async def open_for(key: str) -> tuple[Site, str] | None:
+        return await asyncio.to_thread(door.open_for, key)
+
+    async def connected(site: Site, call: str) -> None:
+        event = parts.recorder.event_for(
+            None,
+            "joinFederation",
+            "done",
+            category="federation",
+            tenant=site.tenant,
+            resource=f"Site::{site.tenant}/{site.name}",
+            reason=call,
+        )
+        await asyncio.to_thread(parts.recorder.write, event)
+
+    return FleetRelay(open_for, client, parts.clock, connected=connected, lost=door.forget)
+
+
+def _follower(parts: Services, publisher: Publisher) -> RunFollower | None:
+    if parts.coordinator is None:
+        return None
+    trained = TrainedModels(publisher, parts.sealer, parts.keys.release_key, parts.clock)
+    return RunFollower(parts.federations, parts.coordinator, parts.recorder, trained)
+
+
+def _administration(parts: Services) -> Administration:
+    return Administration(
+        parts.tenants,
+        parts.clients,
+        parts.standing,
+        parts.keys,
+        parts.author,
+        starter=starter_text(),
+        guard=parts.guard,
+        recorder=parts.recorder,
+        changed=parts.changed,
+        random_bytes=parts.random_bytes,
+    )
