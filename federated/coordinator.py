@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import os
 import secrets
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -77,16 +79,30 @@ def own(state: Path) -> IO[bytes]:
     return lock
 
 
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn raises them again before our children are stopped."""
+
+    def leave(self) -> None:
+        self.should_exit = True
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
 async def _serve(listener: socket.socket, coordinator: Coordinator, secret: str) -> None:
     config = uvicorn.Config(
         build_app(coordinator, secret),
         log_level="warning",
         access_log=False,
+        ws="none",
         timeout_graceful_shutdown=2,
         lifespan="off",
     )
+    server = _Server(config)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, server.leave)
     try:
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await server.serve(sockets=[listener])
     finally:
         await coordinator.close()
 

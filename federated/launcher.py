@@ -110,7 +110,9 @@ def main() -> None:
     if len(secret) < 32 or len(config["control_secret"]) < 32:
         raise SystemExit("a secret is too short")
     app = build_app(config["control_secret"], secret, host, port)
-    settings = uvicorn.Config(LongPoll(app), log_level="warning", access_log=False, lifespan="on")
+    settings = uvicorn.Config(
+        LongPoll(app), log_level="warning", access_log=False, ws="none", lifespan="on"
+    )
     _AnnouncingServer(settings).run(sockets=[listener])
 
 

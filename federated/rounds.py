@@ -207,6 +207,8 @@ class Rounds:
 
     def _aggregated(self, number: int, parts: Collection[Contribution], vector: Vector) -> None:
         """Report a round's aggregate with the sites' metrics, weighted by rows."""
+        # By name, so that the same parts give the same bits in whatever order they came.
+        parts = sorted(parts, key=lambda part: part.site)
         rows = sum(part.rows for part in parts)
         shared = set.intersection(*(set(finite(part.metrics)) for part in parts))
         metrics = {

@@ -103,7 +103,7 @@ def simulate(sites: int, rounds: int, seed: int, report: Callable[[Event], None]
 
 
 def made_up_tables(sites: int, random: np.random.Generator) -> dict[str, Table]:
-    """Return unlike sites that share one truth: each has its own offset, scale and share of ones."""
+    """Return unlike sites that share one truth; each has its own offset, scale, share of ones."""
     truth = random.normal(size=FEATURES)
     tables = {}
     for number in range(1, sites + 1):

@@ -37,7 +37,7 @@ def main() -> None:
     listener = socket.socket(fileno=config["socket"])
     state = NodeStateFactory(objectstore_factory=ObjectStoreFactory())
     app = create_app(state_factory=state, superexec_auth_secret=secret)
-    settings = uvicorn.Config(app, log_level="warning", access_log=False)
+    settings = uvicorn.Config(app, log_level="warning", access_log=False, ws="none")
     server = uvicorn.Server(settings)
     threading.Thread(target=server.run, args=([listener],), daemon=True).start()
     host, port = listener.getsockname()

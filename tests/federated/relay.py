@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import ipaddress
+import json
 import socket
-import threading
-from collections import Counter
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import httpx
@@ -27,19 +25,18 @@ from federated.fleet import HOLDING_PATH, REQUEST_HEADERS, may_pass, node_key
 
 
 class Relay:
-    """`routes` maps a node's OpenSSH key line to the fleet URL of its tenant."""
+    """`routes` is a JSON file: a node's OpenSSH key line → the fleet URL of its tenant."""
 
-    def __init__(self) -> None:
-        self.routes: dict[str, str] = {}
-        self.calls: Counter[str] = Counter()
+    def __init__(self, routes: Path) -> None:
+        self._routes = routes
         self._client = httpx.AsyncClient(timeout=30.0)
         route = Route("/{path:path}", self.forward, methods=["GET", "POST", "PUT", "DELETE"])
         self.app = Starlette(routes=[route])
 
     async def forward(self, request: Request) -> Response:
         path = request.url.path
-        self.calls[path] += 1
-        upstream = self.routes.get(node_key(request.headers) or "")
+        routes = json.loads(self._routes.read_text())
+        upstream = routes.get(node_key(request.headers) or "")
         if not may_pass(request.method, path):
             return Response(status_code=404)
         if upstream is None:
@@ -65,30 +62,6 @@ class Relay:
             return Response(status_code=502)
         headers = {k: v for k, v in answer.headers.items() if k.startswith(("flwr", "content-ty"))}
         return Response(answer.content, answer.status_code, headers=headers)
-
-
-@contextlib.contextmanager
-def serving(relay: Relay, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Serve `relay` over TLS on loopback; gives host:port and the CA's certificate."""
-    ca, certificate, key = make_certificates(folder)
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        relay.app,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
-        log_level="error",
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{listener.getsockname()[1]}", ca
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
 
 
 def make_certificates(folder: Path) -> tuple[Path, Path, Path]:
@@ -137,3 +110,22 @@ def make_certificates(folder: Path) -> tuple[Path, Path, Path]:
         )
     )
     return paths
+
+
+def main() -> None:
+    """`relay.py SOCKET_FD CERTIFICATE KEY ROUTES`: serve until stopped."""
+    descriptor, certificate, key, routes = sys.argv[1:]
+    config = uvicorn.Config(
+        Relay(Path(routes)).app,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        log_level="error",
+        access_log=False,
+        ws="none",
+        timeout_graceful_shutdown=1,
+    )
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(descriptor))])
+
+
+if __name__ == "__main__":
+    main()

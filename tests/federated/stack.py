@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +20,7 @@ import httpx
 import numpy as np
 
 from federated.site.keys import generate
-from tests.federated.relay import Relay, serving
+from tests.federated.relay import make_certificates
 
 TENANT = "north"
 START_S = 90.0
@@ -39,9 +39,8 @@ def breast_cancer_parts() -> dict[str, tuple[Any, Any]]:
         "site-b": np.concatenate([middle[0][60:], middle[1][:100]]),
         "site-c": np.concatenate([large, middle[1][100:]]),
     }
-    return {
-        name: (data.data[rows], data.target[rows].astype(float)) for name, rows in parts.items()
-    }
+    labels = data.target.astype(float)
+    return {name: (data.data[rows], labels[rows]) for name, rows in parts.items()}
 
 
 @dataclass
@@ -50,7 +49,7 @@ class Stack:
 
     folder: Path
     api: httpx.Client
-    relay: Relay
+    routes: Path
     gateway: str
     ca: Path
     parts: dict[str, tuple[Any, Any]]
@@ -61,6 +60,7 @@ class Stack:
 
     def start_site(self, name: str) -> None:
         folder = self.folder / name
+        folder.mkdir()
         line = generate(folder / "node.key")
         x, y = self.parts[name]
         np.savez(folder / "rows.npz", x=x, y=y)
@@ -71,7 +71,8 @@ class Stack:
         )
         answer = self.api.post(f"/tenants/{TENANT}/nodes", json={"public_key": line})
         self.nodes[name] = answer.raise_for_status().json()["node_id"]
-        self.relay.routes[line] = self.fleet_url
+        routes = json.loads(self.routes.read_text())
+        self.routes.write_text(json.dumps({**routes, line: self.fleet_url}))
         self.sites[name] = launch(
             folder, "-c", "from federated.cli import site; site()", "run", "--config", str(config)
         )
@@ -116,8 +117,8 @@ class Stack:
         raise AssertionError(f"run did not end: {events}")
 
 
-def launch(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    with (folder / "log.txt").open("wb") as log:
+def launch(folder: Path, *arguments: str, sockets: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+    with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
@@ -125,6 +126,7 @@ def launch(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
             stderr=log,
             cwd=folder,
             start_new_session=True,
+            pass_fds=sockets,
         )
 
 
@@ -159,10 +161,16 @@ def running(folder: Path) -> Iterator[Stack]:
             timeout=120.0,
         )
         cleanup.callback(api.close)
-        relay = Relay()
-        gateway, ca = cleanup.enter_context(serving(relay, folder))
+        routes = folder / "routes.json"
+        routes.write_text("{}")
+        ca, certificate, key = make_certificates(folder)
+        door = cleanup.enter_context(socket.create_server(("127.0.0.1", 0)))
+        gateway = f"127.0.0.1:{door.getsockname()[1]}"
+        relay = Path(__file__).with_name("relay.py")
+        arguments = [str(part) for part in (relay, door.fileno(), certificate, key, routes)]
+        cleanup.callback(end, launch(folder, *arguments, sockets=(door.fileno(),)))
         parts = breast_cancer_parts()
-        stack = Stack(folder, api, relay, gateway, ca, parts, coordinator)
+        stack = Stack(folder, api, routes, gateway, ca, parts, coordinator)
         until(lambda: _answers(api), "coordinator API")
         link = api.put(f"/tenants/{TENANT}/superlink").raise_for_status()
         stack.fleet_url = link.json()["fleet_url"]
@@ -208,9 +216,6 @@ def descendants(pid: int) -> set[int]:
 
 def alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-        return (
-            json.dumps(Path(f"/proc/{pid}/stat").read_text()).rpartition(")")[2].split()[0] != "Z"
-        )
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
