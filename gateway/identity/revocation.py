@@ -54,6 +54,7 @@ class Standing:
         self._clients: dict[str, Client] = {}
         self._tenants: dict[str, Tenant] = {}
         self._sweep_at = SWEEP
+        self._changes = 0
         self.epoch = -1
 
     def load(self) -> None:
@@ -88,11 +89,11 @@ class Standing:
         known = self.remembered(client_id)
         if known is not None:
             return known
-        epoch = self.epoch
+        changes = self._changes
         client = self._client_store.get(client_id)
         tenant = self._tenant_store.get(client.tenant) if client is not None else None
         if client is not None and tenant is not None:
-            self._remember(epoch, client, tenant)
+            self._remember(changes, client, tenant)
         return client, tenant
 
     def revoke_token(self, issuer: str, token_id: str, expires: int) -> int:
@@ -110,6 +111,7 @@ class Standing:
             UnknownRecord: There is no such client in that tenant.
         """
         with self._lock:
+            self._forget()
             self._client_store.update(client)
             return self._advance(self._revocations.bump())
 
@@ -120,6 +122,7 @@ class Standing:
             UnknownRecord: There is no such tenant.
         """
         with self._lock:
+            self._forget()
             self._tenant_store.update(tenant)
             return self._advance(self._revocations.bump())
 
@@ -133,6 +136,8 @@ class Standing:
         return epoch
 
     def _forget(self) -> None:
+        # Counted, so that what a reader fetched before is not kept after; also when a change fails.
+        self._changes += 1
         self._clients.clear()
         self._tenants.clear()
 
@@ -144,9 +149,9 @@ class Standing:
         self._revoked = {k: expires for k, expires in self._revoked.items() if expires >= now}
         self._sweep_at = max(SWEEP, 2 * len(self._revoked))
 
-    def _remember(self, epoch: int, client: Client, tenant: Tenant) -> None:
+    def _remember(self, changes: int, client: Client, tenant: Tenant) -> None:
         with self._lock:
-            if self.epoch != epoch:
+            if self._changes != changes:
                 return
             if len(self._clients) >= MAX_REMEMBERED:
                 self._forget()

@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -25,12 +25,17 @@ from gateway.identity.client_authentication import (
     secret_hash,
 )
 from gateway.identity.dpop import ProofChecker
-from gateway.identity.errors import AlreadyExists, UnknownRecord
 from gateway.identity.issuers import Issuers
 from gateway.identity.records import Client, Tenant
 from gateway.identity.revocation import Standing
 from gateway.identity.tokens import TokenMinter
 from gateway.identity.trust import IssuerTrust
+from gateway.storage.errors import StorageUnavailable
+from gateway.storage.memory import (
+    MemoryClientStore,
+    MemoryRevocationStore,
+    MemoryTenantStore,
+)
 
 URL = "https://gateway.example"
 NOW = 1_800_000_000.0
@@ -50,83 +55,32 @@ class Clock:
         return self.now
 
 
-@dataclass
-class Tenants:
-    rows: dict[str, Tenant] = field(default_factory=dict)
+class CountingClients(MemoryClientStore):
+    """Counts how often it is read."""
 
-    def get(self, tenant_id: str) -> Tenant | None:
-        return self.rows.get(tenant_id)
-
-    def add(self, tenant: Tenant) -> None:
-        if tenant.id in self.rows:
-            raise AlreadyExists
-        self.rows[tenant.id] = tenant
-
-    def update(self, tenant: Tenant) -> None:
-        if tenant.id not in self.rows:
-            raise UnknownRecord
-        self.rows[tenant.id] = tenant
-
-    def list(self, after: str | None, limit: int) -> list[Tenant]:
-        return [self.rows[i] for i in sorted(self.rows) if after is None or i > after][:limit]
-
-
-@dataclass
-class Clients:
-    rows: dict[str, Client] = field(default_factory=dict)
-    reads: int = 0
+    reads = 0
 
     def get(self, client_id: str) -> Client | None:
         self.reads += 1
-        return self.rows.get(client_id)
-
-    def add(self, client: Client) -> None:
-        if client.id in self.rows:
-            raise AlreadyExists
-        self.rows[client.id] = client
-
-    def update(self, client: Client) -> None:
-        if client.id not in self.rows or self.rows[client.id].tenant != client.tenant:
-            raise UnknownRecord
-        self.rows[client.id] = client
-
-    def list(self, tenant: str, after: str | None, limit: int) -> list[Client]:
-        mine = [self.rows[i] for i in sorted(self.rows) if self.rows[i].tenant == tenant]
-        return [c for c in mine if after is None or c.id > after][:limit]
+        return super().get(client_id)
 
 
-@dataclass
-class Revocations:
-    rows: dict[tuple[str, str], int] = field(default_factory=dict)
-    value: int = 0
-    broken: bool = False
+class FailingRevocations(MemoryRevocationStore):
+    """Fails like a database that is gone, once a test says so."""
+
+    broken = False
 
     def revoke_token(self, issuer: str, token_id: str, expires: int) -> int:
         self._check()
-        self.rows[issuer, token_id] = max(expires, self.rows.get((issuer, token_id), 0))
-        return self.bump()
-
-    def revoked(self, now: int) -> dict[tuple[str, str], int]:
-        return {key: expires for key, expires in self.rows.items() if expires >= now}
-
-    def epoch(self) -> int:
-        self._check()
-        return self.value
+        return super().revoke_token(issuer, token_id, expires)
 
     def bump(self) -> int:
         self._check()
-        self.value += 1
-        return self.value
-
-    def prune(self, now: int) -> int:
-        old = [key for key, expires in self.rows.items() if expires < now]
-        for key in old:
-            del self.rows[key]
-        return len(old)
+        return super().bump()
 
     def _check(self) -> None:
         if self.broken:
-            raise OSError("the disk is gone")
+            raise StorageUnavailable
 
 
 def b64u(data: bytes) -> str:
@@ -206,10 +160,10 @@ class World:
         self.clock = Clock()
         self.monotonic = Clock(0.0)
         purposes = frozenset({"care", "research"})
-        self.tenants = Tenants()
+        self.tenants = MemoryTenantStore()
         for tenant in (Tenant("north", "North", "eu", False, purposes), Tenant("south", "S", "eu")):
             self.tenants.add(tenant)
-        self.clients = Clients()
+        self.clients = CountingClients()
         common: dict[str, Any] = {
             "tenant": "north",
             "name": "a client",
@@ -230,7 +184,7 @@ class World:
         )
         self.clients.add(self.service)
         self.clients.add(self.machine)
-        self.revocations = Revocations()
+        self.revocations = FailingRevocations()
         self.standing = Standing(self.revocations, self.clients, self.tenants, clock=self.clock)
         self.standing.load()
         counter = itertools.count(1)

@@ -191,7 +191,7 @@ def test_a_client_cannot_revoke_the_token_of_another() -> None:
     with pytest.raises(OAuthRefusal) as refused:
         world.server.read_revocation({"token": world.bound()}, basic())
     assert refused.value.error == "invalid_grant"
-    assert world.revocations.rows == {}
+    assert world.revocations.revoked(0) == {}
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", World().bearer(), "\ud800"])
@@ -206,7 +206,7 @@ def test_an_expired_token_needs_no_record() -> None:
     revocation = world.server.read_revocation({"token": token}, basic())
     assert revocation is not None
     world.server.revoke(revocation)
-    assert world.revocations.rows == {}
+    assert world.revocations.revoked(0) == {}
 
 
 def test_revoking_needs_a_client_and_a_token() -> None:

@@ -8,8 +8,10 @@ import pytest
 from gateway.identity.errors import UnknownRecord
 from gateway.identity.records import Client, Tenant
 from gateway.identity.revocation import SWEEP, Standing
+from gateway.storage.errors import StorageUnavailable
+from gateway.storage.memory import MemoryClientStore, MemoryRevocationStore
 
-from .fakes import NOW, Clients, Clock, Revocations, World
+from .fakes import NOW, Clock, World
 
 LATER = int(NOW) + 300
 
@@ -20,7 +22,7 @@ def test_a_change_is_durable_and_visible_when_it_returns() -> None:
     assert world.standing.revoke_token("i", "t", LATER) == epoch + 1 == world.standing.epoch
     assert world.standing.is_revoked("i", "t")
     assert not world.standing.is_revoked("other", "t")
-    assert world.revocations.rows == {("i", "t"): LATER}
+    assert world.revocations.revoked(0) == {("i", "t"): LATER}
     assert world.standing.save_client(replace(world.service, disabled=True)) == epoch + 2
     client, _ = world.standing.look_up("service")
     assert client is not None
@@ -60,7 +62,7 @@ def test_a_start_finds_what_was_revoked_before_and_forgets_what_expired() -> Non
     assert again.is_revoked("i", "long")
     assert not again.is_revoked("i", "short")
     assert again.epoch == world.standing.epoch
-    assert set(world.revocations.rows) == {("i", "long")}
+    assert set(world.revocations.revoked(0)) == {("i", "long")}
 
 
 def test_another_replica_sees_a_change_when_it_refreshes() -> None:
@@ -92,14 +94,15 @@ def test_a_record_read_during_a_change_is_not_kept() -> None:
     world = World()
     reading, changed = threading.Event(), threading.Event()
 
-    class SlowClients(Clients):
+    class SlowClients(MemoryClientStore):
         def get(self, client_id: str) -> Client | None:
             found = super().get(client_id)
             reading.set()
             assert changed.wait(10)
             return found
 
-    slow = SlowClients(dict(world.clients.rows))
+    slow = SlowClients()
+    slow.add(world.service)
     standing = Standing(world.revocations, slow, world.tenants, clock=world.clock)
     standing.load()
     reader = threading.Thread(target=standing.look_up, args=("service",))
@@ -118,10 +121,21 @@ def test_a_revocation_that_cannot_be_stored_did_not_happen() -> None:
     world = World()
     epoch = world.standing.epoch
     world.revocations.broken = True
-    with pytest.raises(OSError, match="disk"):
+    with pytest.raises(StorageUnavailable):
         world.standing.revoke_token("i", "t", LATER)
     assert world.standing.epoch == epoch
     assert not world.standing.is_revoked("i", "t")
+
+
+def test_a_change_that_fails_half_way_is_not_hidden_by_memory() -> None:
+    world = World()
+    world.standing.look_up("service")
+    world.revocations.broken = True
+    with pytest.raises(StorageUnavailable):
+        world.standing.save_client(replace(world.service, disabled=True))
+    client, _ = world.standing.look_up("service")
+    assert client is not None
+    assert client.disabled
 
 
 def test_an_absent_record_cannot_be_changed() -> None:
@@ -134,7 +148,7 @@ def test_an_absent_record_cannot_be_changed() -> None:
 
 def test_memory_stays_bounded_when_tokens_expire() -> None:
     world = World()
-    standing = Standing(Revocations(), world.clients, world.tenants, clock=world.clock)
+    standing = Standing(MemoryRevocationStore(), world.clients, world.tenants, clock=world.clock)
     standing.load()
     for n in range(SWEEP + 1):
         world.clock.now = NOW + n
