@@ -88,6 +88,11 @@ class Database:
         self._reader.dispose()
 
 
+def sqlite_url(path: Path) -> str:
+    """Return the address of a SQLite file, whatever characters its path has."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
 def open_database(url: str) -> Database:
     """Open the database at `url` and bring its schema up to date.
 

@@ -1,0 +1,119 @@
+"""Records with something unusual in every field."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.identity.records import Client, Tenant
+from gateway.lifecycle.records import (
+    Federation,
+    Model,
+    ModelVersion,
+    Pending,
+    Release,
+    Run,
+    SealedPayload,
+    Site,
+    Upload,
+)
+from policies.bundle import SignedBundle, sign_bundle
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+
+ACME = Tenant(
+    id="acme",
+    name="Ärzte “Süd” 🏥 ' -- %s",
+    region="eu",
+    suspended=True,
+    purposes=frozenset({"care", "research"}),
+)
+APP = Client(
+    id="app",
+    tenant="acme",
+    name="the app",
+    roles=frozenset({"caller", "owner"}),
+    scopes=frozenset({"infer"}),
+    purposes=frozenset({"care"}),
+    default_purpose="care",
+    auth_method="client_secret_basic",
+    secret_hash=bytes(range(32)),
+    jwks={"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AA", "n": [1, True, None, {"a": "ü"}]}]},
+    token_binding="none",
+    disabled=True,
+)
+PAYLOAD = SealedPayload(
+    role="graph",
+    digest="ab" * 32,
+    length=2**40,
+    plain_length=2**40 - 16,
+    plain_digest="cd" * 32,
+    wrapped_key=b"\x00\xff\x00wrapped",
+    post_quantum=True,
+)
+ECG = Model(
+    tenant="acme",
+    name="ecg",
+    personal=True,
+    data_class="special",
+    shared_with=frozenset({"other", "third"}),
+    created=1_790_000_000,
+    created_by="app",
+)
+VERSION = ModelVersion(
+    tenant="acme",
+    model="ecg",
+    version="1.0",
+    state="candidate",
+    created=1_790_000_000,
+    created_by="app",
+    manifest=b'{"a":\x00\xff}',
+    owner_bundle=b"bundle",
+    owner_key_pem=b"pem",
+    link=b"link",
+    payloads=(PAYLOAD, replace(PAYLOAD, role="weights", post_quantum=False)),
+    facts={"opset": "21", "ünï": "cödé"},
+    reason="",
+    source="federation/r1",
+)
+RELEASE = Release(
+    tenant="acme", model="ecg", version="1.0", previous=None, action="promote", by="app", at=7
+)
+UPLOAD = Upload(
+    id="u1", tenant="acme", client="app", payload=PAYLOAD, created=1_790_000_000, expires=100
+)
+SITE = Site(tenant="acme", name="north", public_key="ecdsa AAAA", node_id="7", created=5)
+TRIAL = Federation(
+    tenant="acme",
+    name="trial",
+    model="ecg",
+    sites=("south", "north"),
+    task="logistic",
+    config='{"rounds": 3}',
+    quorum=2,
+    deadline_s=60,
+    created=5,
+    created_by="app",
+    calibration=PAYLOAD,
+)
+RUN = Run(
+    id="r1",
+    tenant="acme",
+    federation="trial",
+    version="2.0",
+    rounds=3,
+    state="running",
+    started=5,
+    started_by="app",
+    purpose="research",
+    cursor=2**40,
+)
+PENDING = Pending(id="e1", tenant="acme", kind="publish", facts={"model": "ecg"}, at=5)
+BUNDLE = sign_bundle(SignedBundle("acme", 1, None, "app", "// ü\n", 1_790_000_000), KEY)
+
+
+def next_bundle(bundle: SignedBundle, author: str = "app") -> SignedBundle:
+    return sign_bundle(
+        replace(bundle, epoch=bundle.epoch + 1, previous=bundle.digest, author=author), KEY
+    )

@@ -1,0 +1,134 @@
+"""Two at once: one wins, and nothing is lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.identity.errors import AlreadyExists as IdentityTaken
+from gateway.lifecycle.errors import AlreadyExists, StateConflict
+from gateway.lifecycle.records import ModelVersion, Release
+from gateway.storage.stores import Stores
+from policies.errors import EpochExists
+from tests.contracts.backends import race
+from tests.contracts.samples import (
+    ACME,
+    APP,
+    BUNDLE,
+    ECG,
+    RELEASE,
+    SITE,
+    TRIAL,
+    VERSION,
+    next_bundle,
+)
+
+COUNT = 6
+
+
+def test_one_of_many_gets_the_name(stores: Stores) -> None:
+    results = race(COUNT, lambda n: stores.tenants.add(replace(ACME, region=str(n))))
+    winners = [number for number, result in enumerate(results) if result is None]
+    assert len(winners) == 1
+    assert sum(isinstance(result, IdentityTaken) for result in results) == COUNT - 1
+    stored = stores.tenants.get("acme")
+    assert stored is not None
+    assert stored.region == str(winners[0])
+
+
+def test_one_of_many_adds_the_client_the_model_the_version_and_the_site(stores: Stores) -> None:
+    clients = race(COUNT, lambda n: stores.clients.add(replace(APP, tenant=f"t{n}")))
+    models = race(COUNT, lambda n: stores.registry.add_model(replace(ECG, created=n)))
+    versions = race(COUNT, lambda n: stores.registry.add_version(replace(VERSION, created=n)))
+    sites = race(COUNT, lambda n: stores.federations.add_site(replace(SITE, name=f"s{n}")))
+    assert sum(isinstance(result, IdentityTaken) for result in clients) == COUNT - 1
+    for results in (models, versions, sites):
+        assert results.count(None) == 1
+        assert sum(isinstance(result, AlreadyExists) for result in results) == COUNT - 1
+    model = stores.registry.get_model("acme", "ecg")
+    assert model is not None
+    assert model.shared_with == ECG.shared_with
+    assert len(stores.federations.list_sites("acme", after="", limit=99)) == 1
+
+
+def test_one_of_many_replaces_a_revision(stores: Stores) -> None:
+    stores.registry.add_model(ECG)
+    stores.registry.add_version(VERSION)
+    results = race(
+        COUNT, lambda n: stores.registry.replace_version(replace(VERSION, reason=str(n)))
+    )
+    (winner,) = [result for result in results if isinstance(result, ModelVersion)]
+    assert sum(isinstance(result, StateConflict) for result in results) == COUNT - 1
+    assert stores.registry.get_version("acme", "ecg", "1.0") == winner
+    assert winner.revision == 1
+
+
+def test_one_of_many_moves_the_release_pointer(stores: Stores) -> None:
+    stores.registry.add_model(ECG)
+    for number in range(COUNT):
+        stores.registry.add_version(replace(VERSION, version=str(number)))
+    results = race(
+        COUNT,
+        lambda n: stores.registry.release(replace(RELEASE, version=str(n)), expected=None),
+    )
+    (winner,) = [result for result in results if isinstance(result, Release)]
+    assert sum(isinstance(result, StateConflict) for result in results) == COUNT - 1
+    assert stores.registry.releases("acme", "ecg", after=0, limit=9) == [winner]
+    released = stores.registry.versions_in_state("released", limit=9)
+    assert [version.version for version in released] == [winner.version]
+
+
+def test_a_release_and_a_retirement_do_not_both_win(stores: Stores) -> None:
+    stores.registry.add_model(ECG)
+    stores.registry.add_version(VERSION)
+
+    def act(number: int) -> object:
+        if number:
+            return stores.registry.replace_version(replace(VERSION, state="retired"))
+        return stores.registry.release(RELEASE, expected=None)
+
+    results = race(2, act)
+    assert sum(isinstance(result, StateConflict) for result in results) == 1
+    version = stores.registry.get_version("acme", "ecg", "1.0")
+    released = stores.registry.current("acme", "ecg") is not None
+    assert version is not None
+    assert version.state == ("released" if released else "retired")
+
+
+def test_sharing_lists_are_never_mixed(stores: Stores) -> None:
+    stores.registry.add_model(ECG)
+    lists = [frozenset({f"a{n}", f"b{n}", "both"}) for n in range(COUNT)]
+    results = race(COUNT, lambda n: stores.registry.set_shared_with("acme", "ecg", lists[n]))
+    assert results == [None] * COUNT
+    model = stores.registry.get_model("acme", "ecg")
+    assert model is not None
+    assert model.shared_with in lists
+
+
+def test_every_revocation_gets_an_epoch_of_its_own(stores: Stores) -> None:
+    def act(number: int) -> int:
+        if number % 2:
+            return stores.revocations.bump()
+        return stores.revocations.revoke_token("iss", "same", number)
+
+    assert sorted(map(str, race(COUNT, act))) == [str(n) for n in range(1, COUNT + 1)]
+    assert stores.revocations.epoch() == COUNT
+    assert stores.revocations.revoked(0) == {("iss", "same"): COUNT - 2}
+
+
+def test_no_allowed_site_is_lost(stores: Stores) -> None:
+    stores.federations.add_federation(replace(TRIAL, sites=()))
+    results = race(COUNT, lambda n: stores.federations.allow_site("acme", "trial", f"s{n}"))
+    assert results == [None] * COUNT
+    found = stores.federations.get_federation("acme", "trial")
+    assert found is not None
+    assert sorted(found.sites) == [f"s{n}" for n in range(COUNT)]
+
+
+def test_one_of_many_publishes_an_epoch(stores: Stores) -> None:
+    stores.bundles.put(BUNDLE)
+    results = race(COUNT, lambda n: stores.bundles.put(next_bundle(BUNDLE, f"author{n}")))
+    assert results.count(None) == 1
+    assert sum(isinstance(result, EpochExists) for result in results) == COUNT - 1
+    newest = stores.bundles.latest("acme")
+    assert newest is not None
+    assert newest.author == f"author{results.index(None)}"

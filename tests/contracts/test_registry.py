@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.lifecycle.errors import AlreadyExists, StateConflict
+from gateway.lifecycle.records import ModelVersion
+from gateway.storage.stores import Stores
+from tests.contracts.samples import ECG, RELEASE, VERSION
+
+
+def test_a_model_comes_back_as_it_was(stores: Stores) -> None:
+    assert stores.registry.get_model("acme", "ecg") is None
+    stores.registry.add_model(ECG)
+    assert stores.registry.get_model("acme", "ecg") == ECG
+    assert stores.registry.get_model("other", "ecg") is None
+
+
+def test_a_taken_model_name_changes_nothing(stores: Stores) -> None:
+    stores.registry.add_model(ECG)
+    with pytest.raises(AlreadyExists):
+        stores.registry.add_model(replace(ECG, personal=False, shared_with=frozenset({"new"})))
+    assert stores.registry.get_model("acme", "ecg") == ECG
+
+
+def test_two_tenants_use_one_name(stores: Stores) -> None:
+    stores.registry.add_model(ECG)
+    theirs = replace(ECG, tenant="other", shared_with=frozenset())
+    stores.registry.add_model(theirs)
+    assert stores.registry.get_model("other", "ecg") == theirs
+    assert stores.registry.get_model("acme", "ecg") == ECG
+
+
+def test_sharing_is_replaced_as_a_whole(stores: Stores) -> None:
+    stores.registry.add_model(ECG)
+    for shared in (frozenset({"third", "fourth"}), frozenset[str]()):
+        stores.registry.set_shared_with("acme", "ecg", shared)
+        assert stores.registry.get_model("acme", "ecg") == replace(ECG, shared_with=shared)
+    with pytest.raises(StateConflict):
+        stores.registry.set_shared_with("acme", "absent", frozenset({"x"}))
+    with pytest.raises(StateConflict):
+        stores.registry.set_shared_with("other", "ecg", frozenset({"x"}))
+
+
+def test_models_are_listed_by_name_with_their_shares(stores: Stores) -> None:
+    names = ["A", "a", "a.b", "a_b", "b"]
+    for name in reversed(names):
+        stores.registry.add_model(replace(ECG, name=name, shared_with=frozenset({f"to-{name}"})))
+    stores.registry.add_model(replace(ECG, tenant="other", name="aa"))
+    listed = stores.registry.list_models("acme", after="", limit=10)
+    assert [model.name for model in listed] == names
+    assert all(model.shared_with == {f"to-{model.name}"} for model in listed)
+    assert [m.name for m in stores.registry.list_models("acme", after="a", limit=2)] == [
+        "a.b",
+        "a_b",
+    ]
+    assert stores.registry.list_models("acme", after="b", limit=2) == []
+
+
+def test_shared_models_are_those_of_others(stores: Stores) -> None:
+    stores.registry.add_model(ECG)
+    stores.registry.add_model(replace(ECG, tenant="Zeta", name="z"))
+    stores.registry.add_model(replace(ECG, name="private", shared_with=frozenset()))
+    stores.registry.add_model(replace(ECG, name="mine", tenant="other"))
+    shared = stores.registry.list_shared_models("other", limit=10)
+    assert [(m.tenant, m.name) for m in shared] == [("Zeta", "z"), ("acme", "ecg")]
+    assert all(model.shared_with == ECG.shared_with for model in shared)
+    assert len(stores.registry.list_shared_models("other", limit=1)) == 1
+    assert stores.registry.list_shared_models("Other", limit=10) == []
+
+
+@pytest.fixture
+def registered(stores: Stores) -> Stores:
+    stores.registry.add_model(ECG)
+    stores.registry.add_version(VERSION)
+    return stores
+
+
+def test_a_version_comes_back_as_it_was_at_revision_0(stores: Stores) -> None:
+    stores.registry.add_model(ECG)
+    stores.registry.add_version(replace(VERSION, revision=9))
+    assert stores.registry.get_version("acme", "ecg", "1.0") == VERSION
+    for key in (("other", "ecg", "1.0"), ("acme", "ECG", "1.0"), ("acme", "ecg", "1.00")):
+        assert stores.registry.get_version(*key) is None
+
+
+def test_a_bare_version_comes_back_as_it_was(stores: Stores) -> None:
+    bare = ModelVersion(
+        tenant="acme", model="ecg", version="2", state="quarantined", created=1, created_by="a"
+    )
+    stores.registry.add_model(ECG)
+    stores.registry.add_version(bare)
+    assert stores.registry.get_version("acme", "ecg", "2") == bare
+
+
+def test_a_version_needs_its_model_and_a_free_name(registered: Stores) -> None:
+    with pytest.raises(AlreadyExists):
+        registered.registry.add_version(replace(VERSION, state="rejected"))
+    with pytest.raises(StateConflict):
+        registered.registry.add_version(replace(VERSION, model="absent"))
+    with pytest.raises(StateConflict):
+        registered.registry.add_version(replace(VERSION, tenant="other"))
+    assert registered.registry.get_version("acme", "ecg", "1.0") == VERSION
+
+
+def test_a_version_is_replaced_at_its_revision_only(registered: Stores) -> None:
+    changed = replace(VERSION, state="retired", payloads=(), facts={}, link=b"")
+    stored = registered.registry.replace_version(changed)
+    assert stored == replace(changed, revision=1)
+    assert registered.registry.get_version("acme", "ecg", "1.0") == stored
+    for stale in (changed, replace(changed, revision=2)):
+        with pytest.raises(StateConflict):
+            registered.registry.replace_version(stale)
+    with pytest.raises(StateConflict):
+        registered.registry.replace_version(replace(stored, version="absent"))
+    assert registered.registry.get_version("acme", "ecg", "1.0") == stored
+
+
+def test_nobody_shares_a_mapping_with_the_registry(registered: Stores) -> None:
+    found = registered.registry.get_version("acme", "ecg", "1.0")
+    assert found is not None
+    found.facts["opset"] = "mine"  # type: ignore[index]
+    assert registered.registry.get_version("acme", "ecg", "1.0") == VERSION
+
+
+def test_versions_are_listed_by_name(registered: Stores) -> None:
+    names = ["0.9", "1.0", "1.0-rc", "10", "2", "A", "a"]
+    for name in set(names) - {"1.0"}:
+        registered.registry.add_version(replace(VERSION, version=name))
+    listed = registered.registry.list_versions("acme", "ecg", after="", limit=99)
+    assert [version.version for version in listed] == names
+    listed = registered.registry.list_versions("acme", "ecg", after="1.0", limit=2)
+    assert [version.version for version in listed] == ["1.0-rc", "10"]
+    assert registered.registry.list_versions("other", "ecg", after="", limit=9) == []
+
+
+def test_versions_are_found_by_state_over_all_tenants(registered: Stores) -> None:
+    registered.registry.add_model(replace(ECG, tenant="other"))
+    registered.registry.add_version(replace(VERSION, tenant="other"))
+    registered.registry.add_version(replace(VERSION, version="q", state="quarantined"))
+    found = registered.registry.versions_in_state("candidate", limit=9)
+    assert {version.tenant for version in found} == {"acme", "other"}
+    assert len(registered.registry.versions_in_state("candidate", limit=1)) == 1
+    assert registered.registry.versions_in_state("rejected", limit=9) == []
+
+
+def test_a_release_moves_the_pointer_and_the_state(registered: Stores) -> None:
+    registry = registered.registry
+    assert registry.current("acme", "ecg") is None
+    first = registry.release(RELEASE, expected=None)
+    assert first == replace(RELEASE, sequence=1)
+    assert registry.current("acme", "ecg") == first
+    released = registry.get_version("acme", "ecg", "1.0")
+    assert released == replace(VERSION, state="released", revision=1)
+
+    registry.add_version(replace(VERSION, version="2.0"))
+    second = registry.release(replace(RELEASE, version="2.0", previous="1.0"), expected="1.0")
+    back = registry.release(
+        replace(RELEASE, previous="2.0", action="rollback", at=9), expected="2.0"
+    )
+    assert (second.sequence, back.sequence) == (2, 3)
+    assert registry.current("acme", "ecg") == back
+    assert registry.get_version("acme", "ecg", "1.0") == released
+    assert registry.releases("acme", "ecg", after=0, limit=9) == [first, second, back]
+    assert registry.releases("acme", "ecg", after=1, limit=1) == [second]
+    assert registry.releases("other", "ecg", after=0, limit=9) == []
+
+
+def test_a_release_that_does_not_fit_changes_nothing(registered: Stores) -> None:
+    registry = registered.registry
+    registry.add_version(replace(VERSION, version="2.0"))
+    registry.add_version(replace(VERSION, version="r", state="retired"))
+    registry.add_version(replace(VERSION, version="q", state="quarantined"))
+    registry.release(RELEASE, expected=None)
+    history = registry.releases("acme", "ecg", after=0, limit=9)
+    for entry, expected in (
+        (replace(RELEASE, version="2.0"), None),
+        (replace(RELEASE, version="2.0"), "2.0"),
+        (replace(RELEASE, version="r"), "1.0"),
+        (replace(RELEASE, version="q"), "1.0"),
+        (replace(RELEASE, version="absent"), "1.0"),
+        (replace(RELEASE, tenant="other"), None),
+    ):
+        with pytest.raises(StateConflict):
+            registry.release(entry, expected=expected)
+    assert registry.releases("acme", "ecg", after=0, limit=9) == history
+    assert registry.get_version("acme", "ecg", "2.0") == replace(VERSION, version="2.0")
