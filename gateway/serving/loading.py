@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.manifest import Manifest, TensorSpec, parse_manifest
 from gateway.artifacts.signature import LinkStatement, verify_link
 from gateway.lifecycle.records import ModelVersion, SealedPayload
@@ -37,7 +38,7 @@ from gateway.serving.tensors import DTYPES
 
 # Rows of one request: the largest batch that one run is asked to take.
 MAX_ROWS: Final = 65_536
-OpenPayload = Callable[[str, SealedPayload], bytearray]
+OpenPayload = Callable[[str, SealedPayload], SecretBuffer]
 
 
 class ModelLoader:
@@ -80,12 +81,9 @@ class ModelLoader:
         profile = self._profile(version.tenant, stored.get("profile"), link)
         graph = stored["fused"] if profile is not None else stored["graph"]
         digest = link.fused if profile is not None else graph.plain_digest
-        plain = self._open_payload(version.tenant, graph)
-        try:
+        with self._open_payload(version.tenant, graph) as plain:
             _same(hashlib.sha256(plain).hexdigest(), digest)
-            session = open_session(bytes(plain))
-        finally:
-            plain[:] = bytes(len(plain))
+            session = open_session(plain[:])
         names = tuple(output.name for output in session.get_outputs())
         outputs = tuple(spec.name for spec in manifest.outputs)
         return ServableModel(
@@ -117,12 +115,9 @@ class ModelLoader:
         if payload is None:
             _same(link.profile, None)
             return None
-        plain = self._open_payload(tenant, payload)
-        try:
+        with self._open_payload(tenant, payload) as plain:
             _same(hashlib.sha256(plain).hexdigest(), link.profile)
-            return decode_profile(plain)
-        finally:
-            plain[:] = bytes(len(plain))
+            return decode_profile(plain[:])
 
     def _is_quick(
         self, session: object, inputs: tuple[TensorSpec, ...], names: tuple[str, ...]

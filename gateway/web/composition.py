@@ -79,6 +79,12 @@ def compose(parts: Services) -> UseCases:
     )
     follower = _follower(parts, publisher)
     delivery = Delivery(catalogue, guard, recorder, parts.pending, parts.sealer.header_for, clock)
+
+    def close() -> None:
+        if follower is not None:
+            follower.stop()
+        executor.shutdown()
+
     rights = Subjects(parts.log, parts.reader, parts.vault, guard, recorder, parts.pending, clock)
     return UseCases(
         authenticator=parts.authenticator,
@@ -119,6 +125,7 @@ def compose(parts: Services) -> UseCases:
             follower,
             kept,
         ),
+        close=close,
     )
 
 

@@ -103,6 +103,7 @@ class UseCases:
     follower: RunFollower | None
     audit: AuditDesk
     reconciliation: Reconciliation
+    close: Callable[[], None]
 
 
 def attach(app: FastAPI, use_cases: UseCases) -> None:

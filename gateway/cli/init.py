@@ -1,0 +1,60 @@
+"""`sealgate init`: make a data folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def init(
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder to make; nothing is overwritten.")
+    ] = (Path("sealgate-data")),
+    public_url: Annotated[
+        str, typer.Option(help="Address that callers use; https unless it is this machine.")
+    ] = "http://127.0.0.1:8080",
+    origin: Annotated[
+        str | None, typer.Option(help="Name of the audit logs; by default the host of the address.")
+    ] = None,
+    region: Annotated[str, typer.Option(help="Where the data lives, as policies name it.")] = "eu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make keys, databases, the platform tenant and the first administrator.
+
+    The administrator acts alone at first; that is recorded as the first entry of the log, and ends
+    with the second administrator or after 30 days.
+
+    Example: sealgate init --data ./sealgate-data
+
+    Next: sealgate serve --data ./sealgate-data
+    """
+    import json
+    import os
+    import secrets
+    import time
+    from urllib.parse import urlsplit
+
+    from gateway.bootstrap import Plan, found
+    from gateway.foundation import Surroundings
+
+    os.umask(0o077)
+    url = urlsplit(public_url)
+    settings: dict[str, str | int] = {
+        "public_url": public_url,
+        "audit_origin": origin or url.hostname or "",
+        "region": region,
+    }
+    if url.port is not None:
+        settings["port"] = url.port
+    around = Surroundings(time.time, time.monotonic, secrets.token_bytes)
+    made = found(data, Plan(settings, region), around)
+    if as_json:
+        facts = {"data": str(data), "profile": str(made.profile), "log_key": made.log_key}
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(f"made {data}")
+    typer.echo(f"administrator: {made.profile}")
+    typer.echo(f"log key (keep a copy elsewhere): {made.log_key}")
+    typer.echo(f"next: sealgate serve --data {data}", err=True)
