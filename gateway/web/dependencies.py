@@ -95,7 +95,7 @@ class UseCases:
     sealer: Sealer
     artifacts: ArtifactStore
     max_upload_bytes: int
-    background: Callable[[Callable[[], None]], object]
+    workers: Executor
     subjects: Subjects
     policies: PolicyDesk
     administration: Administration
