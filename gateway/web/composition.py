@@ -98,7 +98,7 @@ def compose(parts: Services) -> UseCases:
         sealer=parts.sealer,
         artifacts=parts.artifacts,
         max_upload_bytes=parts.settings.max_upload_bytes,
-        background=executor.submit,
+        workers=executor,
         subjects=rights,
         policies=PolicyDesk(parts.author, catalogue, guard),
         administration=_administration(parts),

@@ -1,0 +1,133 @@
+"""An authenticated connection to the gateway; every failure is a `CommandFailed`."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from gateway.cli.credentials import Credentials
+from gateway.cli.failures import CommandFailed, ExitCode, failure_of
+from gateway.cli.profile import Profile, find_profile, load_profile
+
+TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
+UNREACHABLE: Final = "check that the gateway runs: sealgate serve"
+
+
+class Connection:
+    """Calls of one command.
+
+    Args:
+        profile: Who calls which gateway.
+        transport: Replaces the network in tests.
+    """
+
+    def __init__(self, profile: Profile, *, transport: httpx.BaseTransport | None = None) -> None:
+        self.profile = profile
+        self._credentials = Credentials(profile, clock=time.time, random_bytes=os.urandom)
+        self._client = httpx.Client(
+            base_url=profile.url,
+            timeout=TIMEOUT,
+            verify=_trust(profile.ca_file),
+            transport=transport,
+            follow_redirects=False,
+        )
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """Return the JSON object at `path`; query values that are None are left out."""
+        params = {name: value for name, value in query.items() if value is not None}
+        return _object(self.send("GET", path, params=params))
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send a JSON object and return the one that comes back."""
+        answer = self.send("POST", path, json=dict(body or {}))
+        return _object(answer) if answer.content else {}
+
+    def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a JSON object and return the one that comes back."""
+        return _object(self.send("PUT", path, json=dict(body)))
+
+    def items(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Return every item of a paged list."""
+        after: str | None = None
+        while True:
+            page = self.get(path, after=after, **query)
+            yield from page["items"]
+            after = page["next"]
+            if after is None:
+                return
+
+    def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Send a request and return its successful answer.
+
+        Raises:
+            CommandFailed: No answer, or one that is no success.
+        """
+        with self.stream(method, path, **arguments) as answer:
+            answer.read()
+            return answer
+
+    @contextmanager
+    def stream(self, method: str, path: str, **arguments: Any) -> Iterator[httpx.Response]:
+        """Send a request and hand over its successful answer, unread.
+
+        Raises:
+            CommandFailed: No answer, or one that is no success.
+        """
+        try:
+            headers = {
+                **self._credentials.headers(self._client, method, path),
+                **arguments.pop("headers", {}),
+            }
+            with self._client.stream(method, path, headers=headers, **arguments) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise failure_of(answer.status_code, _problem(answer))
+                yield answer
+        except httpx.HTTPError as cause:
+            raise CommandFailed(
+                "the gateway does not answer", ExitCode.TRY_AGAIN, UNREACHABLE
+            ) from cause
+
+
+def connect(profile: Path | None) -> Connection:
+    """Open a connection with the profile that applies."""
+    return Connection(load_profile(find_profile(profile)))
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext | bool:
+    if ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(ca_file))
+    except (OSError, ssl.SSLError) as cause:
+        raise CommandFailed("`ca_file` of the profile cannot be used", ExitCode.SIGN_IN) from cause
+
+
+def _object(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise CommandFailed("the answer is not one of a sealgate gateway")
+    return body
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        return _object(answer)
+    except CommandFailed:
+        return {}

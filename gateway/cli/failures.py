@@ -1,0 +1,85 @@
+"""How a command fails: exit codes, and errors as `error:` and `next:`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+
+class ExitCode(IntEnum):
+    """What a script can tell from the exit code alone."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DENIED = 3
+    SIGN_IN = 4
+    NOT_FOUND = 5
+    UNVERIFIED = 6
+    WAITING = 7
+    TRY_AGAIN = 75
+    INTERRUPTED = 130
+
+
+@dataclass
+class CommandFailed(Exception):
+    """A command cannot go on.
+
+    Attributes:
+        what: One line: lowercase, no full stop.
+        code: The exit code.
+        advice: One command or step that helps, or empty.
+        problem: The problem details of the API, if it was the API that said no.
+    """
+
+    what: str
+    code: ExitCode = ExitCode.FAILED
+    advice: str = ""
+    problem: dict[str, Any] = field(default_factory=dict)
+
+
+_BY_STATUS = {
+    400: ExitCode.FAILED,
+    401: ExitCode.SIGN_IN,
+    403: ExitCode.DENIED,
+    404: ExitCode.NOT_FOUND,
+    422: ExitCode.USAGE,
+    429: ExitCode.TRY_AGAIN,
+    502: ExitCode.TRY_AGAIN,
+    503: ExitCode.TRY_AGAIN,
+}
+_ADVICE = {
+    ExitCode.SIGN_IN: "sealgate whoami, to see which profile is used",
+    ExitCode.DENIED: "sealgate policy explain, to see which policy decides",
+    ExitCode.NOT_FOUND: "check the name; what is not yours looks absent",
+    ExitCode.TRY_AGAIN: "try again in a moment",
+}
+
+
+def failure_of(status: int, problem: dict[str, Any]) -> CommandFailed:
+    """Turn an answer of the API that is no success into a failure."""
+    code = _BY_STATUS.get(status, ExitCode.FAILED)
+    what = str(problem.get("detail") or problem.get("title") or f"the gateway answered {status}")
+    policies = problem.get("policy_ids")
+    if isinstance(policies, list) and policies:
+        what += f" ({', '.join(str(policy) for policy in policies)})"
+    fields = problem.get("fields")
+    if isinstance(fields, list) and fields:
+        what += f" (check {', '.join(f'`{name}`' for name in fields)})"
+    return CommandFailed(what, code, _ADVICE.get(code, ""), problem)
+
+
+def report(failure: CommandFailed, *, as_json: bool) -> None:
+    """Tell what went wrong on standard error."""
+    if as_json:
+        shape = failure.problem or {"title": failure.code.name.lower(), "detail": failure.what}
+        print(json.dumps({**shape, "next": failure.advice or None}), file=sys.stderr)
+        return
+    print(f"error: {failure.what}", file=sys.stderr)
+    if failure.advice:
+        print(f"next: {failure.advice}", file=sys.stderr)
+    if request := failure.problem.get("request_id"):
+        print(f"request: {request}", file=sys.stderr)

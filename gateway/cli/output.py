@@ -1,0 +1,144 @@
+"""Results on standard output, everything else on standard error.
+
+On a terminal results are tables; in a pipe they are lines with tabs; with `--json` they are JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option("--profile", help="Profile file; else SEALGATE_PROFILE, else the default one."),
+]
+
+Row = Mapping[str, Any]
+
+
+def show(value: Mapping[str, Any], *, as_json: bool, fields: Sequence[str] = ()) -> None:
+    """Print one record: all of it as JSON, else the named fields (all when none is named)."""
+    if as_json:
+        print(json.dumps(value))
+        return
+    names = fields or list(value)
+    width = max(len(name) for name in names)
+    for name in names:
+        print(f"{name.replace('_', ' '):<{width}}  {plain(value.get(name))}")
+
+
+def show_list(rows: Iterable[Row], *, as_json: bool, columns: Sequence[str], empty: str) -> None:
+    """Print records as a table; says `empty` on standard error when there are none."""
+    found = list(rows)
+    if as_json:
+        print(json.dumps(found))
+    elif not found:
+        note(empty)
+    elif sys.stdout.isatty():
+        _table(found, columns)
+    else:
+        for row in found:
+            print("\t".join(plain(row.get(column)) for column in columns))
+
+
+def show_line(value: Row, *, as_json: bool, columns: Sequence[str]) -> None:
+    """Print one item of a stream at once: an object or a line."""
+    text = json.dumps(value) if as_json else "  ".join(plain(value.get(c)) for c in columns)
+    print(text, flush=True)
+
+
+def note(text: str) -> None:
+    """Tell something that is not the result."""
+    print(text, file=sys.stderr)
+
+
+def plain(value: object) -> str:
+    """Return a value in words."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(item) for item in value) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={plain(item)}" for name, item in value.items()) or "-"
+    return str(value)
+
+
+def moment(seconds: float) -> str:
+    """Return Unix seconds as a time in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+class Advance(Protocol):
+    """Tells how far long work is."""
+
+    def __call__(self, done: float, total: float, stage: str = "") -> None:
+        """`done` out of `total`; `stage` in words."""
+
+
+@contextmanager
+def progress(what: str, *, quiet: bool = False) -> Iterator[Advance]:
+    """Show a bar on a terminal, and one line a stage elsewhere, on standard error."""
+    if quiet:
+        yield _silent
+    elif sys.stderr.isatty():
+        with _bar(what) as advance:
+            yield advance
+    else:
+        yield _Lines(what)
+
+
+def _silent(done: float, total: float, stage: str = "") -> None:
+    del done, total, stage
+
+
+class _Lines:
+    """One line for each new stage, and at every quarter of a stage without a name."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._told = ""
+
+    def __call__(self, done: float, total: float, stage: str = "") -> None:
+        quarter = int(4 * done / total) * 25 if total else 0
+        text = stage or f"{quarter} %"
+        if text != self._told:
+            self._told = text
+            note(f"{self._what}: {text}")
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None)
+
+        def advance(done: float, total: float, stage: str = "") -> None:
+            description = f"{what}: {stage}" if stage else what
+            bar.update(task, completed=done, total=total, description=description)
+
+        yield advance
+
+
+def _table(rows: list[Row], columns: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "))
+    for row in rows:
+        table.add_row(*(plain(row.get(column)) for column in columns))
+    Console().print(table)
