@@ -49,7 +49,6 @@ _FAULTS: Final = (
     AttributeError,
     IndexError,
     OverflowError,
-    RecursionError,
     InvalidSignature,
     UnsupportedAlgorithm,
 )

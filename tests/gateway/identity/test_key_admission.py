@@ -61,7 +61,7 @@ def roca_modulus() -> int:
     for prime in primes:
         product *= prime
     residue = pow(65537, 12345, product)
-    return residue + product * ((1 << 2046) // product + 7)
+    return residue + product * ((1 << 2047) // product + 7)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,9 @@ def test_a_set_is_refused_as_a_whole(document: Any) -> None:
         admit_set(document, DEFAULT_ALGORITHMS)
 
 
-def test_the_fingerprint_of_roca_spares_ordinary_keys() -> None:
-    assert admit(public(RSA)).algorithm == "PS256"
+def test_a_key_of_the_roca_family_is_refused_for_that_and_nothing_else() -> None:
+    with pytest.raises(KeyRefused, match="broken generator"):
+        admit(rsa_number(roca_modulus()))
 
 
 json_values = st.recursive(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -189,6 +190,13 @@ def test_a_key_outside_the_allow_list_of_the_issuer_is_refused() -> None:
         algorithms=frozenset({"ES256"}),
         tenant_claim="tenant",
     )
+    _, _, unverified = parse_access_token(world.bearer().encode())
+    with pytest.raises(InvalidToken):
+        read_access_token(unverified, KEY, trust, NOW)
+
+
+def test_a_token_is_not_read_under_the_entry_of_another_issuer() -> None:
+    trust = replace(world.minter.trust, issuer="https://other.example")
     _, _, unverified = parse_access_token(world.bearer().encode())
     with pytest.raises(InvalidToken):
         read_access_token(unverified, KEY, trust, NOW)
