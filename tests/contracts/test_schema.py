@@ -6,6 +6,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
 
 from gateway.storage import tables
 from gateway.storage.database import open_database
@@ -47,7 +49,23 @@ def test_opening_again_changes_nothing(url: str) -> None:
     database.close()
 
 
+def test_a_reader_sees_one_state(url: str) -> None:
+    database = open_database(url)
+    query = text("SELECT value FROM epoch")
+    with database.reading() as reader:
+        before = reader.scalar(query)
+        with database.writing() as writer:
+            writer.execute(text("UPDATE epoch SET value = value + 1"))
+        assert reader.scalar(query) == before
+    with database.reading() as reader:
+        assert reader.scalar(query) == before + 1
+    database.close()
+
+
 def test_every_text_of_postgresql_compares_by_byte(postgresql_url: str) -> None:
+    for table in tables.metadata.sorted_tables:
+        made = str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        assert made.count("TEXT") == made.count('TEXT COLLATE "C"')
     database = open_database(postgresql_url)
     query = text(
         "SELECT table_name, column_name FROM information_schema.columns "

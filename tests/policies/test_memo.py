@@ -118,6 +118,19 @@ def test_a_second_equal_request_is_remembered_and_a_new_epoch_is_not() -> None:
     assert (engine.hits, engine.misses) == (1, 2)
 
 
+def test_a_decision_for_one_is_not_served_to_another() -> None:
+    text = (
+        '@id("one") permit (principal == Service::"app", action, resource);'
+        '@id("two") permit (principal, action, resource in Model::"acme/public");'
+    )
+    engine = engine_with(acme=text)
+    assert engine.decide(APP, "infer", ECG, CONTEXT).allowed
+    assert not engine.decide(replace(APP, id="other"), "infer", ECG, CONTEXT).allowed
+    public = replace(ECG, model="public")
+    assert engine.decide(replace(APP, id="other"), "infer", public, CONTEXT).allowed
+    assert engine.misses == 3
+
+
 def test_a_changed_fact_is_not_served_from_memory() -> None:
     engine = engine_with(acme=starter_text())
     assert engine.decide(APP, "infer", ECG, CONTEXT).allowed

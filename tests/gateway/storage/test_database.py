@@ -88,16 +88,6 @@ def test_an_exception_undoes_a_transaction(database: Database) -> None:
     assert count(database) == 0
 
 
-def test_a_reader_sees_one_state(database: Database) -> None:
-    query = select(func.count()).select_from(tables.revoked_token)
-    with database.reading() as reader:
-        assert reader.execute(query).scalar_one() == 0
-        with database.writing() as writer:
-            writer.execute(insert(tables.revoked_token), ROW)
-        assert reader.execute(query).scalar_one() == 0
-    assert count(database) == 1
-
-
 def test_a_reference_to_nothing_is_refused(database: Database) -> None:
     row = {"tenant": "acme", "name": "absent", "shared_with": "other"}
     with database.writing() as connection:
