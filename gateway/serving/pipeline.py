@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from audit.log import AuditLog, Receipt
-from gateway.errors import SealgateError
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.errors import Unauthenticated
 from gateway.identity.principal import Principal
@@ -34,7 +33,7 @@ from gateway.serving.errors import (
     TooManyRequests,
 )
 from gateway.serving.minimise import LABEL_ONLY, label_only
-from gateway.serving.record import InferenceRecord, RecordWriter
+from gateway.serving.record import InferenceRecord, RecordWriter, code_of
 from gateway.serving.routing import Routes, Target
 from gateway.serving.sessions import Array, ServableModel, Sessions
 from gateway.serving.throttle import Throttle
@@ -98,7 +97,7 @@ class Pipeline:
         record = self.records.open(principal, call.model, call.version)
         try:
             request, outputs, degraded = await self._answer(record, call)
-        except SealgateError as refusal:
+        except Exception as refusal:
             await self._finish(record, refusal)
             raise
         receipt = await self._finish(record, None)
@@ -183,19 +182,19 @@ class Pipeline:
         if not decision.allowed:
             raise OutputRefused
 
-    async def _finish(self, record: InferenceRecord, refusal: SealgateError | None) -> Receipt:
+    async def _finish(self, record: InferenceRecord, refusal: Exception | None) -> Receipt:
         """Make the record durable; without it nothing is told."""
         event, sealed = self.records.close(record, refusal)
         receipt = await self.log.append(event, sealed)
-        self.metrics_of(record, refusal)
+        self._count(record, refusal)
         return receipt
 
-    def metrics_of(self, record: InferenceRecord, refusal: SealgateError | None) -> None:
+    def _count(self, record: InferenceRecord, refusal: Exception | None) -> None:
         """Count the request. Names are counted only when they are a model's."""
         if record.target is None:
             return
         labels = (record.principal.tenant, record.model, record.version)
-        self.metrics.requests.labels(*labels, refusal.code if refusal else "answered").inc()
+        self.metrics.requests.labels(*labels, code_of(refusal) or "answered").inc()
         self.metrics.latency.labels(*labels).observe(self.records.elapsed(record))
         if record.verdict is not None:
             self.metrics.verdicts.labels(*labels, record.verdict.outcome).inc()

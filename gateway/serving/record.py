@@ -145,7 +145,7 @@ class RecordWriter:
         return self._monotonic() - record.started
 
     def close(
-        self, record: InferenceRecord, refusal: SealgateError | None
+        self, record: InferenceRecord, refusal: Exception | None
     ) -> tuple[Event, tuple[SealedField, ...]]:
         """Turn the record into its event.
 
@@ -162,7 +162,7 @@ class RecordWriter:
             category="inference",
             id=record.id,
             request_id=record.id,
-            reason=record.reason or (refusal.code if refusal else ""),
+            reason=record.reason or code_of(refusal),
             # An unknown name is the caller's text and stays out of the log.
             resource="::".join(target.facts.uid) if target else "",
             model_id=record.model if target else "",
@@ -178,7 +178,12 @@ class RecordWriter:
         return event, record.sealed
 
 
-def _outcome(record: InferenceRecord, refusal: SealgateError | None) -> Outcome:
+def code_of(refusal: Exception | None) -> str:
+    """Return the stable code of a refusal, `internal` for a fault, nothing for an answer."""
+    return "" if refusal is None else str(getattr(refusal, "code", SealgateError.code))
+
+
+def _outcome(record: InferenceRecord, refusal: Exception | None) -> Outcome:
     if refusal is None:
         return "allow"
     decided_no = record.decision is not None and not record.decision.allowed

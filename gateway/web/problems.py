@@ -26,6 +26,57 @@ TYPE_PREFIX: Final = "https://sealgate.dev/problems/"
 STATUS: Final[dict[str, int]] = {
     "internal": 500,
     "configuration": 500,
+    # the framework's own refusals
+    "method_not_allowed": 405,
+    "http_error": 400,
+    # identity
+    "identity": 500,
+    "unauthenticated": 401,
+    "token_missing": 401,
+    "invalid_token": 401,
+    "invalid_dpop_proof": 401,
+    "oauth_refusal": 400,
+    "signature_refused": 400,
+    "key_refused": 400,
+    "issuer_unavailable": 503,
+    "registration_refused": 422,
+    "unknown_record": 404,
+    # policy
+    "policy": 500,
+    "policy_set_invalid": 422,
+    "policy_bundle_refused": 422,
+    "policy_epoch_exists": 409,
+    # artifacts
+    "artifact": 500,
+    "age": 422,
+    "age_header": 422,
+    "age_no_match": 422,
+    "age_header_mac": 422,
+    "age_payload": 422,
+    "age_recipient": 422,
+    "age_identity": 422,
+    "age_recipients_mixed": 409,
+    "key": 500,
+    "key_unavailable": 503,
+    "key_unwrap": 500,
+    "keystore_absent": 500,
+    "keystore_present": 500,
+    "keystore_unsafe": 500,
+    "keystore_corrupt": 500,
+    "artifact_store": 503,
+    "payload_absent": 404,
+    "payload_corrupt": 500,
+    "upload": 400,
+    "upload_too_large": 413,
+    "upload_truncated": 400,
+    "statement_invalid": 422,
+    "sandbox_failed": 422,
+    "model_refused": 422,
+    # screening
+    "screening": 500,
+    "calibration_refused": 422,
+    "profile_invalid": 500,
+    "screen_mismatch": 500,
     # serving
     "serving": 500,
     "malformed_request": 400,
@@ -33,15 +84,52 @@ STATUS: Final[dict[str, int]] = {
     "body_too_large": 413,
     "body_timeout": 408,
     "model_not_found": 404,
+    "model_unavailable": 503,
     "output_refused": 403,
     "too_many_requests": 429,
     "run_failed": 422,
     "run_timeout": 504,
-    # evidence
+    # lifecycle
+    "lifecycle": 500,
+    "not_found": 404,
+    "forbidden": 403,
+    "already_exists": 409,
+    "state_conflict": 409,
+    "illegal_move": 409,
+    "invalid_request": 422,
+    "publish_refused": 422,
+    "evidence_unavailable": 503,
+    "coordinator_unavailable": 503,
+    "limit_reached": 429,
+    # storage
+    "storage": 500,
+    "storage_unavailable": 503,
+    "value_refused": 422,
+    "database_refused": 500,
+    "database_too_new": 500,
+    # audit
+    "audit": 500,
     "audit_unavailable": 503,
+    "event_invalid": 500,
+    "event_conflict": 409,
+    "log_empty": 404,
+    "entry_unknown": 404,
+    "entry_tampered": 500,
+    "log_rolled_back": 500,
+    "note_invalid": 500,
+    "proof_invalid": 500,
+    "subject_invalid": 422,
+    "subject_erased": 404,
+    "seal_invalid": 500,
+    "erasure_incomplete": 503,
+    "store_fault": 503,
+    "duplicate_event": 500,
 }
 
-RETRY_AFTER: Final[dict[str, str]] = {"audit_unavailable": "1", "too_many_requests": "1"}
+# Codes of what may be well again in a second.
+RETRY_SOON: Final = frozenset(
+    {"audit_unavailable", "evidence_unavailable", "storage_unavailable", "too_many_requests"}
+)
 
 
 def problem(
@@ -69,8 +157,8 @@ def problem(
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]
-    if retry := RETRY_AFTER.get(code):
-        headers.append((b"retry-after", retry.encode()))
+    if code in RETRY_SOON:
+        headers.append((b"retry-after", b"1"))
     return status, headers, body
 
 
@@ -83,11 +171,23 @@ def problem_of(error: Exception) -> tuple[int, list[tuple[bytes, bytes]], bytes]
     if not isinstance(code, str) or code not in STATUS:
         return problem(500, "internal", SealgateError.message)
     detail = error.public if isinstance(error, SealgateError) else str(error)
-    status, headers, body = problem(STATUS[code], code, detail)
+    status, headers, body = problem(STATUS[code], code, detail, _extra(error))
     challenge = getattr(error, "challenge", None)
     if isinstance(challenge, str):
         headers.append((b"www-authenticate", challenge.encode("latin-1")))
     return status, headers, body
+
+
+def _extra(error: Exception) -> dict[str, Any]:
+    """Members beyond the standard ones; each is ours to tell."""
+    extra: dict[str, Any] = {}
+    if policy_ids := getattr(error, "policy_ids", ()):
+        extra["policy_ids"] = list(policy_ids)
+    if isinstance(reason := getattr(error, "reason", None), str):
+        extra["reason"] = reason
+    if problems := getattr(error, "problems", ()):
+        extra["problems"] = [{"policy": found.policy, "reason": found.reason} for found in problems]
+    return extra
 
 
 def _response(built: tuple[int, list[tuple[bytes, bytes]], bytes]) -> Response:
