@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.random import default_rng
 from numpy.typing import NDArray
 
 from gateway.artifacts.sandbox import job
@@ -149,7 +150,7 @@ def _check_labels(y: NDArray[np.int64], class_scores: NDArray[np.float64], class
 
 
 def _split(rows: int, seed: int) -> _Parts:
-    order = np.random.default_rng(seed).permutation(rows)
+    order = default_rng(seed).permutation(rows)
     first = int(rows * FIT_SHARE)
     second = first + int(rows * THRESHOLD_SHARE)
     return _Parts(

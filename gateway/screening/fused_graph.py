@@ -6,8 +6,8 @@ Safety argument:
 2. Every added name starts with `PREFIX`, and a model that uses such a name anywhere, subgraphs
    included, is refused: it cannot write its own scores.
 3. The predicted class is taken inside the graph, from the very tensor that is answered.
-4. An input that overflows the arithmetic gets the largest score: the squared length of the
-   features is the first to overflow, the residual holds it, and not-a-number is mapped explicitly.
+4. An input that overflows the arithmetic gets the largest score: what is left of it outside the
+   basis, if only by rounding, overflows when squared, and not-a-number is mapped explicitly.
 
 The graph holds calibration rows as initialisers: it is stored encrypted and never delivered.
 """
@@ -172,16 +172,13 @@ class _Screen:
         return name
 
     def reduce(self, kind: str, tensor: str, axis: int, *, keep: bool) -> str:
-        if kind == "ReduceSum" or self.opset >= _AXES_AS_INPUT:
+        if self.opset >= _AXES_AS_INPUT:
             axes = self.constant([axis], np.int64)
             return self.node(kind, [tensor, axes], keepdims=int(keep))
         return self.node(kind, [tensor], axes=[axis], keepdims=int(keep))
 
     def squared_length(self, tensor: str) -> str:
         return self.reduce("ReduceSumSquare", tensor, 1, keep=True)
-
-    def half_logarithm(self, tensor: str) -> str:
-        return self.node("Mul", [self.node("Log", [tensor]), self.constant(0.5)])
 
     def class_scores(self, answer: ClassOutput, classes: int) -> str:
         """The class output as float32 of (rows, classes)."""
@@ -200,37 +197,43 @@ class _Screen:
         flat = self.node("Cast", [self.node("Flatten", [source], axis=1)], to=TensorProto.FLOAT)
         centred = self.node("Sub", [flat, self.constant(reference.mean)])
         features = self.node("Mul", [centred, self.constant(reference.inverse_scale)])
-        coordinates = self.node("MatMul", [features, self.constant(reference.basis)])
+        basis = self.constant(reference.basis)
+        coordinates = self.node("MatMul", [features, basis])
         lengths = self.squared_length(coordinates)
-        left_over = self.node("Abs", [self.node("Sub", [self.squared_length(features), lengths])])
-        residual = self.half_logarithm(self.node("Add", [left_over, self.constant(TINY_RESIDUAL)]))
-        products = self.node(
-            "Gemm",
-            [
-                coordinates,
-                self.constant(-2.0 * reference.points.T),
-                self.constant(reference.offsets),
-            ],
+        doubled = self.constant(2.0 * reference.points.T)
+        offsets = self.constant(-reference.offsets)
+        products = self.node("Gemm", [coordinates, doubled, offsets])
+        closeness = self.node("Sub", [products, lengths])
+        by_class = self.node(
+            "Reshape", [closeness, self.constant([0, reference.classes, -1], np.int64)]
         )
-        squared = self.node("Abs", [self.node("Add", [products, lengths])])
-        own_class = self.node(
-            "Equal", [predicted, self.constant([range(reference.classes)], np.int64)]
-        )
-        trust = self._trust(squared, predicted, own_class, reference.classes)
-        return [trust, residual, self._opinion(squared, predicted, own_class, reference)]
+        nearest = self.node("Abs", [self.reduce("ReduceMax", by_class, 2, keep=False)])
+        classes = self.constant([range(reference.classes)], np.int64)
+        own_class = self.node("Equal", [predicted, classes])
+        return [
+            self._trust(nearest, predicted, own_class),
+            self._residual(features, coordinates, basis, nearest, reference.reach),
+            self._opinion(closeness, predicted, own_class, reference),
+        ]
 
-    def _trust(self, squared: str, predicted: str, own_class: str, classes: int) -> str:
-        by_class = self.node("Reshape", [squared, self.constant([0, classes, -1], np.int64)])
-        nearest = self.reduce("ReduceMin", by_class, 2, keep=False)
+    def _trust(self, nearest: str, predicted: str, own_class: str) -> str:
         own = self.node("GatherElements", [nearest, predicted], axis=1)
         others = self.node("Where", [own_class, self.constant(FAR), nearest])
         other = self.reduce("ReduceMin", others, 1, keep=True)
         ratio = self.node("Div", [own, self.node("Add", [other, self.constant(TINY_RATIO)])])
-        return self.half_logarithm(self.node("Max", [ratio, self.constant(TINY_RATIO)]))
+        return self.node("Log", [self.node("Max", [ratio, self.constant(TINY_RATIO)])])
 
-    def _opinion(self, squared: str, predicted: str, own_class: str, reference: Reference) -> str:
-        exponent = self.node("Mul", [squared, self.constant(-reference.bandwidth)])
-        kernel = self.node("Exp", [exponent])
+    def _residual(
+        self, features: str, coordinates: str, basis: str, nearest: str, reach: float
+    ) -> str:
+        rest = self.node("Gemm", [coordinates, basis, features], alpha=-1.0, transB=1)
+        closest = self.reduce("ReduceMin", nearest, 1, keep=True)
+        beyond = self.node("Relu", [self.node("Sub", [closest, self.constant(reach)])])
+        strange = self.node("Add", [self.squared_length(rest), beyond])
+        return self.node("Log", [self.node("Add", [strange, self.constant(TINY_RESIDUAL)])])
+
+    def _opinion(self, closeness: str, predicted: str, own_class: str, reference: Reference) -> str:
+        kernel = self.node("Exp", [closeness])
         votes = self.node("MatMul", [kernel, self.constant(reference.weights)])
         backed = self.node("GatherElements", [votes, predicted], axis=1)
         others = self.node("Where", [own_class, self.constant(-FAR), votes])

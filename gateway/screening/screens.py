@@ -3,7 +3,8 @@
 Four screens, each a number a row, larger for stranger:
 
 - `trust`: how far the nearest reference of the predicted class is, against that of another class.
-- `residual`: how much of the input lies outside the principal directions of clean inputs.
+- `residual`: how much of the input lies outside the principal directions of clean inputs, and how
+  far it is beyond the reach of all references.
 - `opinion`: by how much a second, independent classifier prefers another class.
 - `margin`: how close the model itself was to another class.
 
@@ -23,7 +24,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.screening.reference import Floats, Reference, fit_reference, squared_distances
+from gateway.screening.reference import Floats, Reference, fit_reference, negative_squared_distances
 
 ScoreKind: TypeAlias = Literal["probabilities", "logits"]
 
@@ -78,14 +79,15 @@ def raw_scores(
     predicted = class_scores.argmax(axis=1)
     features = (x.reshape(len(x), -1).astype(np.float64) - reference.mean) * reference.inverse_scale
     coordinates = features @ reference.basis
-    squared = squared_distances(coordinates, reference.points, reference.offsets)
-    nearest = squared.reshape(len(x), reference.classes, -1).min(axis=2)
+    closeness = negative_squared_distances(coordinates, reference.points, reference.offsets)
+    nearest = np.abs(closeness.reshape(len(x), reference.classes, -1).max(axis=2))
+    beyond = np.maximum(nearest.min(axis=1) - reference.reach, 0.0)
     own = nearest[rows, predicted]
     nearest[rows, predicted] = FAR
-    trust = 0.5 * np.log(np.maximum(own / (nearest.min(axis=1) + TINY_RATIO), TINY_RATIO))
-    left_over = np.abs((features**2).sum(axis=1) - (coordinates**2).sum(axis=1))
-    residual = 0.5 * np.log(left_over + TINY_RESIDUAL)
-    votes = np.exp(-reference.bandwidth * squared) @ reference.weights
+    trust = np.log(np.maximum(own / (nearest.min(axis=1) + TINY_RATIO), TINY_RATIO))
+    left_over = features - coordinates @ reference.basis.T
+    residual = np.log((left_over**2).sum(axis=1) + beyond + TINY_RESIDUAL)
+    votes = np.exp(closeness) @ reference.weights
     backed = votes[rows, predicted]
     votes[rows, predicted] = -FAR
     opinion = votes.max(axis=1) - backed
