@@ -83,16 +83,6 @@ def require_safe_url(url: str, *, loopback_http: bool) -> SplitResult:
     return parts
 
 
-def refuse_unsafe_environment(environment: Mapping[str, str]) -> None:
-    """Refuse to start where a variable would loosen the OAuth library for the whole process.
-
-    Raises:
-        ConfigurationError: `AUTHLIB_INSECURE_TRANSPORT` is set.
-    """
-    if environment.get("AUTHLIB_INSECURE_TRANSPORT"):
-        raise ConfigurationError("`AUTHLIB_INSECURE_TRANSPORT` must not be set")
-
-
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
