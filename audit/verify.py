@@ -30,7 +30,7 @@ import sys
 import zipfile
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -109,16 +109,6 @@ class Row(NamedTuple):
     sealed: Sequence[tuple[str, str]] | None
 
 
-class Source(NamedTuple):
-    """A stored tree: how to read it block by block, and what in it belongs to no entry."""
-
-    tenant: str
-    note: bytes
-    rows: Callable[[int, int], Sequence[Row]]
-    tile: Callable[[int, int, int], bytes]
-    strays: Callable[[int, bytes], Iterable[tuple[int | None, str]]]
-
-
 class Key(NamedTuple):
     """A vkey (C2SP signed-note): `origin+hash+key`."""
 
@@ -137,32 +127,41 @@ def parse_key(vkey: str) -> Key:
     return Key(name, digest, Ed25519PublicKey.from_public_bytes(raw[1:]))
 
 
-def _open_note(note: bytes, keys: Sequence[Key]) -> tuple[str, int, bytes, bool]:
-    """Return origin, size and root of a checkpoint, and whether a key of that origin signed it."""
+class Head(NamedTuple):
+    """A checkpoint (C2SP tlog-checkpoint): its three lines, its text and who signed it how."""
+
+    origin: str
+    size: int
+    root: bytes
+    text: bytes
+    signatures: Sequence[tuple[str, bytes]]
+
+    def signed_by(self, keys: Sequence[Key]) -> bool:
+        """Tell whether one of the keys signed it."""
+        for key in keys:
+            for name, signature in self.signatures:
+                if (name, signature[:4]) == (key.name, key.hash):
+                    with contextlib.suppress(InvalidSignature):
+                        key.public.verify(signature[4:], self.text)
+                        return True
+        return False
+
+
+def _open_note(note: bytes) -> Head:
     try:
-        text, signatures = note[: MAX_NOTE + 1].decode().rsplit("\n\n", 1)
-        origin, size, root, *more = text.split("\n")
-        if len(note) > MAX_NOTE or more or not re.fullmatch("[1-9][0-9]{0,10}", size):
+        text, lines = note[: MAX_NOTE + 1].decode().rsplit("\n\n", 1)
+        origin, size, encoded = text.split("\n")
+        root = base64.b64decode(encoded, validate=True)
+        parts = [re.fullmatch("\u2014 (\\S+) (\\S+)", line) for line in lines.split("\n")[:-1]]
+        signatures = [(p[1], base64.b64decode(p[2], validate=True)) for p in parts if p]
+        shaped = re.fullmatch("[1-9][0-9]{0,9}", size) and len(root) == 32 and origin
+        if not (shaped and lines.endswith("\n") and signatures and len(signatures) == len(parts)):
             raise ValueError
-        if (digest := base64.b64decode(root, validate=True)) and len(digest) != 32:
+        if len(note) > MAX_NOTE or int(size) > MAX_SIZE:
             raise ValueError
-        lines = signatures.removesuffix("\n").split("\n")
-        parts = [re.fullmatch("\u2014 (\\S+) (\\S+)", line) for line in lines]
-        signed = [(p[1], base64.b64decode(p[2], validate=True)) for p in parts if p]
-        if len(signed) != len(lines) or not signatures.endswith("\n") or int(size) > MAX_SIZE:
-            raise ValueError
+        return Head(origin, int(size), root, f"{text}\n".encode(), signatures)
     except ValueError as fault:
         raise Broken("the checkpoint is malformed") from fault
-    mine = [key for key in keys if key.name == origin]
-    for key in mine:
-        for name, signature in signed:
-            if (name, signature[:4]) == (key.name, key.hash):
-                with contextlib.suppress(InvalidSignature):
-                    key.public.verify(signature[4:], text.encode() + b"\n")
-                    return origin, int(size), digest, True
-    if mine:
-        raise Broken("the checkpoint is not signed by the key given for this log")
-    return origin, int(size), digest, False
 
 
 class _Hasher:
@@ -192,11 +191,12 @@ class _Hasher:
 class _Checker:
     """Walks one tree and collects findings."""
 
-    def __init__(self, source: Source, keys: Sequence[Key], kept: Sequence[bytes]) -> None:
+    def __init__(
+        self, source: _Archive | _StoredTree, keys: Sequence[Key], kept: Sequence[bytes]
+    ) -> None:
         self.source = source
         self.tree = Tree(source.tenant)
         self.keys, self.kept = keys, kept
-        self.root = b""
         self.ids = sqlite3.connect("", isolation_level=None)  # on disk: ids outgrow memory
         self.ids.execute("CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID")
         self.ids.execute("BEGIN")
@@ -214,11 +214,16 @@ class _Checker:
     def check(self) -> Tree:
         tree = self.tree
         try:
-            tree.origin, tree.size, self.root, tree.pinned = _open_note(self.source.note, self.keys)
-            tree.root = self.root.hex()
-            if tree.origin.rpartition("/")[2] != self.source.tenant:
-                raise Broken("the checkpoint is of another tenant's log")
-            self._walk()
+            head = _open_note(self.source.note)
+            tree.origin, tree.size, tree.root = head.origin, head.size, head.root.hex()
+            mine = [key for key in self.keys if key.name == head.origin]
+            tree.pinned = head.signed_by(mine)
+            if mine and not tree.pinned:
+                self.found(None, "the checkpoint is not signed by the key given for this log")
+            if head.origin.rpartition("/")[2] != self.source.tenant:
+                self.found(None, "the checkpoint is of another tenant's log")
+            self._walk(head)
+            self._authorised()
         except Broken as fault:
             where = tree.origin if fault.index is None else f"{tree.origin}/{fault.index}"
             tree.findings.append(Finding(where, str(fault)))
@@ -227,30 +232,26 @@ class _Checker:
         tree.findings.sort(key=_position)
         return tree
 
-    def _walk(self) -> None:
-        size, hasher, told = self.tree.size, _Hasher(), 0
-        kept = {c[1]: c[2] for c in map(self._kept, self.kept) if c[0] == self.tree.origin}
-        for first in range(0, size, WIDTH):
-            rows = self.source.rows(first, min(size, first + WIDTH))
+    def _walk(self, head: Head) -> None:
+        hasher = _Hasher()
+        kept = {k.size: k.root for k in map(_open_note, self.kept) if k.origin == head.origin}
+        for first in range(0, head.size, WIDTH):
+            rows = self.source.rows(first, min(head.size, first + WIDTH))
             for index, row in enumerate(rows, first):
                 hasher.add(self._row(index, row))
-                if hasher.size in kept and hasher.root() != kept.pop(hasher.size):
+                root = kept.pop(hasher.size, None)
+                if root is not None and hasher.root() != root:
                     raise Broken("the log is not the one of the kept checkpoint", index)
         if kept:
-            raise Broken("the log is older than the kept checkpoint", size - 1)
+            raise Broken("the log is older than the kept checkpoint", head.size - 1)
         for level, hashes in hasher.levels.items():
-            for at in range(0, len(hashes), 32 * WIDTH):
-                told += self._tile(level, at // 32, bytes(hashes[at : at + 32 * WIDTH]))
-        if hasher.root() != self.root and not (told or self.tree.findings):
-            self.found(0, f"entries 0 to {size - 1} do not hash to the signed root")
-        elif hasher.root() != self.root:
-            self.found(None, "the entries do not hash to the signed root")
-        for stray, what in self.source.strays(size, b"".join(hasher.edge)):
+            for first in range(0, len(hashes) // 32, WIDTH):
+                self._tile(level, first, bytes(hashes[32 * first : 32 * (first + WIDTH)]))
+        if hasher.root() != head.root:
+            where = None if self.tree.findings else 0
+            self.found(where, f"entries 0 to {head.size - 1} do not hash to the signed root")
+        for stray, what in self.source.strays(head.size, b"".join(hasher.edge)):
             self.found(stray, what)
-        self._authorised()
-
-    def _kept(self, note: bytes) -> tuple[str, int, bytes, bool]:
-        return _open_note(note, [])
 
     def _row(self, index: int, row: Row) -> bytes:
         """Check one entry and return the leaf hash that stands for it."""
@@ -302,16 +303,17 @@ class _Checker:
             self.tree.erased += 1
             self.unsealed.setdefault(ref, index)
 
-    def _tile(self, level: int, first: int, expected: bytes) -> bool:
-        """Compare a tile above level 0; name the first entry under the first wrong hash."""
+    def _tile(self, level: int, first: int, expected: bytes) -> None:
+        """Compare a tile above level 0; where no entry below is found bad yet, name the first."""
         stored = self.source.tile(level, first // WIDTH, len(expected) // 32)
-        if stored == expected:
-            return False
-        pairs = range(0, len(expected), 32)
-        at = next((i for i in pairs if stored[i : i + 32] != expected[i : i + 32]), len(expected))
-        index = (first + at // 32) << (8 * level)
-        self.found(min(index, self.tree.size - 1), f"tile {level}/{first // WIDTH} does not match")
-        return True
+        if len(stored) != len(expected):
+            self.found(first << 8 * level, f"tile {level}/{first // WIDTH} has the wrong length")
+        bad = [at for whole, at in map(_position, self.tree.findings) if not whole]
+        for at in range(0, len(expected), 32):
+            low, high = ((first + at // 32 + n) << 8 * level for n in (0, 1))
+            same = stored[at : at + 32] == expected[at : at + 32]
+            if not same and not any(low <= index < high for index in bad):
+                self.found(low, f"entries {low} to {high - 1} do not hash to their node in a tile")
 
     def _authorised(self) -> None:
         """Ask for the events that allowed what is gone."""
@@ -331,22 +333,17 @@ class _Checker:
 def _event(body: bytes) -> dict[str, Any]:
     """Return the event that bytes hold, or raise ValueError if it lacks the shape of one."""
     event = json.loads(body)
-    refs = event.get("subject_refs", []) if isinstance(event, dict) else None
-    texts = ("id", "tenant", "action", "outcome")
-    if not isinstance(refs, list) or any(type(event.get(name)) is not str for name in texts):
-        raise ValueError
-    if not re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", event["id"]):
-        raise ValueError
-    commits, pruned = event.get("sealed_commit", []), event.get("pruned", [])
-    if not all(type(ref) is str for ref in refs) or type(event.get("ts")) is not int:
-        raise ValueError
     try:
-        if any({type(c["subject_ref"]), type(c["sha256"])} != {str} for c in commits):
-            raise ValueError
-        if any([type(bound) for bound in some] != [int, int] for some in pruned):
-            raise ValueError
-    except (TypeError, KeyError) as fault:
+        texts = [event[name] for name in ("id", "tenant", "action", "outcome")]
+        texts += event.get("subject_refs", [])
+        commits, pruned = event.get("sealed_commit", []), event.get("pruned", [])
+        texts += [commit[name] for commit in commits for name in ("subject_ref", "sha256")]
+        numbers = [event["ts"], *(bound for low, high in pruned for bound in (low, high))]
+        uuid = re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", event["id"])
+    except (TypeError, KeyError, AttributeError) as fault:
         raise ValueError from fault
+    if {*map(type, texts)} != {str} or {*map(type, numbers)} != {int} or uuid is None:
+        raise ValueError
     return dict(event)
 
 
@@ -364,13 +361,10 @@ class _Archive:
         self.names = {info.filename for info in infos}
         if len(self.names) != len(infos) or any(i.compress_type not in (0, 8) for i in infos):
             raise Broken("the archive is not one that an export makes")
-
-    def source(self) -> Source:
         head = json.loads(self.read("export.json", MAX_NOTE, 0))
         if not isinstance(head, dict) or head.get("format") != "sealgate-audit-export/1":
             raise Broken("the archive is not an export, or one of another version")
-        note = self.read("checkpoint", MAX_NOTE, 0)
-        return Source(str(head.get("tenant")), note, self.rows, self.tile, self.strays)
+        self.tenant, self.note = str(head.get("tenant")), self.read("checkpoint", MAX_NOTE, 0)
 
     def read(self, name: str, limit: int, index: int) -> bytes:
         if name not in self.names:
@@ -418,8 +412,8 @@ class _Archive:
             raise Broken("the bundle holds more than its entries", stop - 1)
         return rows
 
-    def strays(self, size: int, edge: bytes) -> Iterator[tuple[int | None, str]]:
-        del edge
+    def strays(self, size: int, edge: bytes) -> Iterator[tuple[int, str]]:
+        del edge  # an export has no head beside its checkpoint
         for name in sorted(self.names):
             yield size, f"a file belongs to no entry: {ascii(name)[:80]}"
 
@@ -460,17 +454,18 @@ class _Database:
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         return self.connection.execute(sql, values).fetchall()
 
-    def sources(self) -> Iterator[Source]:
+    def trees(self) -> Iterator[_StoredTree]:
         trees = self.query(
-            "SELECT id, tenant, tree.size, frontier, note, checkpoint.size FROM tree"
+            "SELECT id, tenant, note, tree.size, frontier, checkpoint.size FROM tree"
             " LEFT JOIN checkpoint ON checkpoint.tree = tree.id ORDER BY tenant"
         )
-        for tree, tenant, size, frontier, note, noted in trees:
-            reader = _StoredTree(self, tree, (size, frontier, noted))
-            yield Source(str(tenant), note or b"", reader.rows, reader.tile, reader.strays)
+        for tree, tenant, note, *head in trees:
+            yield _StoredTree(self, tree, str(tenant), _bytes(note), head)
 
     def strays(self) -> Iterator[str]:
-        for table in ("seq", "body", "subject", "sealed", "tile"):
+        if self.query("SELECT 1 FROM tree GROUP BY tenant HAVING count(*) > 1"):
+            yield "a tenant has two trees"
+        for table in ("seq", "body", "subject", "sealed", "tile", "checkpoint"):
             sql = f"SELECT 1 FROM {table} WHERE tree NOT IN (SELECT id FROM tree) LIMIT 1"  # noqa: S608
             if self.query(sql):
                 yield f"a row of {table} belongs to no tree"
@@ -482,8 +477,11 @@ class _Database:
 class _StoredTree:
     """One tree of a database."""
 
-    def __init__(self, database: _Database, tree: int, head: tuple[object, ...]) -> None:
-        self.database, self.number, self.head = database, tree, head
+    def __init__(
+        self, database: _Database, number: int, tenant: str, note: bytes, head: list[object]
+    ) -> None:
+        self.database, self.number, self.head = database, number, head
+        self.tenant, self.note = tenant, note
 
     def block(self, columns: str, table: str, first: int, stop: int) -> list[tuple[Any, ...]]:
         sql = f"SELECT {columns} FROM {table} WHERE tree = ? AND idx >= ? AND idx < ? ORDER BY idx"  # noqa: S608
@@ -514,11 +512,11 @@ class _StoredTree:
         rows = []
         for index, identity, leaf in found:
             at = 32 * (index - first)
-            leaves = [tile[at : at + 32], leaf] if stop - first == WIDTH else [leaf]
+            leaves = [*([tile[at : at + 32]] if stop - first == WIDTH else []), _bytes(leaf)]
             columns: dict[str, Any] | None = None
             body = None
             if index in bodies:
-                body = bytes(memoryview(bodies[index][1]))
+                body = _bytes(bodies[index][1])
                 columns = dict(zip(COLUMNS, bodies[index][2:], strict=True))
                 columns |= {"id": identity, "subject_refs": sorted(refs.get(index, []))}
             elif index in refs or index in sealed:
@@ -530,10 +528,10 @@ class _StoredTree:
         del width
         sql = "SELECT bytes FROM tile WHERE tree = ? AND level = ? AND n = ?"
         found = self.database.query(sql, self.number, level, number)
-        return bytes(memoryview(found[0][0])) if len(found) == 1 else b""
+        return _bytes(found[0][0]) if len(found) == 1 else b""
 
-    def strays(self, size: int, edge: bytes) -> Iterator[tuple[int | None, str]]:
-        if self.head != (size, edge, size):
+    def strays(self, size: int, edge: bytes) -> Iterator[tuple[int, str]]:
+        if self.head != [size, edge, size]:
             yield size, "the head of the tree is not that of its checkpoint"
         for table in ("seq", "body", "subject", "sealed"):
             sql = f"SELECT idx FROM {table} WHERE tree = ? AND NOT (idx >= 0 AND idx < ?) LIMIT 1"  # noqa: S608
@@ -545,6 +543,11 @@ class _StoredTree:
         )
         if self.database.query(sql, self.number, size):
             yield size, "a tile stands beyond the checkpoint"
+
+
+def _bytes(value: object) -> bytes:
+    """Return a column that should be bytes; what is not bytes can match nothing."""
+    return value if isinstance(value, bytes) else b""
 
 
 def verify_export(
@@ -571,7 +574,7 @@ def verify_export(
         check = _verify_database if magic == SQLITE_MAGIC else _verify_archive
         for tree in check(path, keys, kept):
             report.trees.append(tree)
-        wanted = [key.name for key in keys] + [_open_note(note, [])[0] for note in kept]
+        wanted = [key.name for key in keys] + [_open_note(note).origin for note in kept]
     except (Broken, sqlite3.Error, *_ZIP_FAULTS) as fault:
         what = str(fault) if isinstance(fault, Broken) else "the file cannot be read"
         report.trees.append(Tree("?", findings=[Finding("?", what)]))
@@ -586,15 +589,15 @@ def _verify_archive(path: Path, keys: Sequence[Key], kept: Sequence[bytes]) -> I
     if _directory_bytes(path) > MAX_DIRECTORY:
         raise Broken("the archive has too many files")
     with zipfile.ZipFile(path) as file:
-        yield _Checker(_Archive(file).source(), keys, kept).check()
+        yield _Checker(_Archive(file), keys, kept).check()
 
 
 def _verify_database(path: Path, keys: Sequence[Key], kept: Sequence[bytes]) -> Iterator[Tree]:
     uri = f"{path.resolve().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
         database = _Database(connection)
-        for source in database.sources():
-            yield _Checker(source, keys, kept).check()
+        for tree in database.trees():
+            yield _Checker(tree, keys, kept).check()
         for what in database.strays():
             yield Tree("?", findings=[Finding("?", what)])
 
@@ -648,7 +651,7 @@ def _summary(report: Report) -> str:
         lines += [f"  BAD {finding.entry}: {finding.what}" for finding in tree.findings]
     first = f": first bad entry {report.first_bad}" if report.first_bad else ""
     whole = "\n".join([*lines, report.status + first])
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in whole)
+    return "".join(c if " " <= c <= "~" or c == "\n" else "?" for c in whole)
 
 
 if __name__ == "__main__":
