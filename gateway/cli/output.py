@@ -21,7 +21,16 @@ ProfileOption = Annotated[
     typer.Option("--profile", help="Profile file; else SEALGATE_PROFILE, else the default one."),
 ]
 
+PlanFlag = Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")]
+
 Row = Mapping[str, Any]
+
+
+def planned(plan: bool, as_json: bool, action: str, **details: Any) -> bool:
+    """With `--plan`, print what would be done and return True: the command then stops."""
+    if plan:
+        show({"would": action, **details}, as_json=as_json)
+    return plan
 
 
 def show(value: Mapping[str, Any], *, as_json: bool, fields: Sequence[str] = ()) -> None:

@@ -1,0 +1,319 @@
+"""`sealgate model`: publish, release and download models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.connection import connect
+from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.cli.output import (
+    JsonFlag,
+    PlanFlag,
+    ProfileOption,
+    note,
+    planned,
+    show,
+    show_list,
+)
+
+app = typer.Typer(help="Publish, release and download models.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Name of the model.")]
+Version = Annotated[str, typer.Argument(help="Version of the model.")]
+
+
+@app.command()
+def keygen(
+    out: Annotated[Path, typer.Option(help="New file for the private key (mode 0600).")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Make the key that signs your models. Keep it; the gateway never sees it.
+
+    Example: sealgate model keygen --out owner.key
+
+    Next: sealgate model push NAME VERSION model.onnx --key owner.key
+    """
+    from gateway.cli.owner_key import write_owner_key
+
+    public = write_owner_key(out)
+    if as_json:
+        show({"file": str(out), "public_key": public}, as_json=True)
+    else:
+        print(public, end="")
+        note(f"private key: {out}")
+
+
+@app.command()
+def create(
+    name: Name,
+    personal: Annotated[
+        bool, typer.Option(help="Whether requests concern people; then each names its subject.")
+    ],
+    data_class: Annotated[str, typer.Option(help="Class of the data.")] = "internal",
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Register a name to publish under.
+
+    Example: sealgate model create tumour --personal --data-class health
+
+    Next: sealgate model push tumour 1.0 model.onnx --key owner.key
+    """
+    body = {"name": name, "personal": personal, "data_class": data_class}
+    if planned(plan, as_json, "register a model", **body):
+        return
+    with connect(profile) as connection:
+        show(connection.post("/v1/models", body), as_json=as_json)
+
+
+@app.command()
+def push(
+    name: Name,
+    version: Version,
+    file: Annotated[Path, typer.Argument(help="The model, ONNX.", exists=True, dir_okay=False)],
+    key: Annotated[Path, typer.Option("--key", help="Your signing key.", exists=True)],
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Labelled rows (npz with x and y) that screening is calibrated with."),
+    ] = None,
+    licence: Annotated[str, typer.Option(help="SPDX expression.")] = "",
+    wait: Annotated[bool, typer.Option(help="Wait until it is a candidate.")] = True,
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sign a model, send it sealed, and make it a candidate.
+
+    Example: sealgate model push tumour 1.0 model.onnx --key owner.key --calibration rows.npz
+
+    Next: sealgate model promote tumour 1.0
+    """
+    from gateway.cli.owner_key import sign_model
+    from gateway.cli.transfer import upload
+    from gateway.cli.watching import wait_for
+
+    signature = sign_model(key, file, name)
+    if planned(plan, as_json, "publish", model=name, version=version, file=str(file)):
+        return
+    with connect(profile) as connection:
+        body = {
+            "version": version,
+            "upload": upload(connection, name, file, quiet=as_json),
+            "owner_bundle": signature.bundle,
+            "owner_key": signature.public_key,
+            "licence": licence,
+        }
+        if calibration is not None:
+            body["calibration"] = upload(connection, name, calibration, quiet=as_json)
+        job = connection.post(f"/v1/models/{name}/versions", body)
+        if not wait:
+            show(job, as_json=as_json)
+            return
+        wait_for(connection, job, "publish", quiet=as_json)
+        made = connection.get(f"/v1/models/{name}/versions/{version}")
+    show(made, as_json=as_json, fields=("model", "version", "state", "facts"))
+    if not as_json:
+        note(f"next: sealgate model promote {name} {version}")
+
+
+@app.command("list")
+def list_models(profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
+    """List models.
+
+    Example: sealgate model list --json
+
+    Next: sealgate model show NAME
+    """
+    with connect(profile) as connection:
+        show_list(
+            connection.items("/v1/models"),
+            as_json=as_json,
+            columns=("name", "personal", "data_class", "shared_with"),
+            empty="no model yet; next: sealgate model create NAME --personal",
+        )
+
+
+@app.command("show")
+def show_model(
+    name: Name,
+    version: Annotated[str | None, typer.Argument(help="One version of it.")] = None,
+    profile: ProfileOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show a model and its versions, or one version.
+
+    Example: sealgate model show tumour
+
+    Next: sealgate model promote tumour 1.0
+    """
+    with connect(profile) as connection:
+        if version is not None:
+            show(connection.get(f"/v1/models/{name}/versions/{version}"), as_json=as_json)
+            return
+        found = connection.get(f"/v1/models/{name}")
+        versions = list(connection.items(f"/v1/models/{name}/versions"))
+    if as_json:
+        show({**found, "versions": versions}, as_json=True)
+        return
+    current = found.pop("current")
+    show({**found, "served": current["version"] if current else None}, as_json=False)
+    columns = ("version", "state", "reason", "source", "created_by")
+    show_list(versions, as_json=False, columns=columns, empty="no version yet")
+
+
+@app.command()
+def history(name: Name, profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
+    """Show what was served when.
+
+    Example: sealgate model history tumour
+
+    Next: sealgate model rollback tumour
+    """
+    with connect(profile) as connection:
+        show_list(
+            connection.items(f"/v1/models/{name}/release"),
+            as_json=as_json,
+            columns=("sequence", "action", "version", "previous", "by", "at"),
+            empty="nothing was released yet",
+        )
+
+
+@app.command()
+def promote(
+    name: Name,
+    version: Version,
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Serve a version from now on.
+
+    Example: sealgate model promote tumour 1.0
+
+    Next: sealgate model history tumour
+    """
+    if planned(plan, as_json, "promote", model=name, version=version):
+        return
+    with connect(profile) as connection:
+        try:
+            entry = connection.post(f"/v1/models/{name}/versions/{version}/promote")
+        except CommandFailed as refused:
+            raise _second_person(refused) from refused
+    show(entry, as_json=as_json, fields=("model", "version", "previous", "by"))
+
+
+@app.command()
+def rollback(
+    name: Name,
+    to: Annotated[str | None, typer.Option(help="A released version; else the last one.")] = None,
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Serve an earlier release again.
+
+    Example: sealgate model rollback tumour
+
+    Next: sealgate model history tumour
+    """
+    if planned(plan, as_json, "roll back", model=name, to=to):
+        return
+    with connect(profile) as connection:
+        entry = connection.post(f"/v1/models/{name}/release", {"version": to})
+    show(entry, as_json=as_json, fields=("model", "version", "previous", "by"))
+
+
+@app.command()
+def retire(
+    name: Name,
+    version: Version,
+    confirm: Annotated[str, typer.Option(help="Repeat the version: this cannot be undone.")],
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take a version out of service for good.
+
+    Example: sealgate model retire tumour 1.0 --confirm 1.0
+
+    Next: sealgate model show tumour
+    """
+    _check_confirmed(confirm, version)
+    if planned(plan, as_json, "retire", model=name, version=version):
+        return
+    with connect(profile) as connection:
+        gone = connection.post(f"/v1/models/{name}/versions/{version}/retire")
+    show(gone, as_json=as_json, fields=("model", "version", "state"))
+
+
+@app.command()
+def share(
+    name: Name,
+    tenants: Annotated[list[str] | None, typer.Option("--with", help="A tenant.")] = None,
+    confirm: Annotated[str, typer.Option(help="Repeat the name of the model.")] = "",
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Replace the list of tenants that may use a model; without `--with` nobody else may.
+
+    Example: sealgate model share tumour --with clinic --confirm tumour
+
+    Next: sealgate model show tumour
+    """
+    _check_confirmed(confirm, name)
+    body = {"shared_with": tenants or []}
+    if planned(plan, as_json, "share", model=name, **body):
+        return
+    with connect(profile) as connection:
+        show(connection.put(f"/v1/models/{name}/sharing", body), as_json=as_json)
+
+
+@app.command("download")
+def download_model(
+    name: Name,
+    version: Version,
+    recipient: Annotated[str, typer.Option(help="age public key that the file is for.")],
+    out: Annotated[Path, typer.Option(help="Where the age file goes.")],
+    role: Annotated[str, typer.Option(help="Which payload.")] = "graph",
+    profile: ProfileOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Get a model as an age file for one recipient key; goes on where it was cut off.
+
+    Example: sealgate model download tumour 1.0 --recipient age1… --out tumour.onnx.age
+
+    Next: sealgate artifact --help
+    """
+    from gateway.cli.transfer import download
+
+    resource = f"/v1/models/{name}/versions/{version}"
+    with connect(profile) as connection:
+        found = connection.get(resource)
+        payload = next((entry for entry in found["payloads"] if entry["role"] == role), None)
+        if payload is None:
+            raise CommandFailed("the version has no such payload", ExitCode.NOT_FOUND)
+        path = f"{resource}/payloads/{payload['digest']}"
+        download(connection, path, payload, recipient, out)
+    show({"file": str(out), "digest": payload["digest"]}, as_json=as_json)
+
+
+def _second_person(refused: CommandFailed) -> CommandFailed:
+    """A refusal for want of a second person is a wait, not a failure."""
+    if "platform-four-eyes" in (refused.problem.get("policy_ids") or []):
+        return CommandFailed(
+            "a second person must promote what you published",
+            ExitCode.WAITING,
+            "ask another owner to run this command",
+            refused.problem,
+        )
+    return refused
+
+
+def _check_confirmed(confirm: str, name: str) -> None:
+    if confirm != name:
+        raise CommandFailed("nothing was done", ExitCode.USAGE, f"add --confirm {name}")
