@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from federated.errors import FederatedError
+from federated.log_lines import configure
 from federated.plan import Event
 from federated.simulation import Simulated, simulate
 
@@ -42,6 +43,7 @@ def run(config: ConfigFile) -> None:
     from federated.site.config import load
     from federated.site.runner import SiteRunner
 
+    configure()
     try:
         runner = SiteRunner(load(config), random_bytes=secrets.token_bytes)
         asyncio.run(runner.run())
@@ -70,6 +72,11 @@ def status(
             typer.echo(f"{name:10} {value}")
     connected = found["running"] and found.get("supernode") == "ready"
     raise typer.Exit(0 if connected else 1)
+
+
+@federation.callback()
+def federation_group() -> None:
+    """Train with partner sites."""
 
 
 @federation.command(name="simulate")

@@ -17,12 +17,15 @@ import msgspec
 import structlog
 
 from federated.channel import Address, Assignment, unpack
-from federated.errors import ControlFailed, FederatedError, UnknownTenant
+from federated.errors import ControlFailed, FederatedError, TooBusy, UnknownTenant
 from federated.executor import installed_app
 from federated.onnx_export import export
 from federated.plan import Event, Plan
 from federated.runs import Run, RunBook
 from federated.tenants import TenantLink
+
+MAX_TENANTS = 64
+"""SuperLinks of one coordinator: each pair of processes has some 350 MiB."""
 
 WATCH_S = 1.0
 """How often a run is looked at from outside, to notice a ServerApp that died."""
@@ -51,10 +54,12 @@ class Coordinator:
         self.runs = RunBook(lambda delay, call: asyncio.get_running_loop().call_later(delay, call))
 
     async def ensure_link(self, tenant: str) -> TenantLink:
-        """Return the tenant's SuperLink, started if need be; raises `ChildFailed`."""
+        """Return the tenant's SuperLink, started if need be; raises `ChildFailed`, `TooBusy`."""
         async with self._starting.setdefault(tenant, asyncio.Lock()):
             link = self._links.get(tenant)
             if link is None:
+                if len(self._links) >= MAX_TENANTS:
+                    raise TooBusy
                 reports = Address(str(self._socket), self._random_bytes(32).hex())
                 link = TenantLink(
                     tenant,
@@ -80,7 +85,7 @@ class Coordinator:
             raise UnknownTenant from None
 
     async def start_run(self, plan: Plan) -> Run:
-        """Start a run.
+        """Start a run; asking again for the same one gives the one that was started.
 
         Raises:
             UnknownTenant: No SuperLink runs for the tenant.
@@ -89,6 +94,8 @@ class Coordinator:
             ControlFailed: The SuperLink did not take the run.
         """
         link = self.link(plan.tenant)
+        if (known := self.runs.same(plan)) is not None:
+            return known
         for site in plan.sites:
             link.node(site.node_id)
         run = self.runs.add(plan)

@@ -16,6 +16,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,7 @@ import uvicorn
 from federated.child import die_with_parent
 from federated.coordination import Coordinator
 from federated.coordinator_api import build_app
+from federated.log_lines import configure
 
 SHORTEST_SECRET = 32
 """Characters: 128 bits in hex."""
@@ -43,6 +45,7 @@ def main() -> None:
     if options.with_parent:
         die_with_parent()
     os.umask(0o077)
+    configure()
     secret = read_secret(options.secret_file)
     path = options.socket.resolve()
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
@@ -75,6 +78,7 @@ def own(state: Path) -> IO[bytes]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        lock.close()
         sys.exit("another coordinator owns the state folder")
     return lock
 
@@ -85,8 +89,9 @@ class _Server(uvicorn.Server):
     def leave(self) -> None:
         self.should_exit = True
 
-    def capture_signals(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 async def _serve(listener: socket.socket, coordinator: Coordinator, secret: str) -> None:

@@ -4,7 +4,8 @@ A stock SuperNode sleeps three seconds after a pull that came back empty. Here s
 open, costs nothing while it waits, and is answered as soon as a message is there.
 
 1. Every look is a whole pass through the SuperLink, so a held poll is authenticated before it is
-   held and again at each look: a node that was removed meanwhile gets 401.
+   held and again at each look; removing a node makes every held poll look again, and its own gets
+   401.
 2. One held poll a node key: a second one sends the first away empty.
 3. A message is taken out of the SuperLink by the look that finds it, so no look happens after the
    client is gone.
@@ -27,6 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 PULL: Final = "/v1/fleet/pull-messages"
 PUSH: Final = "/v1/runtime/push-messages"
 COLLECT: Final = "/v1/runtime/pull-messages"
+UNREGISTER: Final = "/v1/control/unregister-node"
 KEY_HEADER: Final = b"flwr-public-key"
 
 HOLD_S = 20.0
@@ -54,11 +56,17 @@ class LongPoll:
             return
         if path == COLLECT and self._pushed:
             self._pushed = False
-            self._wake.set()
-            self._wake = asyncio.Event()
+            self._look_again()
         await self._app(scope, receive, send)
         if path == PUSH:
             self._pushed = True
+        elif path == UNREGISTER:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Wake every held poll."""
+        self._wake.set()
+        self._wake = asyncio.Event()
 
     async def _pull(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _body(receive)

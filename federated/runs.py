@@ -148,6 +148,11 @@ class RunBook:
         run = self._runs[plan.run_id] = Run(plan)
         return run
 
+    def same(self, plan: Plan) -> Run | None:
+        """The run of exactly this plan, or None."""
+        run = self._runs.get(plan.run_id)
+        return run if run is not None and run.plan == plan else None
+
     def get(self, run_id: str) -> Run:
         """Return a run; raises `UnknownRun`."""
         try:

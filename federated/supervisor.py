@@ -183,11 +183,12 @@ class Child:
             await process.stdin.drain()
         if self._stopping.is_set():
             _signal_group(process.pid, signal.SIGKILL)
-        await asyncio.gather(
-            self._follow(process.stdout), self._follow(process.stderr), process.wait()
-        )
-        # The leader is gone; whatever it left in its group goes with it.
+        lines = asyncio.gather(self._follow(process.stdout), self._follow(process.stderr))
+        await _exit_of(process.pid)
+        # Whatever the leader left in its group goes with it, and so closes the pipes.
         _signal_group(process.pid, signal.SIGKILL)
+        await lines
+        await process.wait()
         self._log.info("child_exit", pid=process.pid, code=process.returncode)
 
     async def _follow(self, stream: asyncio.StreamReader) -> None:
@@ -214,12 +215,29 @@ class Child:
         pid = self.pid
         if pid is None:
             return
-        assert self._process is not None
         _signal_group(pid, signal.SIGTERM)
         try:
-            await asyncio.wait_for(self._process.wait(), STOP_S)
+            await asyncio.wait_for(_exit_of(pid), STOP_S)
         except TimeoutError:
             _signal_group(pid, signal.SIGKILL)
+
+
+async def _exit_of(pid: int) -> None:
+    """Wait until a process has ended.
+
+    `asyncio`'s own wait also waits for the pipes, which a grandchild may hold open.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def _signal_group(pid: int, number: int) -> None:

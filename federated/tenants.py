@@ -139,11 +139,11 @@ class TenantLink:
         return name
 
     async def unregister(self, name: str) -> None:
-        """Forget a node; raises `UnknownNode`, `ControlFailed`."""
+        """Forget a node; one that is not registered stays so. Raises `ControlFailed`."""
         async with self._changing:
-            node = self.node(name)
-            await asyncio.to_thread(self._control.unregister, node.flower_id)
-            del self.nodes[name]
+            if (node := self.nodes.get(name)) is not None:
+                await asyncio.to_thread(self._control.unregister, node.flower_id)
+                del self.nodes[name]
 
     def node(self, name: str) -> Node:
         """Return a registered node; raises `UnknownNode`."""
