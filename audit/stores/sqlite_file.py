@@ -21,7 +21,7 @@ from pathlib import Path
 from audit.errors import ErasureIncomplete, StoreFault
 
 BUSY_SECONDS = 2.0
-"""How long to wait for a lock of another connection; well below the log's deadline."""
+"""Well below the log's deadline."""
 
 PAGE_BYTES = 4096
 CHECKPOINT_PAGES = 4000
@@ -44,13 +44,22 @@ class SqliteFile:
         schema: Statements that create the tables of an empty file.
         max_bytes: The file is not let grow beyond this, so that the disk keeps a reserve; None
             sets no bound. May be changed at any time.
+        busy_seconds: How long to wait for a lock of another connection.
 
     Raises:
         StoreFault: The file cannot be opened, or is of another version.
     """
 
-    def __init__(self, path: Path, schema: str, *, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: str,
+        *,
+        max_bytes: int | None = None,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
         self._path = path
+        self._busy_seconds = busy_seconds
         self.max_bytes = max_bytes
         self._lock = threading.RLock()
         self._writer: sqlite3.Connection | None = None
@@ -139,7 +148,7 @@ class SqliteFile:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path,
-            timeout=BUSY_SECONDS,
+            timeout=self._busy_seconds,
             isolation_level=None,
             check_same_thread=False,
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.ports import SubjectRow
-from audit.stores.sqlite_file import SqliteFile
+from audit.stores.sqlite_file import BUSY_SECONDS, SqliteFile
 
 SCHEMA = """
 CREATE TABLE generation (
@@ -27,13 +27,14 @@ class SqliteSubjectStore:
 
     Args:
         path: The file; made if it is missing.
+        busy_seconds: How long to wait for a lock; see `SqliteFile`.
 
     Raises:
         StoreFault: The file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = SqliteFile(path, SCHEMA)
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._file = SqliteFile(path, SCHEMA, busy_seconds=busy_seconds)
 
     def generation(self, tenant: str, number: int | None = None) -> tuple[int, bytes] | None:
         """Return number and wrapped key of a generation, the newest by default, or None."""
