@@ -42,7 +42,8 @@ _ARMOR: Final = b"-----BEGIN AGE ENCRYPTED FILE-----"
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Open, verify and inspect artifacts offline.
+    add_completion=False,
+    help="""Make keys and open encrypted artifacts, without a gateway.
 
     Example: sealgate artifact keygen -o site.key
 
