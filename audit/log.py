@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from hashlib import sha256
+from traceback import extract_tb
 
 import msgspec
 import structlog
@@ -295,9 +296,8 @@ class AuditLog:
     ) -> list[tuple[Waiter, Answer]]:
         """Return refusals for a batch; after a fault that is not the store's, for all."""
         recoverable = isinstance(fault, StoreFault)
-        structlog.get_logger().error(
-            "audit_store_fault" if recoverable else "audit_log_poisoned", exc_info=fault
-        )
+        if not (recoverable and self._faulty):  # told once, not with every batch
+            _tell("audit_store_fault" if recoverable else "audit_log_poisoned", fault)
         items = [item for lane in batch.values() for item in lane]
         with self._wake:
             if recoverable:
@@ -321,7 +321,7 @@ class AuditLog:
             self._tell_refused()
             self._heads.pin()
         except StoreFault as fault:
-            structlog.get_logger().warning("audit_store_still_faulty", exc_info=fault)
+            _tell("audit_chore_failed", fault)
         except Exception as fault:
             self._refuse({}, fault)
 
@@ -346,6 +346,14 @@ class AuditLog:
             with self._wake:
                 self._untold += untold
             raise
+
+
+def _tell(name: str, fault: Exception) -> None:
+    """Log a fault by kind and place; a full traceback could show events."""
+    cause = fault.__cause__ or fault
+    kind = getattr(cause, "sqlite_errorname", type(cause).__name__)
+    frames = [f"{frame.name}:{frame.lineno}" for frame in extract_tb(cause.__traceback__)]
+    structlog.get_logger().error(name, fault=type(fault).__name__, cause=kind, frames=frames)
 
 
 def _prepare(event: Event, sealed: Sequence[SealedField]) -> Pending:

@@ -120,11 +120,19 @@ class Key(NamedTuple):
 def parse_key(vkey: str) -> Key:
     """Return the key that a vkey holds, or raise ValueError."""
     name, short, encoded = vkey.strip().split("+", 2)
-    raw = base64.b64decode(encoded, validate=True)
+    raw = _unbase64(encoded)
     digest = sha256(name.encode() + b"\n" + raw).digest()[:4]
     if len(raw) != 33 or raw[0] != 1 or digest.hex() != short:
         raise ValueError("not an Ed25519 verifier key")
     return Key(name, digest, Ed25519PublicKey.from_public_bytes(raw[1:]))
+
+
+def _unbase64(text: str) -> bytes:
+    """Decode base64 in its one canonical form, or raise ValueError."""
+    value = base64.b64decode(text, validate=True)
+    if base64.b64encode(value).decode() != text:
+        raise ValueError("not canonical base64")
+    return value
 
 
 class Head(NamedTuple):
@@ -151,9 +159,9 @@ def _open_note(note: bytes) -> Head:
     try:
         text, lines = note[: MAX_NOTE + 1].decode().rsplit("\n\n", 1)
         origin, size, encoded = text.split("\n")
-        root = base64.b64decode(encoded, validate=True)
+        root = _unbase64(encoded)
         parts = [re.fullmatch("\u2014 (\\S+) (\\S+)", line) for line in lines.split("\n")[:-1]]
-        signatures = [(p[1], base64.b64decode(p[2], validate=True)) for p in parts if p]
+        signatures = [(p[1], _unbase64(p[2])) for p in parts if p]
         shaped = re.fullmatch("[1-9][0-9]{0,9}", size) and len(root) == 32 and origin
         if not (shaped and lines.endswith("\n") and signatures and len(signatures) == len(parts)):
             raise ValueError

@@ -1,4 +1,4 @@
-"""After an erasure no file holds the key, the mapping or the ciphertext, and the tree still holds."""
+"""After an erasure no file holds key, mapping or ciphertext, and the tree still holds."""
 
 from __future__ import annotations
 

@@ -134,11 +134,14 @@ def test_a_flipped_byte_of_a_higher_tile_names_its_first_entry(archive: Archive)
     assert first_bad(archive.write()) == f"{FIRST}0"
 
 
-def test_every_flipped_byte_of_the_checkpoint_is_found(archive: Archive) -> None:
+def test_every_flipped_byte_of_the_checkpoint_is_found(tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(exported(log_of(event(), event())))) as small:
+        archive = Archive(tmp_path / "x.zip", {n: small.read(n) for n in small.namelist()})
     note = archive.files["checkpoint"]
     for at in range(len(note)):
-        archive.files["checkpoint"] = note[:at] + bytes([note[at] ^ 1]) + note[at + 1 :]
-        first_bad(archive.write())
+        for bits in (1, 3, 128):
+            archive.files["checkpoint"] = note[:at] + bytes([note[at] ^ bits]) + note[at + 1 :]
+            first_bad(archive.write())
 
 
 @pytest.mark.parametrize(
