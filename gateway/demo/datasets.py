@@ -26,7 +26,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 Rows: TypeAlias = NDArray[np.float32]
 Labels: TypeAlias = NDArray[np.int64]
 
-SEED: Final = 20_240_229
+SEED: Final = 0
 TRAINING_DIGITS: Final = 297
 # Enough for the screen to block (1,000), and two fifths of it for the second-largest score to be
 # the threshold at 1 % (473 rows answered rightly).

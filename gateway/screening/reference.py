@@ -33,6 +33,9 @@ MAX_CLASSES: Final = 100
 # A squared distance beyond any other: pads classes with fewer references than the others.
 _PAD: Final = 1e6
 _RIDGE: Final = 0.1
+# One clean row in some hundreds is further from its neighbour than any reference is from its own;
+# those rows make the thresholds, so they must not count as beyond reach.
+_REACH_MARGIN: Final = 2.0
 # Columns that hardly vary on the fit part must not turn a rounding into a mile.
 _MIN_RELATIVE_SPREAD: Final = 1e-3
 
@@ -48,8 +51,8 @@ class Reference:
         points: References in the basis, class after class, (C·M, d).
         offsets: Squared length of each reference, or that and `_PAD` for padding, (C·M,).
         weights: Of the second classifier, (C·M, C).
-        reach: Largest squared distance of a reference to its nearest neighbour: beyond it, an
-            input is near nothing.
+        reach: `_REACH_MARGIN` times the largest squared distance of a reference to its nearest
+            neighbour: beyond it, an input is near nothing.
             classes: C.
     """
 
@@ -156,7 +159,7 @@ def _reach(points: Floats) -> float:
     closeness = negative_squared_distances(points, points, (points**2).sum(axis=1))
     np.fill_diagonal(closeness, -np.inf)
     nearest = -closeness.max(axis=1)
-    return float(nearest.max()) if len(points) > 1 else 0.0
+    return _REACH_MARGIN * float(nearest.max()) if len(points) > 1 else 0.0
 
 
 def _second_classifier(
