@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import signal
 import socket
@@ -48,6 +49,7 @@ class Stack:
     """A running federation."""
 
     folder: Path
+    scratch: Path
     api: httpx.Client
     routes: Path
     gateway: str
@@ -74,7 +76,13 @@ class Stack:
         routes = json.loads(self.routes.read_text())
         self.routes.write_text(json.dumps({**routes, line: self.fleet_url}))
         self.sites[name] = launch(
-            folder, "-c", "from federated.cli import site; site()", "run", "--config", str(config)
+            folder,
+            self.scratch,
+            "-c",
+            "from federated.cli import site; site()",
+            "run",
+            "--config",
+            str(config),
         )
 
     def wait_online(self) -> None:
@@ -117,7 +125,9 @@ class Stack:
         raise AssertionError(f"run did not end: {events}")
 
 
-def launch(folder: Path, *arguments: str, sockets: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+def launch(
+    folder: Path, scratch: Path, *arguments: str, sockets: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, *arguments],
@@ -127,6 +137,8 @@ def launch(folder: Path, *arguments: str, sockets: tuple[int, ...] = ()) -> subp
             cwd=folder,
             start_new_session=True,
             pass_fds=sockets,
+            # What a killed process leaves of its sockets goes with this folder.
+            env={**os.environ, "TMPDIR": str(scratch)},
         )
 
 
@@ -146,9 +158,11 @@ def running(folder: Path) -> Iterator[Stack]:
     secret_file.write_text(secret)
     # A Unix socket's path must be short, and pytest's folders are not.
     with tempfile.TemporaryDirectory(prefix="sgt-") as short, contextlib.ExitStack() as cleanup:
-        sock = Path(short) / "c.sock"
+        scratch = Path(short)
+        sock = scratch / "c.sock"
         coordinator = launch(
             folder,
+            scratch,
             *("-m", "federated.coordinator", "--socket", str(sock)),
             *("--secret-file", str(secret_file), "--state", str(folder / "state")),
         )
@@ -168,9 +182,9 @@ def running(folder: Path) -> Iterator[Stack]:
         gateway = f"127.0.0.1:{door.getsockname()[1]}"
         relay = Path(__file__).with_name("relay.py")
         arguments = [str(part) for part in (relay, door.fileno(), certificate, key, routes)]
-        cleanup.callback(end, launch(folder, *arguments, sockets=(door.fileno(),)))
+        cleanup.callback(end, launch(folder, scratch, *arguments, sockets=(door.fileno(),)))
         parts = breast_cancer_parts()
-        stack = Stack(folder, api, routes, gateway, ca, parts, coordinator)
+        stack = Stack(folder, scratch, api, routes, gateway, ca, parts, coordinator)
         until(lambda: _answers(api), "coordinator API")
         link = api.put(f"/tenants/{TENANT}/superlink").raise_for_status()
         stack.fleet_url = link.json()["fleet_url"]

@@ -103,6 +103,11 @@ def test_errors_say_what_to_change(site: Path, before: str, after: str, says: st
         site_config.load(site)
 
 
+def test_the_example_is_a_configuration() -> None:
+    example = Path(__file__).parents[2] / "deploy" / "site" / "site.toml"
+    assert site_config.parse(example.read_bytes(), Path("/x")).name == "north-hospital"
+
+
 @given(st.binary(max_size=200) | st.text(max_size=80).map(str.encode))
 def test_any_bytes_end_as_a_configuration_or_our_error(data: bytes) -> None:
     for content in (data, GOOD.encode() + data):
