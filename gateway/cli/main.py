@@ -15,7 +15,9 @@ from typing import Any, Final, NoReturn
 
 import click
 import typer.main
+from typer.completion import completion_init
 from typer.core import TyperGroup
+from typer.main import get_install_completion_arguments
 
 from gateway.cli.failures import CommandFailed, ExitCode, report
 
@@ -104,6 +106,7 @@ def invoke(arguments: list[str]) -> int:
 
 
 def _root() -> Root:
+    completion_init()
     show_version = click.Option(
         ["--version"],
         is_flag=True,
@@ -112,7 +115,12 @@ def _root() -> Root:
         callback=_show_version,
         help="Show the version.",
     )
-    return Root(name="sealgate", help=_HELP, params=[show_version], no_args_is_help=True)
+    return Root(
+        name="sealgate",
+        help=_HELP,
+        params=[show_version, *get_install_completion_arguments()],
+        no_args_is_help=True,
+    )
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -148,7 +156,7 @@ def _own(name: str) -> click.Command:
     module = import_module(GROUPS[name][0])
     app = getattr(module, "app", None)
     if app is None:
-        app = typer.Typer()
+        app = typer.Typer(add_completion=False)
         app.command(name)(getattr(module, name))
     return typer.main.get_command(app)
 

@@ -19,7 +19,9 @@ from gateway.cli.output import (
     show_list,
 )
 
-app = typer.Typer(help="Publish, release and download models.", no_args_is_help=True)
+app = typer.Typer(
+    help="Publish, release and download models.", no_args_is_help=True, add_completion=False
+)
 
 Name = Annotated[str, typer.Argument(help="Name of the model.")]
 Version = Annotated[str, typer.Argument(help="Version of the model.")]

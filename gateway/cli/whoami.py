@@ -7,7 +7,7 @@ import typer
 from gateway.cli.connection import connect
 from gateway.cli.output import JsonFlag, ProfileOption, moment, show
 
-app = typer.Typer(help="Show how the gateway sees you.")
+app = typer.Typer(help="Show how the gateway sees you.", add_completion=False)
 
 
 @app.command()

@@ -1,0 +1,138 @@
+"""`sealgate client`: register and disable clients."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.connection import connect
+from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.cli.output import JsonFlag, PlanFlag, ProfileOption, note, planned, show, show_list
+
+app = typer.Typer(help="Register and disable clients.", no_args_is_help=True, add_completion=False)
+
+Id = Annotated[str, typer.Argument(help="Id of the client.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="Whom it acts for.")]
+
+
+@app.command("list")
+def list_clients(tenant: Tenant, profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
+    """List the clients of a tenant.
+
+    Example: sealgate client list --tenant st-mary
+
+    Next: sealgate client create ID --tenant st-mary --name NAME --role caller
+    """
+    with connect(profile) as connection:
+        show_list(
+            connection.items("/v1/clients", tenant=tenant),
+            as_json=as_json,
+            columns=("id", "name", "roles", "scopes", "auth_method", "token_binding", "disabled"),
+            empty="no client yet",
+        )
+
+
+@app.command()
+def create(
+    client: Id,
+    tenant: Tenant,
+    name: Annotated[str, typer.Option(help="Name for people.")],
+    roles: Annotated[list[str] | None, typer.Option("--role", help="Repeat it.")] = None,
+    scopes: Annotated[list[str] | None, typer.Option("--scope", help="Repeat it.")] = None,
+    purposes: Annotated[list[str] | None, typer.Option("--purpose", help="Repeat it.")] = None,
+    jwks: Annotated[
+        Path | None, typer.Option(help="Public keys (JWK set); without it a secret is made.")
+    ] = None,
+    unbound: Annotated[
+        bool, typer.Option(help="Tokens need no proof of possession: weaker, for old clients.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a profile and the secret here, mode 0600.")
+    ] = None,
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Register a client. A secret is shown once, or written with --out.
+
+    Example: sealgate client create st-mary-app --tenant st-mary --name App --role caller \
+--scope infer --purpose care --out st-mary-app.json
+
+    Next: sealgate whoami --profile st-mary-app.json
+    """
+    body: dict[str, Any] = {
+        "id": client,
+        "tenant": tenant,
+        "name": name,
+        "roles": roles or [],
+        "scopes": scopes or [],
+        "purposes": purposes or [],
+        "default_purpose": purposes[0] if purposes else None,
+        "token_binding": "none" if unbound else "dpop",
+        "auth_method": "private_key_jwt" if jwks else "client_secret_basic",
+        "jwks": _read_keys(jwks) if jwks else None,
+    }
+    if planned(plan, as_json, "register a client", **body):
+        return
+    with connect(profile) as connection:
+        made = connection.post("/v1/clients", body)
+        if out is not None and made["client_secret"] is not None:
+            _write_profile(out, connection.profile.url, made)
+            made["client_secret"] = None
+            note(f"profile: {out}")
+    show(made, as_json=as_json)
+
+
+@app.command()
+def disable(
+    client: Id,
+    tenant: Tenant,
+    confirm: Annotated[str, typer.Option(help="Repeat the id.")] = "",
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Shut a client out; holds for every token when the command ends.
+
+    Example: sealgate client disable st-mary-app --tenant st-mary --confirm st-mary-app
+
+    Next: sealgate client list --tenant st-mary
+    """
+    if planned(plan, as_json, "disable a client", client=client, tenant=tenant):
+        return
+    if confirm != client:
+        raise CommandFailed("nothing was done", ExitCode.USAGE, f"add --confirm {client}")
+    with connect(profile) as connection:
+        done = connection.post(f"/v1/tenants/{tenant}/clients/{client}/disable")
+    show(done, as_json=as_json)
+
+
+def _read_keys(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as cause:
+        raise CommandFailed("the public keys cannot be read", ExitCode.USAGE) from cause
+
+
+def _write_profile(out: Path, url: str, made: dict[str, Any]) -> None:
+    secret = out.with_name(out.name + ".secret")
+    content = {
+        "url": url,
+        "client_id": made["id"],
+        "secret_file": secret.name,
+        "binding": made["token_binding"],
+    }
+    for path, text in ((secret, made["client_secret"]), (out, json.dumps(content, indent=2))):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as cause:
+            raise CommandFailed(
+                f"{path} cannot be made; the client exists and its secret is lost",
+                advice=f"sealgate client disable {made['id']} --tenant {made['tenant']}",
+            ) from cause
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)

@@ -1,0 +1,97 @@
+"""`sealgate tenant`: create and suspend tenants."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.connection import connect
+from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.cli.output import JsonFlag, PlanFlag, ProfileOption, planned, show, show_list
+
+app = typer.Typer(help="Create and suspend tenants.", no_args_is_help=True, add_completion=False)
+
+Id = Annotated[str, typer.Argument(help="Id of the tenant.")]
+
+
+@app.command("list")
+def list_tenants(profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
+    """List tenants.
+
+    Example: sealgate tenant list
+
+    Next: sealgate client list --tenant ID
+    """
+    with connect(profile) as connection:
+        show_list(
+            connection.items("/v1/tenants"),
+            as_json=as_json,
+            columns=("id", "name", "region", "suspended", "purposes"),
+            empty="no tenant yet; next: sealgate tenant create ID --name NAME --region REGION",
+        )
+
+
+@app.command()
+def create(
+    tenant: Id,
+    name: Annotated[str, typer.Option(help="Name for people.")],
+    region: Annotated[str, typer.Option(help="Where its data lives.")],
+    purposes: Annotated[
+        list[str] | None, typer.Option("--purpose", help="A purpose of processing; repeat it.")
+    ] = None,
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a tenant with keys, a log and policies of its own.
+
+    Example: sealgate tenant create st-mary --name 'St Mary' --region eu --purpose care
+
+    Next: sealgate client create ID --tenant st-mary --name NAME --role owner
+    """
+    body = {"id": tenant, "name": name, "region": region, "purposes": purposes or []}
+    if planned(plan, as_json, "create a tenant", **body):
+        return
+    with connect(profile) as connection:
+        show(connection.post("/v1/tenants", body), as_json=as_json)
+
+
+@app.command()
+def suspend(
+    tenant: Id,
+    confirm: Annotated[str, typer.Option(help="Repeat the id: everybody of it is shut out.")] = "",
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Shut a tenant out; holds for every token when the command ends.
+
+    Example: sealgate tenant suspend st-mary --confirm st-mary
+
+    Next: sealgate tenant resume st-mary
+    """
+    if planned(plan, as_json, "suspend a tenant", tenant=tenant):
+        return
+    if confirm != tenant:
+        raise CommandFailed("nothing was done", ExitCode.USAGE, f"add --confirm {tenant}")
+    with connect(profile) as connection:
+        body = {"suspended": True}
+        show(connection.put(f"/v1/tenants/{tenant}/standing", body), as_json=as_json)
+
+
+@app.command()
+def resume(
+    tenant: Id, profile: ProfileOption = None, plan: PlanFlag = False, as_json: JsonFlag = False
+) -> None:
+    """Let a suspended tenant in again.
+
+    Example: sealgate tenant resume st-mary
+
+    Next: sealgate tenant list
+    """
+    if planned(plan, as_json, "resume a tenant", tenant=tenant):
+        return
+    with connect(profile) as connection:
+        body = {"suspended": False}
+        show(connection.put(f"/v1/tenants/{tenant}/standing", body), as_json=as_json)
