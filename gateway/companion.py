@@ -66,9 +66,7 @@ class Companion:
         pause = FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
             started = self._monotonic()
-            with self._log.open("ab") as log:
-                self._log.chmod(0o600)
-                code = self._run(log)
+            code = self._run_once()
             if self._stopping.is_set():
                 return
             if self._monotonic() - started > WELL_SECONDS:
@@ -78,6 +76,16 @@ class Companion:
             )
             self._stopping.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _run_once(self) -> int | None:
+        """Run it to its end and return its exit code; `None` when it could not be started."""
+        try:
+            with self._log.open("ab") as log:
+                self._log.chmod(0o600)
+                return self._run(log)
+        except OSError as fault:
+            structlog.get_logger().error("companion_not_started", fault=type(fault).__name__)
+            return None
 
     def _run(self, log: IO[bytes]) -> int:
         child = subprocess.Popen(

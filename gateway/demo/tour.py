@@ -1,0 +1,169 @@
+"""The tour: one working place, one chapter after the other, a ✓ or ✗ for each promise."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from gateway.cli.connection import Connection
+from gateway.cli.profile import load_profile
+from gateway.demo.artifact_chapter import ArtifactChapter
+from gateway.demo.cast import BANK, CLIENTS, CLINIC, Cast
+from gateway.demo.contract import Demo, DemoModel, DemoSite, DemoTenant, DemoUser, Input
+from gateway.demo.evidence_chapter import EvidenceChapter
+from gateway.demo.federation_chapter import MODEL as TUMOUR
+from gateway.demo.federation_chapter import VERSION as TUMOUR_VERSION
+from gateway.demo.federation_chapter import FederationChapter
+from gateway.demo.narrator import BrokenPromise, Narrator
+from gateway.demo.place import MARK, ORIGIN, Place, prepare
+from gateway.demo.running import Running, start_gateway
+from gateway.demo.serving_chapter import MODEL as DIGITS
+from gateway.demo.serving_chapter import VERSION as DIGITS_VERSION
+from gateway.demo.serving_chapter import ServingChapter
+
+
+def take(folder: Path, console: Console, *, once: bool) -> int:
+    """Build the place, take the tour, and stay up unless `once`.
+
+    Args:
+        folder: Where the place is built.
+        console: Where the tour is told.
+        once: End after the tour.
+
+    Returns:
+        0 when every promise was kept, else 1.
+
+    Raises:
+        ConfigurationError: The folder cannot be used.
+    """
+    narrator = Narrator(console)
+    narrator.chapter("A working place is built")
+    place = prepare(folder)
+    cast = Cast(place, narrator)
+    with contextlib.ExitStack() as stack:
+        try:
+            gateway = _chapters(cast, stack)
+        except BrokenPromise as broken:
+            narrator.broken += 1
+            console.print(f"  [red]✗[/red] {broken}", highlight=False)
+            gateway = None
+        _sum_up(narrator)
+        if gateway is not None and not once:
+            _stay(cast, gateway)
+    return 1 if narrator.broken else 0
+
+
+def _chapters(cast: Cast, stack: contextlib.ExitStack) -> Running:
+    say, place = cast.narrator, cast.place
+    with say.check("keys, databases and the first administrator are made") as e:
+        e.text = str(place.data)
+    gateway = stack.enter_context(start_gateway(place))
+    with say.check("the gateway runs: OAuth and APIs, a TLS door for sites, a door for operators"):
+        cast.assemble()
+    with say.check("a second gateway on the same folder is refused"):
+        _refuse_second(place)
+    serving = ServingChapter(cast)
+    serving.publish()
+    serving.call()
+    serving.attack()
+    serving.revoke()
+    ArtifactChapter(cast, serving.model).deliver()
+    federation = FederationChapter(cast, stack)
+    federation.train()
+    evidence = EvidenceChapter(cast, federation.data.test.x[1:2], serving.data.test.x[:1])
+    evidence.erase()
+    gateway = stack.enter_context(evidence.survive(gateway))
+    evidence.verify()
+    write_contract(cast, federation.names)
+    return gateway
+
+
+def _refuse_second(place: Place) -> None:
+    second = Running(["serve", "--data", str(place.data)], place.folder / "second.log")
+    if second.wait(30) == 0:
+        raise BrokenPromise("it started")
+
+
+def write_contract(cast: Cast, sites: list[str]) -> Path:
+    """Write `demo.json`, readable by its owner only."""
+    place = cast.place
+    models = (
+        DemoModel(
+            name=DIGITS,
+            version=DIGITS_VERSION,
+            inputs=(Input(name="image", datatype="FP32", shape=(-1, 1, 8, 8)),),
+        ),
+        DemoModel(
+            name=TUMOUR,
+            version=TUMOUR_VERSION,
+            inputs=(Input(name="features", datatype="FP32", shape=(-1, 30)),),
+        ),
+    )
+    demo = Demo(
+        base_url=place.url,
+        issuer=place.url,
+        ca_file=str(place.ca_file),
+        log_keys=_log_keys(cast),
+        tenants=tuple(
+            DemoTenant(
+                name=tenant,
+                client_id=client,
+                client_secret=cast.secrets[client],
+                token_binding="none",  # noqa: S106 - a kind of binding, no secret
+                models=found,
+            )
+            for tenant, client, found in ((CLINIC, "clinic-app", models), (BANK, "bank-app", ()))
+        ),
+        users=(
+            _user("admin", "platform", place.data / "admin.json"),
+            _user("clinic-owner", CLINIC, cast.profile("clinic-owner")),
+            _user("clinic-officer", CLINIC, cast.profile("clinic-officer")),
+        ),
+        sites=tuple(DemoSite(name=name, tenant=CLINIC) for name in sites),
+    )
+    encoded = msgspec.json.format(msgspec.json.encode(demo), indent=2)
+    return place.write_private(MARK, encoded.decode())
+
+
+def _user(client: str, tenant: str, profile: Path) -> DemoUser:
+    facts = CLIENTS.get(client, {"name": "First administrator", "roles": ["administrator"]})
+    return DemoUser(
+        name=facts["name"], tenant=tenant, role=facts["roles"][0], credential=str(profile)
+    )
+
+
+def _log_keys(cast: Cast) -> dict[str, str]:
+    with cast.connection("clinic-officer") as officer:
+        clinic = officer.get("/v1/audit/key")["key"]
+    with Connection(load_profile(cast.place.data / "admin.json")) as admin:
+        platform = admin.get("/v1/audit/key")["key"]
+    return {f"{ORIGIN}/{CLINIC}": clinic, f"{ORIGIN}/platform": platform}
+
+
+def _sum_up(narrator: Narrator) -> None:
+    total = narrator.kept + narrator.broken
+    mark = "[red]✗[/red]" if narrator.broken else "[green]✓[/green]"
+    narrator.console.print(f"\n{mark} {narrator.kept} of {total} promises kept", highlight=False)
+
+
+def _stay(cast: Cast, gateway: Running) -> None:
+    place, say = cast.place, cast.narrator
+    say.chapter("It stays up: try it")
+    profile = cast.profile("clinic-officer")
+    for line in (
+        f"API                {place.url}/docs",
+        f"metrics            {place.operations_url}/metrics",
+        f"clients, secrets   {place.folder / MARK}",
+        f"search the log     sealgate audit search --profile {profile}",
+        f"watch it           sealgate audit tail --profile {profile}",
+    ):
+        say.console.print(f"  {line}", highlight=False, soft_wrap=True)
+    say.console.print("  stop it            Ctrl-C", highlight=False)
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        while gateway.alive:
+            signal.sigtimedwait([], 1)
