@@ -158,7 +158,11 @@ class AuditLog:
         pending = _prepare(event, sealed)
         origin = self._signer(event.tenant).origin
         waiter = self._waiters.of_this_loop()
-        self._enqueue(event.tenant, pending, waiter)
+        try:
+            self._enqueue(event.tenant, pending, waiter)
+        except AuditUnavailable:
+            waiter[1].cancel()  # nobody will await it
+            raise
         return Receipt(origin, await waiter[1], event.id)
 
     def append_blocking(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:

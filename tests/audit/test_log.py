@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
@@ -285,6 +286,24 @@ def test_a_full_queue_refuses_at_once_and_the_count_is_recorded() -> None:
         until(lambda: store.tree("platform") is not None)
     (gap,) = bodies(store, "platform")
     assert (gap.action, gap.n_in) == ("recordGap", 3)
+
+
+def test_a_refused_append_leaves_nothing_behind_on_its_loop() -> None:
+    complaints: list[object] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        log = new_log(MemoryLogStore(), limits=Limits(deadline_seconds=0.01))
+        with pytest.raises(AuditUnavailable):
+            await log.append(event())
+        passed = loop.create_future()
+        loop.call_later(0.03, passed.set_result, None)
+        await passed
+
+    run(main())
+    gc.collect()
+    assert complaints == []
 
 
 def test_one_tenant_cannot_starve_another() -> None:
