@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 
 import click
 import typer.main
-from typer.completion import completion_init
+from typer._completion_classes import completion_init
 from typer.core import TyperGroup
 from typer.main import get_install_completion_arguments
 

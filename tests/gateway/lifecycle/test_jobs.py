@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import pytest
+
+from gateway.lifecycle import jobs as jobs_module
+from gateway.lifecycle.errors import LimitReached, PublishRefused
+from gateway.lifecycle.jobs import Jobs, Progress
+
+
+class Later(Executor):
+    """Runs what was submitted when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], Any]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.waiting.append(lambda: fn(*args, **kwargs))
+        return Future()
+
+    def run(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+def _jobs() -> tuple[Jobs, Later]:
+    later, numbers = Later(), iter(range(10_000))
+    return Jobs(later, lambda: f"job{next(numbers)}"), later
+
+
+def test_a_job_tells_its_stages_and_its_result() -> None:
+    jobs, later = _jobs()
+    seen = []
+
+    def work(progress: Progress) -> str:
+        progress("admission", 1, 4)
+        seen.append(jobs.get("acme", job.id))
+        return "/v1/models/m/versions/1"
+
+    job = jobs.start("acme", "publish", work)
+    assert jobs.get("acme", job.id) == job
+    later.run()
+    assert (seen[0].stage, seen[0].done, seen[0].total) == ("admission", 1, 4)
+    done = jobs.get("acme", job.id)
+    assert (done.state, done.done, done.result) == ("done", 4, "/v1/models/m/versions/1")
+    assert done.change > seen[0].change
+
+
+def test_a_failure_is_told_by_code_and_public_text_only() -> None:
+    jobs, later = _jobs()
+
+    def refused(_: Progress) -> str:
+        raise PublishRefused("owner_signature", "the owner signed other files")
+
+    def broken(_: Progress) -> str:
+        raise RuntimeError("secret detail")
+
+    first, second = jobs.start("acme", "publish", refused), jobs.start("acme", "publish", broken)
+    later.run()
+    told = jobs.get("acme", first.id)
+    assert (told.state, told.error, told.reason) == ("failed", "publish_refused", "owner_signature")
+    hidden = jobs.get("acme", second.id)
+    assert (hidden.state, hidden.error) == ("failed", "internal")
+    assert "secret" not in hidden.message
+
+
+def test_another_tenant_does_not_see_it() -> None:
+    jobs, _ = _jobs()
+    assert jobs.get("other", jobs.start("acme", "publish", lambda _: "").id) is None
+
+
+def test_jobs_of_a_tenant_are_bounded_and_old_ones_forgotten() -> None:
+    jobs, later = _jobs()
+    first = jobs.start("acme", "publish", lambda _: "")
+    for _ in range(jobs_module.MAX_RUNNING - 1):
+        jobs.start("acme", "publish", lambda _: "")
+    with pytest.raises(LimitReached):
+        jobs.start("acme", "publish", lambda _: "")
+    jobs.start("other", "publish", lambda _: "")
+    later.run()
+    for _ in range(jobs_module.MAX_KEPT + 1):
+        jobs.start("acme", "publish", lambda _: "")
+        later.run()
+    assert jobs.get("acme", first.id) is None
