@@ -22,6 +22,7 @@ from gateway.cli.profile import load_profile
 from gateway.foundation import Foundation, Surroundings, laid
 from gateway.settings import load_settings
 
+AROUND = Surroundings(time.time, time.monotonic, secrets.token_bytes)
 ROLES = {
     "owner": ["models", "artifacts", "infer", "policies"],
     "officer": ["audit", "models", "policies"],
@@ -82,23 +83,30 @@ class Place:
 
 @contextmanager
 def served_place(folder: Path) -> Iterator[Place]:
-    """Found a gateway in `folder` and serve its public door until the block ends."""
+    """Serve the gateway in `folder`, founded if need be, until the block ends."""
+    data = folder / "data"
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        data = folder / "data"
-        around = Surroundings(time.time, time.monotonic, secrets.token_bytes)
-        settings = {"public_url": url, "port": port, "audit_origin": "test", "federation": "off"}
-        found(data, Plan(settings, "eu"), around)
-        with laid(load_settings(data), around) as foundation:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not data.exists():
+            listener.bind(("127.0.0.1", 0))
+            _found(data, listener.getsockname()[1])
+        settings = load_settings(data)
+        if not listener.getsockname()[1]:
+            listener.bind(("127.0.0.1", settings.port))
+        with laid(settings, AROUND) as foundation:
             gateway = create_app(foundation)
             gateway.start()
             try:
                 with _running(gateway.doors[0].app, listener):
-                    yield Place(folder, url, foundation)
+                    yield Place(folder, settings.public_url, foundation)
             finally:
                 gateway.close()
+
+
+def _found(data: Path, port: int) -> None:
+    url = f"http://127.0.0.1:{port}"
+    settings = {"public_url": url, "port": port, "audit_origin": "test", "federation": "off"}
+    found(data, Plan(settings, "eu"), AROUND)
 
 
 @contextmanager

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.lifecycle.records import Model, ModelVersion, Pending
+from gateway.settings import load_settings
+from tests.gateway.place import AROUND, laid, served_place
+from tests.gateway.web.test_subjects import consulted
+
+HOUSE = "reborn"
+
+
+def _id(number: int) -> str:
+    return f"00000000-0000-7000-8000-{number:012d}"
+
+
+def test_what_a_dead_process_left_is_ended_before_the_next_one_serves(tmp_path: Path) -> None:
+    with served_place(tmp_path) as place:
+        place.tenant(HOUSE)
+        place.profile(HOUSE, "officer")
+        place.profile(HOUSE, "owner")
+    with laid(load_settings(tmp_path / "data"), AROUND) as base:
+        base.log.start()
+        ref = consulted(base, HOUSE, "MRN-4")
+        staged = base.sealer.seal_bytes(HOUSE, b"fused graph", "fused")
+        base.registry.add_model(Model(HOUSE, "m", False, "internal", frozenset(), 1, "c"))
+        half = ModelVersion(HOUSE, "m", "1", "quarantined", 1, "c", payloads=(staged,))
+        base.registry.add_version(half)
+        for number, (kind, facts) in enumerate(
+            [
+                ("erase", {"ref": ref}),
+                ("publish", {"model": "m", "version": "1"}),
+                ("download", {"model": "m", "version": "1", "digest": "d"}),
+            ]
+        ):
+            base.pending.add_pending(Pending(_id(number), HOUSE, kind, facts, 1))  # type: ignore[arg-type]
+    with served_place(tmp_path) as place:
+        base = place.foundation
+        assert base.pending.list_pending(limit=10) == []
+        assert base.vault.find(HOUSE, "MRN-4") is None
+        version = base.registry.get_version(HOUSE, "m", "1")
+        assert version is not None
+        assert (version.state, version.reason, version.payloads) == ("rejected", "interrupted", ())
+        assert not base.artifacts.exists(staged.digest)
+        with place.client(HOUSE, "officer") as officer:
+            events = [item["event"] for item in officer.get("/v1/audit/events", limit=9)["items"]]
+    ended = {event["intent_id"]: event for event in events if "intent_id" in event}
+    assert {ended[_id(number)]["phase"] for number in range(3)} == {"result"}
+    assert [ended[_id(number)]["outcome"] for number in range(3)] == ["done", "error", "error"]
