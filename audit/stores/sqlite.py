@@ -58,8 +58,8 @@ CREATE TABLE tile (
 CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL) STRICT
 """
 
-PROBE_BYTES = 65_536
-"""As much room as the largest event needs."""
+PROBE_BYTES = 16_384
+"""As much room as a dozen usual events need."""
 
 _ENTRY = (
     "SELECT seq.idx, seq.id, seq.leaf_hash, body.bytes, body.ts, body.actor_ref, body.action,"
@@ -171,9 +171,9 @@ class SqliteLogStore:
             yield _Transaction(connection)
 
     def probe(self) -> None:
-        """Write and remove a row as large as the largest event."""
+        """Write and remove a row; one may be left from a probe that failed half way."""
         with self._file.writing() as connection:
-            connection.execute("INSERT INTO probe VALUES (1, zeroblob(?))", (PROBE_BYTES,))
+            connection.execute("REPLACE INTO probe VALUES (1, zeroblob(?))", (PROBE_BYTES,))
         with self._file.writing() as connection:
             connection.execute("DELETE FROM probe")
 

@@ -117,3 +117,12 @@ def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
     for file in tmp_path.iterdir():
         assert file.stat().st_mode & 0o077 == 0
     store.close()
+
+
+def test_a_probe_that_was_left_half_way_hinders_no_later_one(tmp_path: Path) -> None:
+    """A full disk once took the probe's row and refused its removal: no probe passed again."""
+    store = SqliteLogStore(tmp_path / "audit.db")
+    with store._file.writing() as connection:
+        connection.execute("INSERT INTO probe VALUES (1, X'00')")
+    store.probe()
+    store.close()
