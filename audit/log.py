@@ -20,20 +20,23 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from hashlib import sha256
 from traceback import extract_tb
 
-import msgspec
 import structlog
 
 from audit.backlog import Backlog, Limits
-from audit.errors import AuditUnavailable, DuplicateEvent, EventInvalid, LogEmpty, StoreFault
+from audit.errors import (
+    AuditUnavailable,
+    DuplicateEvent,
+    EventInvalid,
+    LogEmpty,
+    StoreFault,
+    SubjectInvalid,
+)
 from audit.event import (
     PRUNE_ACTION,
     Event,
-    SealedCommit,
-    columns,
-    encode,
+    is_subject_ref,
     is_tenant,
     new_event_id,
 )
@@ -41,8 +44,7 @@ from audit.heads import Heads
 from audit.note import LogSigner, NoteVerifier
 from audit.pins import Pins
 from audit.ports import Clock, LogStore, RandomBytes, SealedField
-from audit.sealing import MAX_CIPHERTEXT_BYTES
-from audit.sequencing import Pending, sequence
+from audit.sequencing import Pending, prepare, sequence
 from audit.waiters import Answer, Waiter, Waiters
 
 __all__ = ["AuditLog", "Limits", "Receipt", "SealedField"]
@@ -104,11 +106,15 @@ class AuditLog:
         self._refused = 0
         self._untold = 0
         self._rested = 0.0
+        self._ailing = False
+        self._writing_since: float | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether the last attempt to write succeeded and the log takes events."""
-        return self._open and not self._faulty and not self._poisoned
+        """Whether the log takes events, its last write succeeded and none hangs in the disk."""
+        since = self._writing_since
+        hangs = since is not None and self._clock() - since > self._limits.deadline_seconds
+        return self._open and not (self._faulty or self._poisoned or hangs)
 
     @property
     def refused(self) -> int:
@@ -155,7 +161,7 @@ class AuditLog:
             EventConflict: Another event has this id.
             AuditUnavailable: It is not known to be durable.
         """
-        pending = _prepare(event, sealed)
+        pending = prepare(event, sealed)
         origin = self._signer(event.tenant).origin
         waiter = self._waiters.of_this_loop()
         try:
@@ -167,7 +173,7 @@ class AuditLog:
 
     def append_blocking(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
         """Do what `append` does, from a thread that may wait."""
-        pending = _prepare(event, sealed)
+        pending = prepare(event, sealed)
         origin = self._signer(event.tenant).origin
         future: Future[int] = Future()
         self._enqueue(event.tenant, pending, future)
@@ -202,8 +208,11 @@ class AuditLog:
             How many fields were deleted. Repeating it is safe.
 
         Raises:
+            SubjectInvalid: The reference is malformed.
             ErasureIncomplete: Their bytes are not wiped yet; repeat the call.
         """
+        if not is_subject_ref(ref):
+            raise SubjectInvalid
         return self._store.erase_sealed(tenant, ref)
 
     def prune(self, event: Event) -> Receipt:
@@ -253,7 +262,9 @@ class AuditLog:
                 batch = self._backlog.take()
                 last = not batch and not self._open
             if batch:
+                self._writing_since = self._clock()
                 self._commit(batch)
+                self._writing_since = None
             if not batch or abs(self._clock() - self._rested) >= self._limits.idle_seconds:
                 self._rested = self._clock()
                 self._rest()
@@ -324,8 +335,11 @@ class AuditLog:
                 structlog.get_logger().info("audit_store_recovered")
             self._tell_refused()
             self._heads.pin()
+            self._ailing = False
         except StoreFault as fault:
-            _tell("audit_chore_failed", fault)
+            if not self._ailing:
+                _tell("audit_chore_failed", fault)
+            self._ailing = True
         except Exception as fault:
             self._refuse({}, fault)
 
@@ -345,7 +359,7 @@ class AuditLog:
             n_in=untold,
         )
         try:
-            self._attempt({PLATFORM: [(_prepare(event, ()), Future())]}, look_up=False)
+            self._attempt({PLATFORM: [(prepare(event, ()), Future())]}, look_up=False)
         except BaseException:
             with self._wake:
                 self._untold += untold
@@ -358,25 +372,3 @@ def _tell(name: str, fault: Exception) -> None:
     kind = getattr(cause, "sqlite_errorname", type(cause).__name__)
     frames = [f"{frame.name}:{frame.lineno}" for frame in extract_tb(cause.__traceback__)]
     structlog.get_logger().error(name, fault=type(fault).__name__, cause=kind, frames=frames)
-
-
-def _prepare(event: Event, sealed: Sequence[SealedField]) -> Pending:
-    """Encode an event with the digests of its sealed fields.
-
-    Raises:
-        EventInvalid: It breaks a bound, or a sealed field's subject is not named in it.
-    """
-    if sealed or event.sealed_commit:
-        if not {field.subject_ref for field in sealed} <= set(event.subject_refs):
-            raise EventInvalid
-        if any(len(field.ciphertext) > MAX_CIPHERTEXT_BYTES for field in sealed):
-            raise EventInvalid
-        commits = tuple(
-            SealedCommit(field.subject_ref, sha256(field.ciphertext).hexdigest())
-            for field in sealed
-        )
-        event = msgspec.structs.replace(event, sealed_commit=commits)
-    if event.pruned and event.action != PRUNE_ACTION:
-        raise EventInvalid
-    body = encode(event)
-    return Pending(event.id, body, columns(event), event.subject_refs, tuple(sealed))

@@ -148,9 +148,9 @@ class LogReader:
             EntryTampered: An entry does not match the signed tree.
         """
         view = self._view(tenant)
-        if view is None:
+        if view is None or not _possible(where):
             return []
-        return self._search(view, where, after, before, min(limit, MAX_PAGE), newest=newest)
+        return self._search(view, where, after, before, limit, newest=newest)
 
     def entry(self, tenant: str, index: int) -> Entry:
         """Return one event.
@@ -266,9 +266,11 @@ class LogReader:
     def _search(
         self, view: _View, where: Filter, after: int, before: int, limit: int, *, newest: bool
     ) -> list[Entry]:
-        high = min(before, view.checkpoint.size)
+        low, high = max(-1, after), min(before, view.checkpoint.size)
+        if low + 1 >= high or limit < 1:
+            return []
         rows = self._store.search(
-            view.tenant, where, after=after, before=high, limit=limit, newest=newest
+            view.tenant, where, after=low, before=high, limit=min(limit, MAX_PAGE), newest=newest
         )
         return [self._verified(view, row) for row in rows]
 
@@ -315,3 +317,13 @@ class LogReader:
                     ranges += [(low, min(high, entry.index)) for low, high in entry.event.pruned]
             after = page[-1].index
         return ranges
+
+
+def _possible(where: Filter) -> bool:
+    """Tell whether any event can fit: no text or time is stored that a store cannot hold."""
+    texts = (where.actor_ref, where.subject_ref, where.action, where.outcome, where.model_id)
+    try:
+        "".join(filter(None, texts)).encode()
+    except UnicodeEncodeError:
+        return False
+    return all(time is None or abs(time) <= END for time in (where.since, where.until))

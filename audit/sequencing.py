@@ -10,13 +10,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import msgspec
 
-from audit.errors import EventConflict, LogRolledBack, ProofInvalid
-from audit.event import Columns
+from audit.errors import EventConflict, EventInvalid, LogRolledBack, ProofInvalid
+from audit.event import PRUNE_ACTION, Columns, Event, SealedCommit, columns, encode
 from audit.note import LogSigner
 from audit.ports import LogTransaction, NewEntry, SealedField, TreeState
+from audit.sealing import MAX_CIPHERTEXT_BYTES
 from audit.tiles import grow
 from audit.tree import Frontier, leaf_hash
 
@@ -31,6 +33,28 @@ class Pending(msgspec.Struct, frozen=True):
     columns: Columns
     subject_refs: tuple[str, ...]
     sealed: tuple[SealedField, ...]
+
+
+def prepare(event: Event, sealed: Sequence[SealedField]) -> Pending:
+    """Encode an event with the digests of its sealed fields.
+
+    Raises:
+        EventInvalid: It breaks a bound, or a sealed field's subject is not named in it.
+    """
+    if sealed or event.sealed_commit:
+        if not {field.subject_ref for field in sealed} <= set(event.subject_refs):
+            raise EventInvalid
+        if any(len(field.ciphertext) > MAX_CIPHERTEXT_BYTES for field in sealed):
+            raise EventInvalid
+        commits = tuple(
+            SealedCommit(field.subject_ref, sha256(field.ciphertext).hexdigest())
+            for field in sealed
+        )
+        event = msgspec.structs.replace(event, sealed_commit=commits)
+    if event.pruned and event.action != PRUNE_ACTION:
+        raise EventInvalid
+    body = encode(event)
+    return Pending(event.id, body, columns(event), event.subject_refs, tuple(sealed))
 
 
 def sequence(

@@ -601,7 +601,8 @@ def _verify_archive(path: Path, keys: Sequence[Key], kept: Sequence[bytes]) -> I
 
 
 def _verify_database(path: Path, keys: Sequence[Key], kept: Sequence[bytes]) -> Iterator[Tree]:
-    uri = f"{path.resolve().as_uri()}?mode=ro"
+    still = not path.with_name(path.name + "-wal").exists()  # nobody has it open
+    uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
     with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
         database = _Database(connection)
         for tree in database.trees():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 
@@ -95,12 +95,18 @@ class MemoryPins:
         self.notes = dict(notes)
 
 
-def new_log(store: LogStore, *, limits: Limits | None = None, pins: Pins | None = None) -> AuditLog:
+def new_log(
+    store: LogStore,
+    *,
+    limits: Limits | None = None,
+    pins: Pins | None = None,
+    clock: Callable[[], float] = lambda: NOW,
+) -> AuditLog:
     """Return a log that is not started."""
     return AuditLog(
         store,
         signer,
-        clock=lambda: NOW,
+        clock=clock,
         random_bytes=os.urandom,
         limits=limits or Limits(),
         pins=pins,

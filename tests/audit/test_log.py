@@ -17,6 +17,7 @@ from audit.errors import (
     KeyUnavailable,
     LogEmpty,
     LogRolledBack,
+    SubjectInvalid,
 )
 from audit.event import PRUNE_ACTION, Event, decode
 from audit.log import AuditLog, Limits, Receipt
@@ -258,6 +259,28 @@ def test_a_stalled_disk_refuses_at_the_deadline() -> None:
             log.append_blocking(event())
         store.go.set()
         until(lambda: len(bodies(store)) == 4)
+
+
+def test_a_log_that_hangs_in_the_disk_is_not_ready() -> None:
+    store, now = StallingStore(), [0.0]
+    log = new_log(store, clock=lambda: now[0])
+    log.start()
+    store.go.clear()
+    writer = threading.Thread(target=lambda: log.append_blocking(event()))
+    writer.start()
+    store.reached.wait()
+    assert log.ready
+    now[0] = 6.0
+    assert not log.ready
+    store.go.set()
+    writer.join()
+    until(lambda: log.ready)
+    log.close()
+
+
+def test_only_a_reference_can_be_erased(store: LogStore) -> None:
+    with started(store) as log, pytest.raises(SubjectInvalid):
+        log.erase_subject("acme", "somebody@example.org")
 
 
 def test_a_full_queue_refuses_at_once_and_the_count_is_recorded() -> None:

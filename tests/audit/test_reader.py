@@ -75,6 +75,30 @@ def test_a_search_returns_what_was_written(store: LogStore) -> None:
     assert reader_of(store).search("acme", Filter(actor_ref="b")) == []
 
 
+@pytest.mark.parametrize(
+    "cursor",
+    [{"limit": 0}, {"limit": -1}, {"after": 2**70}, {"before": -(2**70)}, {"before": 0}],
+)
+def test_odd_cursors_read_nothing(store: LogStore, cursor: dict[str, int]) -> None:
+    fill(store, 3)
+    assert reader_of(store).events("acme", **cursor) == []  # type: ignore[arg-type]
+    assert reader_of(store).search("acme", Filter(), **cursor) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "where", [Filter(actor_ref="\ud800"), Filter(since=2**70), Filter(until=-(2**70))]
+)
+def test_what_no_store_can_hold_is_not_found(store: LogStore, where: Filter) -> None:
+    fill(store, 3)
+    assert reader_of(store).search("acme", where) == []
+
+
+def test_cursors_may_reach_beyond_the_log(store: LogStore) -> None:
+    fill(store, 3)
+    for read in (reader_of(store).events, lambda t, **k: reader_of(store).search(t, Filter(), **k)):
+        assert len(read("acme", after=-(2**70), before=2**70, limit=2**70)) == 3  # type: ignore[operator]
+
+
 def test_proofs_lead_to_the_signed_root(store: LogStore) -> None:
     fill(store, 300)
     reader = reader_of(store)

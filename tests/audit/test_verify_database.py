@@ -250,3 +250,4 @@ def test_verifying_changes_nothing(path: Path) -> None:
     before = path.read_bytes()
     verify.verify_export(path, KEYS)
     assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
