@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
@@ -22,14 +21,14 @@ Problem = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
 def infer_target(path: str) -> tuple[str, str | None] | None:
-    """Return model and version when `path` is an inference path, else `None`."""
+    """Return model and version when `path`, percent-decoded, is an inference path, else `None`."""
     parts = path.split("/")
     if parts[:3] != PREFIX or parts[-1] != "infer":
         return None
     if len(parts) == 5:
-        return unquote(parts[3]), None
+        return parts[3], None
     if len(parts) == 7 and parts[4] == "versions":
-        return unquote(parts[3]), unquote(parts[5])
+        return parts[3], parts[5]
     return None
 
 

@@ -54,6 +54,7 @@ class ContractViolation(ServingError):
         "out_of_range": "an input holds a value outside the model's range",
         "subject_missing": "this model needs the data subject: the parameter `subject`",
         "subject_rows": "name one data subject for the request, or one for each row",
+        "too_many_subjects": "one request names at most 256 different data subjects",
     }
 
     def __init__(self, reason: str, name: str = "") -> None:

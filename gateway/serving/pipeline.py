@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from audit.log import AuditLog, Receipt
 from gateway.identity.authenticate import Authenticator
@@ -39,6 +40,9 @@ from gateway.serving.sessions import Array, ServableModel, Sessions
 from gateway.serving.throttle import Throttle
 from gateway.telemetry import Metrics
 from policies.facts import VerdictFacts
+
+# The references and commitments of about 350 data subjects fit one audit event.
+MAX_SUBJECTS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,8 @@ class Pipeline:
             raise ContractViolation("subject_missing")
         if len(request.subjects) > 1 and len(request.subjects) != request.rows:
             raise ContractViolation("subject_rows")
+        if len(set(request.subjects)) > MAX_SUBJECTS:
+            raise ContractViolation("too_many_subjects")
         if request.subjects:
             await asyncio.to_thread(self.records.seal_subjects, record, request.subjects)
 

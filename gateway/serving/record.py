@@ -167,7 +167,7 @@ class RecordWriter:
             resource="::".join(target.facts.uid) if target else "",
             model_id=record.model if target else "",
             model_version=record.version if target else "",
-            purpose=record.purpose or "",
+            purpose=_registered(record),
             policy_ids=record.policy_ids,
             subject_refs=record.subject_refs,
             input_commit=record.commitment,
@@ -181,6 +181,12 @@ class RecordWriter:
 def code_of(refusal: Exception | None) -> str:
     """Return the stable code of a refusal, `internal` for a fault, nothing for an answer."""
     return "" if refusal is None else str(getattr(refusal, "code", SealgateError.code))
+
+
+def _registered(record: InferenceRecord) -> str:
+    """Return the purpose if the client has registered it; else it is the caller's text, too."""
+    purpose = record.purpose or ""
+    return purpose if purpose in record.principal.purposes else ""
 
 
 def _outcome(record: InferenceRecord, refusal: Exception | None) -> Outcome:

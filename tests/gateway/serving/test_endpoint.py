@@ -15,7 +15,7 @@ from gateway.serving.errors import BodyTimeout, BodyTooLarge, MalformedRequest
     [
         ("/v2/models/m/infer", ("m", None)),
         ("/v2/models/m/versions/1.0/infer", ("m", "1.0")),
-        ("/v2/models/a%20b/infer", ("a b", None)),
+        ("/v2/models/a%20b/infer", ("a%20b", None)),
         ("/v2/models/m", None),
         ("/v2/models/infer", None),
         ("/v2/models/m/x/1/infer", None),
