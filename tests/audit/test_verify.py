@@ -425,3 +425,13 @@ def test_a_malformed_key_is_a_usage_error(archive: Archive) -> None:
     wrong = script(str(archive.write()), "--key", "nonsense")
     assert wrong.returncode == 2
     assert "Traceback" not in wrong.stderr
+
+
+def test_the_first_export_format_is_verified_for_ever() -> None:
+    kept = Path(__file__).parents[1] / "vectors" / "audit" / "export-v1.zip"
+    vkey = "log.example/acme+fc76552b+AS+dK2Pl0vohjaSgVsWaRpbYoyuY4BA2s4GzE2pyXK/u"
+    report = verify.verify_export(kept, vkey)
+    (tree,) = report.trees
+    assert report.status == "VERIFIED"
+    assert (tree.size, tree.pruned) == (272, 16)
+    assert tree.root == "7295356fa21e00913ccd725f1409bd26f0c77800ccf61bdd88d3900ec7e3386c"
