@@ -1,4 +1,4 @@
-"""Make `export-v1.zip`: run from the repository's root with `python -m tests.vectors.audit.make_export`.
+"""Make `export-v1.zip`, from the root: `python -m tests.vectors.audit.make_export`.
 
 The file is kept, not made anew: every later verifier must still verify it.
 """
