@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+from gateway.cli.failures import ExitCode
+from tests.gateway.cli.command import sealgate
+from tests.gateway.place import Place
+
+
+def test_a_new_client_signs_in_with_a_proof_of_possession(place: Place, tmp_path: Path) -> None:
+    admin = place.folder / "data" / "admin.json"
+    made = sealgate(
+        "tenant", "create", "shop", "--name", "Shop", "--region", "eu", "--purpose", "care",
+        "--profile", admin, "--json",
+    )  # fmt: skip
+    assert made.json["purposes"] == ["care"]
+    out = tmp_path / "app.json"
+    created = sealgate(
+        "client", "create", "shop-app", "--tenant", "shop", "--name", "App", "--role", "owner",
+        "--scope", "models", "--purpose", "care", "--out", out, "--profile", admin, "--json",
+    )  # fmt: skip
+    assert created.code == ExitCode.OK, created.err
+    secret = tmp_path / "app.json.secret"
+    assert created.json["client_secret"] is None
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert json.loads(out.read_text())["binding"] == "dpop"
+    seen = sealgate("whoami", "--profile", out, "--json").json
+    assert (seen["client_id"], seen["binding"]) == ("shop-app", "dpop")
+    listed = sealgate("client", "list", "--tenant", "shop", "--profile", admin)
+    assert listed.out.split("\t")[0] == "shop-app"
+    unsure = sealgate("client", "disable", "shop-app", "--tenant", "shop", "--profile", admin)
+    assert unsure.code == ExitCode.USAGE
+    sealgate(
+        "client", "disable", "shop-app", "--tenant", "shop", "--confirm", "shop-app",
+        "--profile", admin,
+    )  # fmt: skip
+    assert sealgate("whoami", "--profile", out).code == ExitCode.SIGN_IN
