@@ -1,0 +1,99 @@
+"""Clients that were not made for this gateway, unchanged but for a token in a header.
+
+Each runs in a process of its own: they bring their own event loops, and see only an address.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.e2e.house import House
+
+pytestmark = [pytest.mark.clients, pytest.mark.usefixtures("still_well")]
+
+SCRIPTS = Path(__file__).parent / "clients"
+
+
+def run(client: str, address: str, token: str, house: House, model: str = "digits") -> Any:
+    package = {"triton": "tritonclient", "kserve": "kserve"}[client]
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    rows = io.BytesIO()
+    np.save(rows, house.owned["digits"].rows[:2])
+    script = str(SCRIPTS / f"{client}_client.py")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script, address, token, model],
+        input=rows.getvalue(),
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def expected(house: House) -> Any:
+    answer = house.infer(count=2)
+    return pytest.approx(answer.json()["outputs"][0]["data"], abs=1e-6)
+
+
+def address(house: House) -> str:
+    return house.url.removeprefix("http://")
+
+
+def test_tritonclient_gets_all_that_it_asks_for(house: House, expected: Any) -> None:
+    said = run("triton", address(house), house.token(), house)
+    assert "refusal" not in said, said
+    assert (said["live"], said["ready"], said["model_ready"]) == (True, True, True)
+    assert said["server"]["name"] == "sealgate"
+    assert "binary_tensor_data" in said["server"]["extensions"]
+    assert {"name": "digits", "version": "1.0", "state": "READY", "reason": ""} in said["index"]
+    assert said["metadata"]["inputs"] == [
+        {"name": "image", "datatype": "FP32", "shape": [-1, 1, 8, 8]}
+    ]
+    assert [output["name"] for output in said["metadata"]["outputs"]] == ["probabilities"]
+    assert said["config"]["name"] == "digits"
+    assert said["config"]["input"][0]["data_type"] == "TYPE_FP32"
+    assert said["stats"]["model_stats"][0]["name"] == "digits"
+    assert said["json"] == said["binary"] == said["version"] == expected
+
+
+def test_tritonclient_without_a_token_is_refused(house: House) -> None:
+    said = run("triton", address(house), "", house)
+    assert (said["live"], said["ready"]) == (True, True)
+    assert said["refusal"][0] == said["infer_refusal"][0] == "401"
+
+
+def test_kserve_gets_all_that_it_asks_for(house: House, expected: Any) -> None:
+    said = run("kserve", house.url, house.token(), house)
+    assert "refusal" not in said, said
+    assert (said["live"], said["ready"], said["model_ready"]) == (True, True, True)
+    assert said["json"] == said["binary"] == expected
+
+
+def test_kserve_without_a_token_is_told_where_to_get_one(house: House) -> None:
+    said = run("kserve", house.url, "", house)
+    status, challenge, _ = said["infer_refusal"]
+    assert status == 401
+    assert "resource_metadata=" in challenge
+
+
+def test_another_tenants_model_looks_absent_to_stock_clients(house: House) -> None:
+    bank = house.token("bank-app")
+    theirs = run("triton", address(house), bank, house)
+    assert theirs["index"] == []
+    assert theirs["infer_refusal"][0] == "404"
+    assert theirs == run("triton", address(house), bank, house, "absent")
+    theirs = run("kserve", house.url, bank, house)
+    assert theirs["infer_refusal"][0] == 404
+    assert theirs == run("kserve", house.url, bank, house, "absent")
