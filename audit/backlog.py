@@ -34,6 +34,8 @@ class Limits:
         batch_trees: Tenants a transaction: each costs a signature.
         deadline_seconds: How long an append may wait before it is refused.
         idle_seconds: How often, when idle, heads are pinned and a failed store is probed.
+        linger_seconds: How long to gather company after a batch that had some. A batch costs
+            about 300 µs of processor whatever its size; a lone caller is never kept waiting.
     """
 
     queue_events: int = 16_384
@@ -45,6 +47,7 @@ class Limits:
     batch_trees: int = 256
     deadline_seconds: float = 5.0
     idle_seconds: float = 1.0
+    linger_seconds: float = 0.002
 
 
 class Backlog(Generic[T]):

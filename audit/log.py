@@ -101,6 +101,7 @@ class AuditLog:
         self._wake = threading.Condition()
         self._writer: threading.Thread | None = None
         self._open = False
+        self._closing = threading.Event()
         self._faulty = False
         self._poisoned = False
         self._refused = 0
@@ -144,6 +145,7 @@ class AuditLog:
         with self._wake:
             self._open = False
             self._wake.notify()
+        self._closing.set()
         if self._writer is not None:
             self._writer.join(self._limits.deadline_seconds)
 
@@ -254,13 +256,19 @@ class AuditLog:
         self._untold += events
 
     def _run(self) -> None:
+        company = False
         while True:
             with self._wake:
                 chores = self._heads.unpinned or self._faulty or self._untold > 0
                 if not self._backlog and self._open:
                     self._wake.wait(self._limits.idle_seconds if chores else None)
+                alone = len(self._backlog) <= 1
+            if company or not alone:
+                self._closing.wait(self._limits.linger_seconds)
+            with self._wake:
                 batch = self._backlog.take()
                 last = not batch and not self._open
+            company = sum(map(len, batch.values())) > 1
             if batch:
                 self._writing_since = self._clock()
                 self._commit(batch)

@@ -23,7 +23,7 @@ from typing import Any, Final
 import cedarpy
 
 from policies.errors import PolicySetInvalid, Problem
-from policies.memo import Path, reads_of
+from policies.memo import KeyPlan, reads_of
 from policies.shape import check_shape
 
 PLATFORM_PREFIX: Final = "platform-"
@@ -63,11 +63,12 @@ class CompiledSet:
 
     Attributes:
         handle: Cedar's parsed policies.
-        reads: Action → what the set reads for it; None where a decision must not be remembered.
+        keys: Action → how the key of its decisions is read; None where a decision must not be
+            remembered.
     """
 
     handle: Any
-    reads: Mapping[str, frozenset[Path] | None]
+    keys: Mapping[str, KeyPlan | None]
 
 
 @cache
@@ -113,7 +114,8 @@ def compile_set(text: str) -> CompiledSet:
 
 def _compiled(handle: Any, policies: Mapping[str, Any]) -> CompiledSet:
     reads = {name: reads_of(policies, name, group) for name, group in ACTIONS.items()}
-    return CompiledSet(handle, MappingProxyType(reads))
+    plans = {name: None if found is None else KeyPlan(found) for name, found in reads.items()}
+    return CompiledSet(handle, MappingProxyType(plans))
 
 
 def _parsed(text: str) -> dict[str, Any]:

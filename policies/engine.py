@@ -38,7 +38,7 @@ from policies.compiled import (
 )
 from policies.errors import BundleRefused
 from policies.facts import ContextFacts, PrincipalFacts, ResourceFacts
-from policies.memo import Memo, key_of
+from policies.memo import Memo
 from policies.rendering import FactsConflict, context_of, entity_slice
 
 REMEMBERED: Final = frozenset({"infer", "releaseOutput", "readMetadata"})
@@ -173,15 +173,15 @@ class PolicyEngine:
         resource: ResourceFacts,
         context: ContextFacts,
     ) -> Decision:
-        reads = loaded.compiled.reads[action] if action in REMEMBERED else None
+        plan = loaded.compiled.keys[action] if action in REMEMBERED else None
         key: Hashable = None
-        if reads is not None:
-            key = key_of(reads, action, principal, resource, context)
+        if plan is not None:
+            key = plan.key(action, principal, resource, context)
             known = loaded.memo.get(key)
             if known is not None:
                 return known
         decision = self._evaluate(loaded, principal, action, resource, context)
-        if reads is not None and decision.error is None:
+        if plan is not None and decision.error is None:
             loaded.memo.put(key, decision)
         return decision
 

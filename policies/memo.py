@@ -14,7 +14,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args
 
 from policies.facts import ContextFacts, Facts, PrincipalFacts, ResourceFacts
@@ -43,6 +44,9 @@ _EXPRESSIONS: Final = frozenset(
 """Node kinds of Cedar's JSON expressions that are functions of their operands alone."""
 
 _ENTITIES: Final = frozenset(get_args(Facts))
+
+_CAREFUL: Final = frozenset({"site", "verdict"})
+"""Attributes that may be absent or are entities; `tenant` is one too, when a path ends in it."""
 
 _V = TypeVar("_V")
 
@@ -131,19 +135,66 @@ def _path(node: Mapping[str, Any]) -> Path | None:
     return (*base, str(body["attr"]))
 
 
-def key_of(
-    reads: frozenset[Path],
-    action: str,
-    principal: PrincipalFacts,
-    resource: ResourceFacts,
-    context: ContextFacts,
-) -> Hashable:
-    """Return the key of a decision: equal for two requests that the set cannot tell apart."""
-    roots = {"principal": principal, "resource": resource, "context": context}
-    return (action, context.epoch, *[_value(roots[path[0]], path[1:]) for path in reads])
+class KeyPlan:
+    """Reads the key of a decision: equal for two requests that the set cannot tell apart.
+
+    Plain attributes of a root are read by one `attrgetter`, which costs a tenth of reading them one
+    by one; entities, and whatever a root of another type lacks, are read with care.
+
+    Args:
+        reads: What the set reads for one action; kept as an attribute.
+    """
+
+    def __init__(self, reads: frozenset[Path]) -> None:
+        self.reads = reads
+        plain = {path for path in reads if len(path) > 1 and not _careful(path)}
+        self._roots = {root: _plain(root, plain) for root in ("principal", "resource", "context")}
+        self._careful = tuple(sorted(reads - plain))
+
+    def key(
+        self,
+        action: str,
+        principal: PrincipalFacts,
+        resource: ResourceFacts,
+        context: ContextFacts,
+    ) -> Hashable:
+        """Return the key of a request."""
+        roots = self._roots
+        return (
+            action,
+            context.epoch,
+            roots["principal"](principal),
+            roots["resource"](resource),
+            roots["context"](context),
+            *[
+                _value({"principal": principal, "resource": resource, "context": context}[root], at)
+                for root, *at in self._careful
+            ],
+        )
 
 
-def _value(root: Any, attributes: Path) -> Hashable:
+def _careful(path: Path) -> bool:
+    return path[-1] == "tenant" or not _CAREFUL.isdisjoint(path)
+
+
+def _plain(root: str, paths: set[Path]) -> Callable[[Any], Hashable]:
+    """Return what reads all `paths` of one root."""
+    names = sorted(path[1:] for path in paths if path[0] == root)
+    if not names:
+        return lambda _: None
+    at_once = attrgetter(*(".".join(name) for name in names))
+
+    def read(facts: Any) -> Hashable:
+        try:
+            values: Hashable = at_once(facts)
+        except AttributeError:
+            return ("one by one", *[_value(facts, name) for name in names])
+        return values
+
+    return read
+
+
+def _value(root: Any, attributes: Sequence[str]) -> Hashable:
     value = root
     for name in attributes:
         # A missing attribute (of an optional record, or of another entity type) is a value too.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from policies import facts
 from policies.compiled import ACTIONS, compile_set, starter_text
 from policies.facts import ContextFacts
-from policies.memo import Memo, key_of
+from policies.memo import KeyPlan, Memo
 from tests.policies.test_isolation import contexts, principals, resources, tenants
 from tests.policies.world import (
     ACME,
@@ -27,7 +27,8 @@ from tests.policies.world import (
 
 def reads(condition: str, action: str = "infer") -> frozenset[tuple[str, ...]] | None:
     scope = f'principal, action == Action::"{action}", resource'
-    return compile_set(f'@id("a") permit ({scope}) when {{ {condition} }};').reads["infer"]
+    plan = compile_set(f'@id("a") permit ({scope}) when {{ {condition} }};').keys["infer"]
+    return None if plan is None else plan.reads
 
 
 PLATFORM_READS = reads("true") or frozenset()
@@ -78,9 +79,9 @@ def test_policies_for_other_actions_do_not_matter() -> None:
 
 def test_the_starter_set_can_be_remembered_on_the_hot_path() -> None:
     compiled = compile_set(starter_text())
-    assert compiled.reads["infer"] is not None
-    assert compiled.reads["releaseOutput"] is not None
-    assert compiled.reads["promote"] is None
+    assert compiled.keys["infer"] is not None
+    assert compiled.keys["releaseOutput"] is not None
+    assert compiled.keys["promote"] is None
 
 
 def _schema() -> str:
@@ -157,8 +158,28 @@ def test_a_key_tells_optional_entities_apart() -> None:
     wanted = frozenset({("principal", "site"), ("principal", "site", "revoked")})
     with_site = replace(APP, site=facts.SiteFacts(tenant=ACME, name="north", revoked=False))
     revoked = replace(APP, site=facts.SiteFacts(tenant=ACME, name="north", revoked=True))
-    keys = {key_of(wanted, "infer", who, ECG, CONTEXT) for who in (APP, with_site, revoked)}
+    keys = {KeyPlan(wanted).key("infer", who, ECG, CONTEXT) for who in (APP, with_site, revoked)}
     assert len(keys) == 3
+
+
+def test_a_key_of_plain_attributes_tells_every_value_apart() -> None:
+    wanted = frozenset({("resource", "stage"), ("resource", "tenant", "suspended")})
+    others = [
+        ECG,
+        replace(ECG, stage="candidate"),
+        replace(ECG, tenant=replace(ACME, suspended=True)),
+    ]
+    keys = {KeyPlan(wanted).key("infer", APP, version, CONTEXT) for version in others}
+    assert len(keys) == 3
+
+
+def test_a_key_is_read_from_a_root_that_lacks_an_attribute() -> None:
+    wanted = frozenset({("resource", "stage"), ("resource", "personal")})
+    model = facts.ModelFacts(tenant=ACME, name="ecg", personal=False, data_class="health")
+    plan = KeyPlan(wanted)
+    assert plan.key("readMetadata", APP, model, CONTEXT) != plan.key(
+        "readMetadata", APP, replace(model, personal=True), CONTEXT
+    )
 
 
 def test_the_least_recently_used_goes_first() -> None:
