@@ -46,6 +46,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        # Looking a labelled metric up costs more than counting with it.
+        self._answers: dict[tuple[str, str, str, str, str], tuple[Counter, Histogram, Counter]] = {}
         model = ("tenant", "model", "version")
         self.requests = Counter(
             "sealgate_requests",
@@ -87,3 +89,27 @@ class Metrics:
         self.audit_ready = Gauge(
             "sealgate_audit_ready", "1 when the audit log takes records", registry=self.registry
         )
+
+    def count_answer(
+        self, version: tuple[str, str, str], outcome: str, verdict: str, seconds: float
+    ) -> None:
+        """Count one inference request.
+
+        Args:
+            version: Tenant, model and version.
+            outcome: `answered`, or the code of the refusal.
+            verdict: The screen's, or `none` when it was not reached.
+            seconds: How long it took.
+        """
+        key = (*version, outcome, verdict)
+        found = self._answers.get(key)
+        if found is None:
+            found = self._answers[key] = (
+                self.requests.labels(*version, outcome),
+                self.latency.labels(*version),
+                self.verdicts.labels(*version, verdict),
+            )
+        requests, latency, verdicts = found
+        requests.inc()
+        latency.observe(seconds)
+        verdicts.inc()

@@ -199,8 +199,9 @@ class Pipeline:
         """Count the request. Names are counted only when they are a model's."""
         if record.target is None:
             return
-        labels = (record.principal.tenant, record.model, record.version)
-        self.metrics.requests.labels(*labels, code_of(refusal) or "answered").inc()
-        self.metrics.latency.labels(*labels).observe(self.records.elapsed(record))
-        if record.verdict is not None:
-            self.metrics.verdicts.labels(*labels, record.verdict.outcome).inc()
+        self.metrics.count_answer(
+            (record.principal.tenant, record.model, record.version),
+            code_of(refusal) or "answered",
+            record.verdict.outcome if record.verdict else "none",
+            self.records.elapsed(record),
+        )
