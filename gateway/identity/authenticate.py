@@ -139,6 +139,33 @@ class Authenticator:
             self._refuse(refusal, "DPoP" if isinstance(refusal, InvalidProof) else kind)
         return known.principal
 
+    @property
+    def epoch(self) -> tuple[int, int]:
+        """Changes with every revocation and every withdrawn key."""
+        return self._epoch()
+
+    async def reconfirm(self, principal: Principal) -> None:
+        """Make sure that a principal still stands as it was authenticated.
+
+        For work that began under an older `epoch` and is about to show its result.
+
+        Raises:
+            InvalidToken: Its token was revoked, or its client or tenant changed or fell.
+        """
+        registration = self._standing.remembered(principal.client_id)
+        if registration is None:
+            registration = await asyncio.to_thread(self._standing.look_up, principal.client_id)
+        client, tenant = registration
+        if (
+            client is None
+            or client.disabled
+            or client.roles != principal.roles
+            or tenant is None
+            or tenant.suspended
+            or self._standing.is_revoked(principal.issuer, principal.token_id)
+        ):
+            self._refuse(InvalidToken(), "Bearer")
+
     def _recall(self, token: bytes) -> _Remembered | None:
         known = self._memo.get(hashlib.sha256(token).digest())
         if known is None or known.epoch != self._epoch() or self._clock() >= known.until:

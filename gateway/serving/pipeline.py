@@ -7,8 +7,10 @@ Safety argument, in the order of the steps:
    and `releaseOutput`, with the screen's verdict. An undecided one is a no.
 3. Whatever happens after the tenant is known, an answer or a refusal, is durable in the tenant's
    audit log before the caller hears of it. If it cannot be recorded, the caller hears only that.
-4. What is absent and what is forbidden look alike: `ModelNotFound`.
-5. A model of personal data never answers without a data subject; who it is goes sealed into the
+4. What was revoked while the model ran is noticed before the second decision: caller, tenant and
+   version are looked at again whenever the revocation epoch has moved.
+5. What is absent and what is forbidden look alike: `ModelNotFound`.
+6. A model of personal data never answers without a data subject; who it is goes sealed into the
    record, and as a random reference into everything else.
 """
 
@@ -25,7 +27,7 @@ from gateway.identity.errors import Unauthenticated
 from gateway.identity.principal import Principal
 from gateway.lifecycle.evidence import Call
 from gateway.lifecycle.guard import Guard
-from gateway.screening.verdict import UNSCREENED
+from gateway.screening.verdict import UNSCREENED, Verdict
 from gateway.serving import oip
 from gateway.serving.errors import (
     ContractViolation,
@@ -96,23 +98,22 @@ class Pipeline:
             AuditUnavailable: The record could not be made durable.
             SealgateError: Every other refusal; see `gateway.serving.errors`.
         """
+        epoch = self.authenticator.epoch
         principal = await self._authenticate(call)
         self._limit(principal)
-        record = self.records.open(principal, call.model, call.version)
+        record = self.records.open(principal, epoch, call.model, call.version)
         try:
-            request, outputs, degraded = await self._answer(record, call)
+            body, header_length = await self._answer(record, call)
         except Exception as refusal:
             await self._finish(record, refusal)
             raise
         receipt = await self._finish(record, None)
-        parameters = {"sealgate_degraded": LABEL_ONLY} if degraded else None
-        body, header_length = oip.render(record.model, record.version, request, outputs, parameters)
         return InferAnswer(body, header_length, receipt)
 
     async def _answer(
         self, record: InferenceRecord, call: InferCall
-    ) -> tuple[oip.InferRequest, dict[str, Array], bool]:
-        """Take the steps between the caller and the record."""
+    ) -> tuple[list[bytes], int | None]:
+        """Take the steps between the caller and the record; see `oip.render` for what returns."""
         body = await call.read()
         request = oip.parse(body, call.header_length)
         asked = record.state(request, body)
@@ -124,12 +125,13 @@ class Pipeline:
         found = await self.sessions.run(model, request.inputs)
         verdict = model.judge(found, request.rows) if model.judge else UNSCREENED
         record.screened(verdict, model.profile_digest)
+        target = await self._reconfirm(record, target)
         self._decide_release(record, asked, target)
-        outputs = {spec.name: found[spec.name] for spec in model.outputs}
-        degraded = verdict.outcome == "degrade"
-        if degraded:
-            outputs = label_only(outputs)
-        return request, oip.select(outputs, request.outputs), degraded
+        outputs, added = _minimised(
+            {spec.name: found[spec.name] for spec in model.outputs}, verdict
+        )
+        outputs = oip.select(outputs, request.outputs)
+        return oip.render(record.model, record.version, request, outputs, added)
 
     async def _authenticate(self, call: InferCall) -> Principal:
         try:
@@ -179,6 +181,15 @@ class Pipeline:
             record.reason = f"contract.{failure.reason}"
             raise ContractViolation(failure.reason, failure.input)
 
+    async def _reconfirm(self, record: InferenceRecord, target: Target) -> Target:
+        """Look again at caller and version when anything was revoked while the model ran."""
+        if self.authenticator.epoch == record.epoch:
+            return target
+        await self.authenticator.reconfirm(record.principal)
+        return await asyncio.to_thread(
+            self.routes.resolve, record.principal.tenant, record.model, record.version
+        )
+
     def _decide_release(self, record: InferenceRecord, asked: Call, target: Target) -> None:
         verdict = record.verdict
         assert verdict is not None
@@ -205,3 +216,12 @@ class Pipeline:
             record.verdict.outcome if record.verdict else "none",
             self.records.elapsed(record),
         )
+
+
+def _minimised(
+    outputs: dict[str, Array], verdict: Verdict
+) -> tuple[dict[str, Array], dict[str, str]]:
+    """Give away less when the input is suspect, and say so."""
+    if verdict.outcome != "degrade":
+        return outputs, {}
+    return label_only(outputs), {"sealgate_degraded": LABEL_ONLY}

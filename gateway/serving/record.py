@@ -44,11 +44,13 @@ class InferenceRecord:
     Attributes:
         id: The event's id, also the request's.
         started: Monotonic seconds at the start.
+        epoch: The revocation epoch from before the caller was authenticated.
         reason: A stable code, set by the step that refused.
     """
 
     id: str
     principal: Principal
+    epoch: object
     started: float
     model: str
     version: str
@@ -113,11 +115,14 @@ class RecordWriter:
         self._monotonic = monotonic
         self._random_bytes = random_bytes
 
-    def open(self, principal: Principal, model: str, version: str | None) -> InferenceRecord:
+    def open(
+        self, principal: Principal, epoch: object, model: str, version: str | None
+    ) -> InferenceRecord:
         """Start the record of a request."""
         return InferenceRecord(
             id=self._recorder.new_id(),
             principal=principal,
+            epoch=epoch,
             started=self._monotonic(),
             model=model,
             version=version or "",
