@@ -1,21 +1,26 @@
-"""Verify an audit log from the outside: an export, or the log's own SQLite file.
+"""Verify an export of an audit log, without trusting whoever gave it to you.
+
+  python verify.py EXPORT.zip --key 'log.example/acme+c3d4a1b2+AV...'
 
 This one file needs Python and `cryptography`, nothing of ours: it shares no code, and so no
-mistake, with what wrote the log. What it establishes, for every tree it is given:
+mistake, with what wrote the log. What it establishes:
 
 1. The checkpoint is signed by the key given. Keys inside the export prove nothing, so without
    `--key` the result is UNPINNED and the exit status is not 0.
 2. Every entry from 0 to the checkpoint's size is there; its bytes hash to the leaf in the tree;
    the leaves hash to the signed root; every stored tile is what the leaves make it.
-3. Nothing stands beyond the checkpoint: no later entry, no row or file that belongs to none.
+3. Nothing stands beyond the checkpoint: no later entry, no file that belongs to none.
 4. Every index column says what the bytes say, no event id occurs twice, and each event is of
    the tenant whose tree it is in.
-5. An entry without its body is covered by a prune event; in a live file a sealed field that is
-   gone is covered by an erasure or a prune event, and one that is there is what was committed.
+5. An entry without its body is covered by a prune event.
 6. Hostile input costs bounded memory and ends as a finding, never as a crash.
 
-It cannot notice that log and checkpoint were both rolled back: compare with a checkpoint that
-you kept (`--kept FILE`).
+Get the KEY from the log's operator by another way than the export: printed, by telephone, from an
+earlier audit. Keep the checkpoint of every export: given as --kept the next time, it shows that
+nothing was taken back or rewritten since; that log and checkpoint were both rolled back cannot be
+noticed otherwise. verify_folder.py checks the log where it is written, by the same rules.
+
+exit status: 0 VERIFIED; 6 FAILED, naming the first bad entry as origin/index, or UNPINNED.
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ import sys
 import zipfile
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -49,7 +54,6 @@ MAX_INDEX = 2 * MAX_BUNDLE  # the columns repeat a part of the event
 MAX_DIRECTORY = 24 << 20  # zip directory: 300,000 files, 25 million entries
 MAX_FINDINGS = 20  # told for each tree; the first is what counts
 COLUMNS = ("ts", "actor_ref", "action", "outcome", "model_id")
-SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
 class Broken(Exception):
@@ -66,6 +70,12 @@ class Finding:
 
     entry: str
     what: str
+
+    @property
+    def place(self) -> tuple[bool, int]:
+        """Return whether it is about the whole tree, and which entry it names."""
+        tail = self.entry.rpartition("/")[2]
+        return (not tail.isdecimal(), int(tail) if tail.isdecimal() else 0)
 
 
 @dataclass
@@ -101,12 +111,11 @@ class Report:
 
 
 class Row(NamedTuple):
-    """An entry as stored. `leaves` are all copies of its leaf hash; `sealed` is None if unknown."""
+    """An entry as stored, without body and columns when it was pruned."""
 
-    leaves: Sequence[bytes]
+    leaf: bytes
     body: bytes | None
     columns: dict[str, Any] | None
-    sealed: Sequence[tuple[str, str]] | None
 
 
 class Key(NamedTuple):
@@ -155,7 +164,8 @@ class Head(NamedTuple):
         return False
 
 
-def _open_note(note: bytes) -> Head:
+def open_note(note: bytes) -> Head:
+    """Return the checkpoint that a signed note holds; no signature is checked yet."""
     try:
         text, lines = note[: MAX_NOTE + 1].decode().rsplit("\n\n", 1)
         origin, size, encoded = text.split("\n")
@@ -196,59 +206,73 @@ class _Hasher:
         return root
 
 
-class _Checker:
-    """Walks one tree and collects findings."""
+class Checker:
+    """Walks one tree and collects findings. A kind of store says how it is read."""
 
     def __init__(
-        self, source: _Archive | _StoredTree, keys: Sequence[Key], kept: Sequence[bytes]
+        self, tenant: str, note: bytes, keys: Sequence[Key], kept: Sequence[bytes]
     ) -> None:
-        self.source = source
-        self.tree = Tree(source.tenant)
-        self.keys, self.kept = keys, kept
+        self.tenant, self.note, self.keys, self.kept = tenant, note, keys, kept
+        self.tree = Tree(tenant)
         self.ids = sqlite3.connect("", isolation_level=None)  # on disk: ids outgrow memory
         self.ids.execute("CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID")
         self.ids.execute("BEGIN")
         self.bare = array("Q")
         self.prunes: list[tuple[int, int]] = []
-        self.unsealed: dict[str, int] = {}
-        self.erased: set[str] = set()
+
+    def rows(self, first: int, stop: int) -> Sequence[Row]:
+        """Return the entries of a block, at most WIDTH, or raise Broken."""
+        raise NotImplementedError
+
+    def tile(self, level: int, number: int, width: int) -> bytes:
+        """Return a stored tile, empty if there is none, or raise Broken."""
+        raise NotImplementedError
+
+    def strays(self, size: int, edge: bytes) -> Iterator[tuple[int, str]]:
+        """Yield what stands beyond the checkpoint; `edge` are the hashes of the right edge."""
+        raise NotImplementedError
 
     def found(self, index: int | None, what: str) -> None:
+        """Note a finding about an entry or about the whole tree."""
         where = self.tree.origin if index is None else f"{self.tree.origin}/{index}"
         self.tree.findings.append(Finding(where, what))
         if len(self.tree.findings) == MAX_FINDINGS:
             raise Broken("there is more; the checking ended here")
 
     def check(self) -> Tree:
+        """Check the tree."""
         tree = self.tree
         try:
-            head = _open_note(self.source.note)
+            head = open_note(self.note)
             tree.origin, tree.size, tree.root = head.origin, head.size, head.root.hex()
             mine = [key for key in self.keys if key.name == head.origin]
             tree.pinned = head.signed_by(mine)
             if mine and not tree.pinned:
                 self.found(None, "the checkpoint is not signed by the key given for this log")
-            if head.origin.rpartition("/")[2] != self.source.tenant:
+            if head.origin.rpartition("/")[2] != self.tenant:
                 self.found(None, "the checkpoint is of another tenant's log")
             self._walk(head)
-            self._authorised()
+            self.authorised()
         except Broken as fault:
             where = tree.origin if fault.index is None else f"{tree.origin}/{fault.index}"
             tree.findings.append(Finding(where, str(fault)))
         finally:
             self.ids.close()
-        tree.findings.sort(key=_position)
+        tree.findings.sort(key=lambda finding: finding.place)
         return tree
 
     def _walk(self, head: Head) -> None:
         hasher = _Hasher()
-        kept = {k.size: k.root for k in map(_open_note, self.kept) if k.origin == head.origin}
+        kept: dict[int, set[bytes]] = {}
+        for old in map(open_note, self.kept):
+            if old.origin == head.origin:
+                kept.setdefault(old.size, set()).add(old.root)
         for first in range(0, head.size, WIDTH):
-            rows = self.source.rows(first, min(head.size, first + WIDTH))
-            for index, row in enumerate(rows, first):
-                hasher.add(self._row(index, row))
-                root = kept.pop(hasher.size, None)
-                if root is not None and hasher.root() != root:
+            for index, row in enumerate(self.rows(first, min(head.size, first + WIDTH)), first):
+                self._row(index, row)
+                hasher.add(row.leaf)
+                roots = kept.pop(hasher.size, None)
+                if roots is not None and roots != {hasher.root()}:
                     raise Broken("the log is not the one of the kept checkpoint", index)
         if kept:
             raise Broken("the log is older than the kept checkpoint", head.size - 1)
@@ -258,84 +282,59 @@ class _Checker:
         if hasher.root() != head.root:
             where = None if self.tree.findings else 0
             self.found(where, f"entries 0 to {head.size - 1} do not hash to the signed root")
-        for stray, what in self.source.strays(head.size, b"".join(hasher.edge)):
+        for stray, what in self.strays(head.size, b"".join(hasher.edge)):
             self.found(stray, what)
 
-    def _row(self, index: int, row: Row) -> bytes:
-        """Check one entry and return the leaf hash that stands for it."""
-        leaf = row.leaves[0]
-        if any(other != leaf for other in row.leaves):
-            self.found(index, "two stored copies of the leaf hash differ")
+    def _row(self, index: int, row: Row) -> None:
         if row.body is None:
             self.bare.append(index)
             if row.columns is not None:
                 self.found(index, "an index column stands for an entry without a body")
-            return leaf
-        if sha256(b"\x00" + row.body).digest() != leaf:
+            return
+        if sha256(b"\x00" + row.body).digest() != row.leaf:
             self.found(index, "the event's bytes do not match the leaf hash in the tree")
         try:
             event = _event(row.body)
         except (ValueError, RecursionError):
             self.found(index, "the entry is not an event")
-            return leaf
-        self._event(index, event, row)
-        return leaf
-
-    def _event(self, index: int, event: dict[str, Any], row: Row) -> None:
-        if event["tenant"] != self.source.tenant:
-            self.found(index, "the event is of another tenant")
-        if not self.ids.execute("INSERT OR IGNORE INTO ids VALUES (?)", (event["id"],)).rowcount:
-            self.found(index, "the event id occurs twice")
+            return
         expected = {name: event.get(name, "") for name in COLUMNS} | {"id": event["id"]}
         expected["subject_refs"] = sorted(set(event.get("subject_refs", ())))
         if row.columns != expected:
             names = sorted(k for k in expected if (row.columns or {}).get(k) != expected[k])
             self.found(index, f"index columns differ from the event: {', '.join(names) or 'extra'}")
-        allowed = event["outcome"] in ("allow", "done")
-        if event["action"] == "pruneEvents" and allowed:
-            ranges = event.get("pruned", ())
-            self.prunes += [(low, min(high, index)) for low, high in ranges]
-        if event["action"] == "eraseSubject" and allowed:
-            self.erased.update(event.get("subject_refs", ()))
-        if row.sealed is not None:
-            self._sealed(index, event.get("sealed_commit", ()), row.sealed)
+        self.event(index, event, allowed=event["outcome"] in ("allow", "done"))
 
-    def _sealed(self, index: int, commits: Sequence[Any], stored: Sequence[Any]) -> None:
-        promised = [(commit["subject_ref"], commit["sha256"]) for commit in commits]
-        for one in stored:
-            if one in promised:
-                promised.remove(one)
-            else:
-                self.found(index, "a sealed field is not the one that the event commits to")
-        for ref, _ in promised:
-            self.tree.erased += 1
-            self.unsealed.setdefault(ref, index)
+    def event(self, index: int, event: dict[str, Any], *, allowed: bool) -> None:
+        """Check an event against those before it."""
+        if event["tenant"] != self.tenant:
+            self.found(index, "the event is of another tenant")
+        if not self.ids.execute("INSERT OR IGNORE INTO ids VALUES (?)", (event["id"],)).rowcount:
+            self.found(index, "the event id occurs twice")
+        if event["action"] == "pruneEvents" and allowed:
+            self.prunes += [(low, min(high, index)) for low, high in event.get("pruned", ())]
 
     def _tile(self, level: int, first: int, expected: bytes) -> None:
         """Compare a tile above level 0; where no entry below is found bad yet, name the first."""
-        stored = self.source.tile(level, first // WIDTH, len(expected) // 32)
+        stored = self.tile(level, first // WIDTH, len(expected) // 32)
         if len(stored) != len(expected):
             self.found(first << 8 * level, f"tile {level}/{first // WIDTH} has the wrong length")
-        bad = [at for whole, at in map(_position, self.tree.findings) if not whole]
+        bad = [at for whole, at in (finding.place for finding in self.tree.findings) if not whole]
         for at in range(0, len(expected), 32):
             low, high = ((first + at // 32 + n) << 8 * level for n in (0, 1))
             same = stored[at : at + 32] == expected[at : at + 32]
             if not same and not any(low <= index < high for index in bad):
                 self.found(low, f"entries {low} to {high - 1} do not hash to their node in a tile")
 
-    def _authorised(self) -> None:
+    def authorised(self) -> None:
         """Ask for the events that allowed what is gone."""
-        ranges, at = sorted(self.prunes), 0
-        reach = 0
+        ranges, at, reach = sorted(self.prunes), 0, 0
         for index in self.bare:
             while at < len(ranges) and ranges[at][0] <= index:
                 reach, at = max(reach, ranges[at][1]), at + 1
             if index >= reach:
                 self.found(index, "the body is missing and no prune event covers it")
         self.tree.pruned = len(self.bare)
-        for ref, index in self.unsealed.items():
-            if ref not in self.erased:
-                self.found(index, "a sealed field is missing and no erasure covers it")
 
 
 def _event(body: bytes) -> dict[str, Any]:
@@ -355,26 +354,21 @@ def _event(body: bytes) -> dict[str, Any]:
     return dict(event)
 
 
-def _position(finding: Finding) -> tuple[bool, int]:
-    tail = finding.entry.rpartition("/")[2]
-    return (not tail.isdecimal(), int(tail) if tail.isdecimal() else 0)
+class _Archive(Checker):
+    """Checks an export: a zip file in the layout of C2SP tlog-tiles."""
 
-
-class _Archive:
-    """An export: a zip file in the layout of C2SP tlog-tiles."""
-
-    def __init__(self, file: zipfile.ZipFile) -> None:
+    def __init__(self, file: zipfile.ZipFile, keys: Sequence[Key], kept: Sequence[bytes]) -> None:
         self.file = file
         infos = file.infolist()
         self.names = {info.filename for info in infos}
         if len(self.names) != len(infos) or any(i.compress_type not in (0, 8) for i in infos):
             raise Broken("the archive is not one that an export makes")
-        head = json.loads(self.read("export.json", MAX_NOTE, 0))
+        head = json.loads(self._read("export.json", MAX_NOTE, 0))
         if not isinstance(head, dict) or head.get("format") != "sealgate-audit-export/1":
             raise Broken("the archive is not an export, or one of another version")
-        self.tenant, self.note = str(head.get("tenant")), self.read("checkpoint", MAX_NOTE, 0)
+        super().__init__(str(head.get("tenant")), self._read("checkpoint", MAX_NOTE, 0), keys, kept)
 
-    def read(self, name: str, limit: int, index: int) -> bytes:
+    def _read(self, name: str, limit: int, index: int) -> bytes:
         if name not in self.names:
             raise Broken(f"{name} is missing", index)
         self.names.discard(name)
@@ -389,7 +383,7 @@ class _Archive:
 
     def tile(self, level: int, number: int, width: int) -> bytes:
         first = min(number << 8 * (level + 1), MAX_SIZE)
-        return self.read(f"tile/{level}/{_path(number, width)}", 32 * WIDTH, first)
+        return self._read(f"tile/{level}/{_path(number, width)}", 32 * WIDTH, first)
 
     def rows(self, first: int, stop: int) -> Sequence[Row]:
         number, width = first // WIDTH, stop - first
@@ -397,25 +391,19 @@ class _Archive:
         leaves = self.tile(0, number, width)
         if len(leaves) != 32 * width:
             raise Broken(f"tile/0/{path} has the wrong length", first)
-        bundle = self.read(f"tile/entries/{path}", MAX_BUNDLE, first)
-        lines = self.read(f"index/{path}.jsonl", MAX_INDEX, first).split(b"\n")
+        bundle = self._read(f"tile/entries/{path}", MAX_BUNDLE, first)
+        lines = self._read(f"index/{path}.jsonl", MAX_INDEX, first).split(b"\n")
         if len(lines) != width + 1 or lines.pop() or max(map(len, lines)) > 2 * MAX_EVENT:
             raise Broken(f"index/{path}.jsonl has not a line for each entry", first)
         rows, at = list[Row](), 0
-        for index in range(first, stop):
+        for index, line in enumerate(lines, first):
             length = int.from_bytes(bundle[at : at + 2], "big")
             body, at = bundle[at + 2 : at + 2 + length], at + 2 + length
             if at > len(bundle):
                 raise Broken("the bundle of entries is cut off", index)
-            try:
-                columns = json.loads(lines[index - first])
-                if columns.pop("index") != index or type(columns["id"]) is not str:
-                    raise ValueError
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
-                raise Broken("the index line is malformed", index) from fault
-            bare = columns if len(columns) > 1 else None
             leaf = leaves[32 * (index - first) : 32 * (index - first + 1)]
-            rows.append(Row([leaf], body or None, columns if body else bare, None))
+            columns = _columns(line, index)
+            rows.append(Row(leaf, body or None, columns if body or len(columns) > 1 else None))
         if at != len(bundle):
             raise Broken("the bundle holds more than its entries", stop - 1)
         return rows
@@ -424,6 +412,16 @@ class _Archive:
         del edge  # an export has no head beside its checkpoint
         for name in sorted(self.names):
             yield size, f"a file belongs to no entry: {ascii(name)[:80]}"
+
+
+def _columns(line: bytes, index: int) -> dict[str, Any]:
+    try:
+        columns = json.loads(line)
+        if columns.pop("index") != index or type(columns["id"]) is not str:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
+        raise Broken("the index line is malformed", index) from fault
+    return dict(columns)
 
 
 def _path(number: int, width: int) -> str:
@@ -446,143 +444,48 @@ def _directory_bytes(path: Path) -> int:
         tail = file.read(98)
     wide = tail[56:60] == b"PK\x06\x07"
     if tail[-22:-18] != b"PK\x05\x06" or (wide and tail[:4] != b"PK\x06\x06"):
-        raise Broken("the archive is cut off or has something behind it")
+        raise Broken("the file is no zip archive, or is cut off, or has something behind it")
     return int.from_bytes(tail[40:48] if wide else tail[-10:-6], "little")
-
-
-class _Database:
-    """The log's own SQLite file, opened read-only, in one snapshot."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 4 << 20)
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("BEGIN")
-
-    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        return self.connection.execute(sql, values).fetchall()
-
-    def trees(self) -> Iterator[_StoredTree]:
-        trees = self.query(
-            "SELECT id, tenant, note, tree.size, frontier, checkpoint.size FROM tree"
-            " LEFT JOIN checkpoint ON checkpoint.tree = tree.id ORDER BY tenant"
-        )
-        for tree, tenant, note, *head in trees:
-            yield _StoredTree(self, tree, str(tenant), _bytes(note), head)
-
-    def strays(self) -> Iterator[str]:
-        if self.query("SELECT 1 FROM tree GROUP BY tenant HAVING count(*) > 1"):
-            yield "a tenant has two trees"
-        for table in ("seq", "body", "subject", "sealed", "tile", "checkpoint"):
-            sql = f"SELECT 1 FROM {table} WHERE tree NOT IN (SELECT id FROM tree) LIMIT 1"  # noqa: S608
-            if self.query(sql):
-                yield f"a row of {table} belongs to no tree"
-        (fault,) = self.query("PRAGMA integrity_check(1)")[0]
-        if fault != "ok":
-            yield "the database file is damaged"
-
-
-class _StoredTree:
-    """One tree of a database."""
-
-    def __init__(
-        self, database: _Database, number: int, tenant: str, note: bytes, head: list[object]
-    ) -> None:
-        self.database, self.number, self.head = database, number, head
-        self.tenant, self.note = tenant, note
-
-    def block(self, columns: str, table: str, first: int, stop: int) -> list[tuple[Any, ...]]:
-        sql = f"SELECT {columns} FROM {table} WHERE tree = ? AND idx >= ? AND idx < ? ORDER BY idx"  # noqa: S608
-        return self.database.query(sql, self.number, first, stop)
-
-    def rows(self, first: int, stop: int) -> Sequence[Row]:
-        try:
-            return self.read(first, stop)
-        except (TypeError, AttributeError, sqlite3.Error) as fault:
-            raise Broken("the rows cannot be read", first) from fault
-
-    def read(self, first: int, stop: int) -> Sequence[Row]:
-        found = self.block("idx, id, leaf_hash", "seq", first, stop)
-        absent = next((n for n, row in enumerate(found, first) if row[0] != n), first + len(found))
-        if absent != stop or len(found) != stop - first:
-            raise Broken("the entry is missing", absent)
-        stored = self.block(f"idx, bytes, {', '.join(COLUMNS)}", "body", first, stop)
-        bodies = {row[0]: row for row in stored}
-        refs: dict[int, list[str]] = {}
-        for index, ref in self.block("idx, ref", "subject", first, stop):
-            refs.setdefault(index, []).append(ref)
-        sealed: dict[int, list[tuple[str, str]]] = {}
-        for index, ref, ciphertext in self.block("idx, ref, ct", "sealed", first, stop):
-            sealed.setdefault(index, []).append((ref, sha256(ciphertext).hexdigest()))
-        if len(bodies) != len(stored):
-            raise Broken("an entry has two bodies", first)
-        tile = self.tile(0, first // WIDTH, WIDTH) if stop - first == WIDTH else b""
-        rows = []
-        for index, identity, leaf in found:
-            at = 32 * (index - first)
-            leaves = [*([tile[at : at + 32]] if stop - first == WIDTH else []), _bytes(leaf)]
-            columns: dict[str, Any] | None = None
-            body = None
-            if index in bodies:
-                body = _bytes(bodies[index][1])
-                columns = dict(zip(COLUMNS, bodies[index][2:], strict=True))
-                columns |= {"id": identity, "subject_refs": sorted(refs.get(index, []))}
-            elif index in refs or index in sealed:
-                columns = {}
-            rows.append(Row(leaves, body, columns, sealed.get(index, [])))
-        return rows
-
-    def tile(self, level: int, number: int, width: int) -> bytes:
-        del width
-        sql = "SELECT bytes FROM tile WHERE tree = ? AND level = ? AND n = ?"
-        found = self.database.query(sql, self.number, level, number)
-        return _bytes(found[0][0]) if len(found) == 1 else b""
-
-    def strays(self, size: int, edge: bytes) -> Iterator[tuple[int, str]]:
-        if self.head != [size, edge, size]:
-            yield size, "the head of the tree is not that of its checkpoint"
-        for table in ("seq", "body", "subject", "sealed"):
-            sql = f"SELECT idx FROM {table} WHERE tree = ? AND NOT (idx >= 0 AND idx < ?) LIMIT 1"  # noqa: S608
-            for _ in self.database.query(sql, self.number, size):
-                yield size, f"a row of {table} stands beyond the checkpoint"
-        sql = (
-            "SELECT 1 FROM tile WHERE tree = ? AND NOT (level >= 0 AND level < 8 AND n >= 0"
-            " AND n < ((? >> (8 * level)) + (level > 0) * 255) >> 8) LIMIT 1"
-        )
-        if self.database.query(sql, self.number, size):
-            yield size, "a tile stands beyond the checkpoint"
-
-
-def _bytes(value: object) -> bytes:
-    """Return a column that should be bytes; what is not bytes can match nothing."""
-    return value if isinstance(value, bytes) else b""
 
 
 def verify_export(
     path: str | Path, key: str | Sequence[str] | None = None, kept: Sequence[bytes] = ()
 ) -> Report:
-    """Verify an export, a SQLite file of the log, or a data folder that holds one.
+    """Verify an export.
 
     Args:
-        path: The zip file, `audit.db`, or its folder.
-        key: The log's vkey, or several, one a tree. Without one the result is UNPINNED.
+        path: The zip file.
+        key: The log's vkey, or several. Without the right one the result is UNPINNED.
         kept: Checkpoints that were kept elsewhere; the log must have grown out of them.
 
     Raises:
         ValueError: A key is malformed.
     """
+
+    def check(keys: Sequence[Key]) -> Iterator[Tree]:
+        if _directory_bytes(Path(path)) > MAX_DIRECTORY:
+            raise Broken("the archive has too many files")
+        with zipfile.ZipFile(path) as file:
+            yield _Archive(file, keys, kept).check()
+
+    return report_of(check, key, kept)
+
+
+def report_of(
+    check: Callable[[Sequence[Key]], Iterable[Tree]],
+    key: str | Sequence[str] | None,
+    kept: Sequence[bytes],
+) -> Report:
+    """Return what `check` yields; what cannot be read, or was asked for and is not there, is bad.
+
+    Raises:
+        ValueError: A key is malformed.
+    """
     keys = [parse_key(one) for one in ([key] if isinstance(key, str) else key or ())]
-    path = Path(path)
     report = Report([])
     try:
-        if path.is_dir():
-            path = path / "audit.db"
-        with path.open("rb") as file:
-            magic = file.read(16)
-        check = _verify_database if magic == SQLITE_MAGIC else _verify_archive
-        for tree in check(path, keys, kept):
-            report.trees.append(tree)
-        wanted = [key.name for key in keys] + [_open_note(note).origin for note in kept]
+        report.trees.extend(check(keys))
+        wanted = [key.name for key in keys] + [open_note(note).origin for note in kept]
     except (Broken, sqlite3.Error, *_ZIP_FAULTS) as fault:
         what = str(fault) if isinstance(fault, Broken) else "the file cannot be read"
         report.trees.append(Tree("?", findings=[Finding("?", what)]))
@@ -593,52 +496,29 @@ def verify_export(
     return report
 
 
-def _verify_archive(path: Path, keys: Sequence[Key], kept: Sequence[bytes]) -> Iterator[Tree]:
-    if _directory_bytes(path) > MAX_DIRECTORY:
-        raise Broken("the archive has too many files")
-    with zipfile.ZipFile(path) as file:
-        yield _Checker(_Archive(file), keys, kept).check()
-
-
-def _verify_database(path: Path, keys: Sequence[Key], kept: Sequence[bytes]) -> Iterator[Tree]:
-    still = not path.with_name(path.name + "-wal").exists()  # nobody has it open
-    uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
-    with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
-        database = _Database(connection)
-        for tree in database.trees():
-            yield _Checker(tree, keys, kept).check()
-        for what in database.strays():
-            yield Tree("?", findings=[Finding("?", what)])
-
-
-HELP = """\
-Checks an audit log without trusting whoever gave it to you.
-
-  python verify.py EXPORT.zip --key 'log.example/acme+c3d4a1b2+AV...'
-  python verify.py DATA/audit.db --key KEY-OF-ACME --key KEY-OF-PLATFORM
-
-EXPORT is a file from `sealgate audit export`, the log's audit.db, or the folder it is in.
-Get each KEY from the log's operator by another way than the export: printed, by telephone, from
-an earlier audit. A key that comes with the export would be forged with it; without any key the
-result is UNPINNED. Keep the checkpoint of every export: given as --kept the next time, it shows
-that nothing was taken back or rewritten since.
-
-exit status: 0 VERIFIED; 6 FAILED, naming the first bad entry as origin/index, or UNPINNED."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    return command(verify_export, "verify.py", __doc__, argv)
+
+
+def command(
+    verify: Callable[[Path, Sequence[str], Sequence[bytes]], Report],
+    name: str,
+    manual: str,
+    argv: Sequence[str] | None,
+) -> int:
+    """Read a command line, verify what it names, print the report, return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="verify.py", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=name, description=manual, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("path", metavar="EXPORT", type=Path)
+    parser.add_argument("path", metavar="PATH", type=Path)
     parser.add_argument("--key", action="append", default=[], metavar="KEY", help="a log's vkey")
     parser.add_argument("--kept", action="append", default=[], metavar="FILE", type=Path)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(argv)
     try:
         kept = [path.read_bytes()[: MAX_NOTE + 1] for path in options.kept]
-        report = verify_export(options.path, options.key, kept)
+        report = verify(options.path, options.key, kept)
     except (ValueError, OSError) as fault:
         parser.error(f"a key or kept checkpoint cannot be used: {type(fault).__name__}")
     if options.json:

@@ -191,9 +191,11 @@ def verify(
 
 def _verify(path: Path, keys: list[str], kept: list[Path], *, as_json: bool) -> None:
     from audit.verify import verify_export
+    from audit.verify_folder import is_folder, verify_folder
 
+    check = verify_folder if is_folder(path) else verify_export
     try:
-        report = verify_export(path, keys, [checkpoint.read_bytes() for checkpoint in kept])
+        report = check(path, keys, [checkpoint.read_bytes() for checkpoint in kept])
     except (ValueError, OSError) as cause:
         raise CommandFailed("a key or checkpoint cannot be used", ExitCode.USAGE) from cause
     trees = [

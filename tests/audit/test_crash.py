@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from audit import verify
+from audit import verify_folder
 from audit.pins import FilePins
 from audit.stores.sqlite import SqliteLogStore
 from tests.audit.samples import event, signer, started
@@ -43,7 +43,7 @@ KILLED_AFTER = (30, 400, 1_500)
 
 
 def test_no_acknowledged_event_is_lost_when_the_writer_is_killed(tmp_path: Path) -> None:
-    root = Path(verify.__file__).parents[1]
+    root = Path(verify_folder.__file__).parents[1]
     acknowledged: dict[tuple[str, int], str] = {}
     for lines in KILLED_AFTER:
         writer = subprocess.Popen(
@@ -61,7 +61,7 @@ def test_no_acknowledged_event_is_lost_when_the_writer_is_killed(tmp_path: Path)
         for line in seen:
             tenant, index, event_id = line.split()
             assert acknowledged.setdefault((tenant, int(index)), event_id) == event_id
-        report = verify.verify_export(tmp_path, KEYS)
+        report = verify_folder.verify_folder(tmp_path, KEYS)
         assert report.status == "VERIFIED", report
     assert len(acknowledged) >= sum(KILLED_AFTER)
     store = SqliteLogStore(tmp_path / "audit.db")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from audit import verify
+from audit import verify_folder
 from audit.errors import AuditUnavailable, StoreFault
 from audit.log import Limits
 from audit.stores.sqlite import SqliteLogStore
@@ -48,7 +48,7 @@ def test_a_full_file_refuses_and_recovers_with_room(tmp_path: Path) -> None:
         receipts = [log.append_blocking(one) for one in refused]
         assert [r.index for r in receipts] == [len(acknowledged)]
     store.close()
-    report = verify.verify_export(path, KEYS)
+    report = verify_folder.verify_folder(path, KEYS)
     assert report.status == "VERIFIED"
     assert {tree.origin: tree.size for tree in report.trees} == {
         "log.example/acme": len(acknowledged) + 1,
@@ -87,9 +87,9 @@ store.close()
 def test_a_write_that_the_system_refuses_is_survived(tmp_path: Path) -> None:
     """The operating system itself says no, in the middle of the write-ahead log."""
     path = tmp_path / "audit.db"
-    root = Path(verify.__file__).parents[1]
+    root = Path(verify_folder.__file__).parents[1]
     subprocess.run([sys.executable, "-c", WRITER, str(path)], cwd=root, check=True, timeout=60)
-    assert verify.verify_export(path, KEYS).status == "VERIFIED"
+    assert verify_folder.verify_folder(path, KEYS).status == "VERIFIED"
 
 
 def test_a_file_that_cannot_be_made_is_a_store_fault(tmp_path: Path) -> None:

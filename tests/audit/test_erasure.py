@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from audit import verify
+from audit import verify_folder
 from audit.errors import ErasureIncomplete, SubjectErased
 from audit.event import ERASE_ACTION, PRUNE_ACTION
 from audit.ports import SealedField
@@ -62,7 +62,7 @@ def test_nothing_of_an_erased_subject_is_left_and_the_log_still_verifies(tmp_pat
         assert reader.sealed("acme", 1) == []
     log_store.close()
     subject_store.close()
-    report = verify.verify_export(tmp_path / "audit.db", KEY)
+    report = verify_folder.verify_folder(tmp_path / "audit.db", KEY)
     assert (report.status, report.trees[0].erased) == ("VERIFIED", 200)
 
 

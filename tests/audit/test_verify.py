@@ -21,6 +21,7 @@ from audit.event import PRUNE_ACTION, Event
 from audit.export import export_log
 from audit.reader import LogReader
 from audit.stores.memory import MemoryLogStore
+from audit.stores.sqlite import SqliteLogStore
 from tests.audit.samples import event, ref, signer, started
 
 KEY = signer("acme").verifier_key
@@ -247,6 +248,17 @@ def test_a_tail_cut_off_with_an_older_checkpoint_is_found_by_a_kept_one(
     assert verify.main([str(path), "--key", KEY, "--kept", str(kept)]) == 6
 
 
+def test_every_kept_checkpoint_of_one_size_counts(tmp_path: Path) -> None:
+    path = tmp_path / "export.zip"
+    path.write_bytes(exported(log_of(event(), event())))
+    with zipfile.ZipFile(path) as whole:
+        true = whole.read("checkpoint")
+    other = signer("acme").checkpoint(2, bytes(32))
+    for kept in ([true, other], [other, true]):
+        report = verify.verify_export(path, KEY, kept)
+        assert (report.status, report.first_bad) == ("FAILED", f"{FIRST}1")
+
+
 def test_a_duplicate_event_id_is_named(tmp_path: Path) -> None:
     one = event()
     store = log_of(event(), one, event())
@@ -417,8 +429,15 @@ def test_the_file_imports_only_the_standard_library_and_cryptography() -> None:
 def test_the_help_teaches() -> None:
     helped = script("--help")
     assert helped.returncode == 0
-    for word in ("UNPINNED", "exit status", "audit.db", "--kept"):
+    for word in ("UNPINNED", "exit status", "verify_folder.py", "--kept"):
         assert word in helped.stdout
+
+
+def test_a_database_is_refused_with_a_finding(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    SqliteLogStore(path).close()
+    assert first_bad(path) == "?"
+    assert first_bad(tmp_path) == "?"
 
 
 def test_a_malformed_key_is_a_usage_error(archive: Archive) -> None:

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from audit import verify
+from audit import verify_folder
 from audit.event import ERASE_ACTION, PRUNE_ACTION, columns, encode
 from audit.ports import SealedField
 from audit.stores.sqlite import SqliteLogStore
@@ -50,21 +53,21 @@ def change(path: Path, *statements: str) -> None:
 
 
 def first_bad(path: Path) -> str | None:
-    report = verify.verify_export(path, KEYS)
+    report = verify_folder.verify_folder(path, KEYS)
     assert report.status == "FAILED"
     return report.first_bad
 
 
 def test_a_whole_file_or_its_folder_is_verified_with_a_key_for_each_tree(path: Path) -> None:
     for place in (path, path.parent):
-        report = verify.verify_export(place, KEYS)
+        report = verify_folder.verify_folder(place, KEYS)
         assert report.status == "VERIFIED"
         assert [(tree.origin, tree.size) for tree in report.trees] == [
             ("log.example/acme", 300),
             ("log.example/globex", 2),
         ]
-    assert verify.verify_export(path, KEYS[:1]).status == "UNPINNED"
-    assert verify.verify_export(path).status == "UNPINNED"
+    assert verify_folder.verify_folder(path, KEYS[:1]).status == "UNPINNED"
+    assert verify_folder.verify_folder(path).status == "UNPINNED"
 
 
 def flip(path: Path, table: str, column: str, where: str) -> None:
@@ -197,7 +200,7 @@ def test_an_event_rewritten_with_its_hashes_is_found(path: Path) -> None:
         connection.execute(f"UPDATE body SET bytes = ? WHERE {HERE}", (body,))
         connection.execute(f"UPDATE seq SET leaf_hash = ? WHERE {HERE}", (leaf_hash(body),))
     assert first_bad(path) == "log.example/acme/0"
-    assert "do not hash to the signed root" in str(verify.verify_export(path, KEYS))
+    assert "do not hash to the signed root" in str(verify_folder.verify_folder(path, KEYS))
 
 
 def test_erasing_and_pruning_with_their_events_is_verified(path: Path) -> None:
@@ -209,7 +212,7 @@ def test_erasing_and_pruning_with_their_events_is_verified(path: Path) -> None:
         log.erase_subject("acme", ref(3))
         log.erase_subject("acme", ref(280))
         log.prune(event(action=PRUNE_ACTION, outcome="done", pruned=((10, 260),)))
-    report = verify.verify_export(path, KEYS)
+    report = verify_folder.verify_folder(path, KEYS)
     assert report.status == "VERIFIED"
     assert (report.trees[0].pruned, report.trees[0].erased) == (250, 2)
     store.erase_sealed("acme", ref(5))
@@ -246,8 +249,44 @@ def test_an_absent_file_is_a_finding(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_tile_that_goes_on_behind_its_leaves_is_found(path: Path) -> None:
+    change(
+        path, "UPDATE tile SET bytes = CAST(bytes || X'00' AS BLOB) WHERE tree = 1 AND level = 0"
+    )
+    assert first_bad(path) == "log.example/acme/0"
+
+
 def test_verifying_changes_nothing(path: Path) -> None:
     before = path.read_bytes()
-    verify.verify_export(path, KEYS)
+    verify_folder.verify_folder(path, KEYS)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_and_a_database_are_told_from_an_export(path: Path, tmp_path: Path) -> None:
+    export = tmp_path / "export.zip"
+    export.write_bytes(b"PK\x03\x04")
+    assert verify_folder.is_folder(path)
+    assert verify_folder.is_folder(path.parent)
+    assert not verify_folder.is_folder(export)
+    assert not verify_folder.is_folder(tmp_path / "nothing")
+
+
+def test_the_exit_status_and_the_report_tell(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [part for key in KEYS for part in ("--key", key)]
+    assert verify_folder.main([str(path.parent), *keys]) == 0
+    assert verify_folder.main([str(path)]) == 6
+    change(path, "DELETE FROM body WHERE tree = 1 AND idx = 7")
+    capsys.readouterr()
+    assert verify_folder.main([str(path), *keys, "--json"]) == 6
+    report = json.loads(capsys.readouterr().out)
+    assert (report["status"], report["first_bad"]) == ("FAILED", "log.example/acme/7")
+
+
+def test_it_needs_the_other_verifier_and_nothing_else_of_ours() -> None:
+    source = Path(verify_folder.__file__).read_text()
+    names = set(re.findall(r"^\s*(?:import|from) ([\w.]+)", source, re.MULTILINE))
+    ours = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert ours == {"audit.verify"}
