@@ -7,7 +7,9 @@ Safety argument:
 3. The key leads to the site and the site to the tenant; nothing the node says chooses the target.
 4. A revoked site or suspended tenant is refused; while a pull is held that is asked again and
    again, and once more after it was answered: no task leaves after a revoke has returned.
-5. Bodies are bounded; upstream errors are not passed on in detail. The SuperLink keeps at most one
+5. A held pull ends with its site's connection: the SuperLink hands a message over once, so one that
+   is pulled for a site that has gone would be lost.
+6. Bodies are bounded; upstream errors are not passed on in detail. The SuperLink keeps at most one
    pull a key open.
 """
 
@@ -19,7 +21,7 @@ from typing import Final
 
 import httpx
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -111,6 +113,8 @@ class FleetRelay:
             return await self._forward(request, key, call)
         except _OversizeError:
             return Response(status_code=413)
+        except ClientDisconnect:
+            return Response(status_code=400)
         except httpx.HTTPError as fault:
             structlog.get_logger().warning("fleet_upstream_fault", kind=type(fault).__name__)
             await self._forget(key)
@@ -151,6 +155,7 @@ class FleetRelay:
         """Pass a pull on; the SuperLink keeps it open until there is a message.
 
         INVARIANT: nothing that was pulled is handed over unless the door is open after the pull.
+        INVARIANT: when this returns, nothing is being pulled for it any more.
         """
         body = b"".join([piece async for piece in _bounded(request, MAX_POLL_BODY)])
         target = await self._door(key)
@@ -177,6 +182,7 @@ class FleetRelay:
         finally:
             gone.cancel()
             pull.cancel()
+            await asyncio.gather(gone, pull, return_exceptions=True)
 
 
 class _OversizeError(Exception):

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
 import pytest
+import uvicorn
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.lifecycle.node_keys import canonical_node_key
 from gateway.lifecycle.records import Site
@@ -164,3 +168,99 @@ def test_a_pull_is_answered_when_the_superlink_answers() -> None:
 
     answer = asyncio.run(_call(later, "/v1/fleet/pull-messages", door=door))
     assert answer.content == b"the task"
+
+
+class SuperLink:
+    """Holds a pull until there is a message, and hands each message over once."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.arrived = asyncio.Event()
+        self.pulled = asyncio.Event()
+        self.left = asyncio.Event()
+
+    def bring(self, message: bytes) -> None:
+        self.messages.append(message)
+        self.arrived.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        self.pulled.set()
+        gone = asyncio.ensure_future(receive())
+        come = asyncio.ensure_future(self.arrived.wait())
+        await asyncio.wait({gone, come}, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            self.left.set()
+            come.cancel()
+            return
+        gone.cancel()
+        body = self.messages.pop()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def _served(app: ASGIApp) -> AsyncIterator[int]:
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_config=None, lifespan="off", loop="asyncio", ws="none")
+    )
+    up = asyncio.ensure_future(server._serve())
+    while not server.started:  # noqa: ASYNC110 - the server has no event for it
+        await asyncio.sleep(0)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await up
+
+
+def test_a_site_that_hangs_up_takes_no_message_with_it() -> None:
+    """Over real connections: the message stays for the site's next pull."""
+
+    async def play() -> bytes:
+        superlink, headers = SuperLink(), _headers()
+        async with _served(superlink) as port, httpx.AsyncClient() as onward:
+
+            async def door(_: str) -> tuple[Site, str]:
+                return SITE, f"http://127.0.0.1:{port}"
+
+            relay = FleetRelay(door, onward, lambda: NOW)
+            async with _served(relay) as here:
+                url = f"http://127.0.0.1:{here}/v1/fleet/pull-messages"
+                async with httpx.AsyncClient() as node:
+                    first = asyncio.ensure_future(node.post(url, headers=headers, content=b"n"))
+                    await superlink.pulled.wait()
+                    first.cancel()
+                await superlink.left.wait()
+                superlink.bring(b"the task")
+                async with httpx.AsyncClient() as node:
+                    return (await node.post(url, headers=headers, content=b"n")).content
+
+    assert asyncio.run(asyncio.wait_for(play(), 30)) == b"the task"
+
+
+def test_a_pull_that_fails_when_its_site_has_gone_is_not_told_to_the_loop() -> None:
+    told: list[object] = []
+
+    async def play() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(what))
+        incoming: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+
+        async def fails(request: httpx.Request) -> httpx.Response:
+            incoming.put_nowait({"type": "http.disconnect"})
+            raise httpx.ConnectError("refused", request=request)
+
+        async def drop(_: object) -> None:
+            pass
+
+        incoming.put_nowait({"type": "http.request", "body": b"n"})
+        names = [(name.encode(), value.encode()) for name, value in _headers().items()]
+        scope = {"type": "http", "method": "POST", "path": "/v1/fleet/pull-messages"}
+        async with httpx.AsyncClient(transport=httpx.MockTransport(fails)) as onward:
+            relay = FleetRelay(Door(), onward, lambda: NOW)
+            await relay(scope | {"headers": names, "query_string": b""}, incoming.get, drop)
+        gc.collect()
+
+    asyncio.run(play())
+    assert told == []
