@@ -24,6 +24,9 @@ from typing import Any, Final
 import httpx
 from rich.console import Console
 
+from audit.note import LogSigner
+from gateway.artifacts.keystore import LocalKeyStore
+from gateway.artifacts.unlock import KeyFile
 from gateway.cli.connection import Connection
 from gateway.cli.main import invoke
 from gateway.cli.profile import load_profile
@@ -35,6 +38,7 @@ from tests.e2e.models import Owned
 
 REPOSITORY: Final = Path(__file__).parents[2]
 COMMAND_SECONDS: Final = 120.0
+TENANTS: Final = ("bank", "clinic", "platform")
 Event = dict[str, Any]
 
 
@@ -139,8 +143,22 @@ class House:
         return dict(entry["event"])
 
     def log_keys(self) -> list[str]:
-        """The key of every log, kept outside as an auditor would."""
-        return [self.place.log_key, self.get("/v1/audit/key", "clinic-officer")["key"]]
+        """The key of every tenant's log, as the operator hands them out."""
+        keys = keystore(self)
+        origins = [f"{ORIGIN}/{tenant}" for tenant in TENANTS]
+        return [LogSigner(o, keys.signing_key(f"log/{o}")).verifier_key for o in origins]
+
+    def verify(self) -> subprocess.CompletedProcess[str]:
+        """Verify every log of the data folder with the command, as the operator would."""
+        keys = [part for key in self.log_keys() for part in ("--key", key)]
+        return self.command("audit", "verify", str(self.place.data), *keys, "--json")
+
+    def export(self, path: Path) -> Path:
+        """Fetch the clinic's log as its officer."""
+        headers = self.bearer("clinic-officer")
+        answer = self.cast.http.get(f"{self.url}/v1/audit/export", headers=headers)
+        path.write_bytes(answer.raise_for_status().content)
+        return path
 
     def push(self, model: Owned, version: str = "1.0") -> None:
         """Push a version from files that are gone afterwards."""
@@ -184,6 +202,12 @@ def sealgate_command(*arguments: str, **environment: str) -> subprocess.Complete
         env={**os.environ, **environment},
         check=False,
     )
+
+
+def keystore(house: House) -> LocalKeyStore:
+    """The house's keys, as who owns its folder can open them."""
+    folder = house.place.data / "keystore"
+    return LocalKeyStore.open(folder, KeyFile(folder / "unlock.key"))
 
 
 def configure(place: Place, **settings: Any) -> None:

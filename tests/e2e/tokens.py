@@ -10,9 +10,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.artifacts.keystore import LocalKeyStore
-from gateway.artifacts.unlock import KeyFile
-from tests.e2e.house import House
+from tests.e2e.house import House, keystore
 
 Json = dict[str, Any]
 
@@ -30,8 +28,7 @@ class Forger:
     """Changes a good token of a house and signs it again."""
 
     def __init__(self, house: House) -> None:
-        folder = house.place.data / "keystore"
-        self._key = LocalKeyStore.open(folder, KeyFile(folder / "unlock.key")).signing_key("token")
+        self._key = keystore(house).signing_key("token")
         self._good = house.token()
         self._header, self._claims = map(_decoded, self._good.split(".")[:2])
 

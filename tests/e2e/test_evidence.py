@@ -1,0 +1,145 @@
+"""No answer without evidence: not after a kill, not on a full disk, not after somebody's edit."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from audit import verify
+from tests.e2e.conftest import MakeHouse
+from tests.e2e.house import Event, House, problem, until
+from tests.e2e.load import Answered, Load
+from tests.tools import require_tool
+
+
+def whole_log(house: House) -> dict[int, Event]:
+    """The clinic's log by index, as its officer reads it."""
+    events: dict[int, Event] = {}
+    with house.client("clinic-officer") as officer:
+        for entry in officer.items("/v1/audit/events", order="oldest", limit=200):
+            events[entry["index"]] = entry["event"]
+    return events
+
+
+def hold_to_log(answers: list[Answered], log: dict[int, Event]) -> None:
+    """Fail unless every answer is in the log at the place that it names."""
+    given = [answer for answer in answers if answer.status == 200]
+    receipts = [answer.receipt for answer in given]
+    assert None not in receipts
+    assert len(set(receipts)) == len(receipts)
+    for answer in given:
+        event = log[int(str(answer.receipt).rpartition("/")[2])]
+        assert (event["action"], event["outcome"]) == ("releaseOutput", "allow")
+        assert (event["model_id"], event["n_in"]) == (answer.model, answer.length)
+        assert len(event.get("subject_refs", [])) == 1
+    refused = Counter(answer.code for answer in answers if answer.status != 200)
+    recorded = Counter(event.get("reason", "").replace("_", "-") for event in log.values())
+    for code in refused.keys() - {"audit-unavailable"}:
+        assert refused[code] <= recorded[code]
+
+
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.soak)])
+def test_a_killed_gateway_has_recorded_all_that_it_answered(
+    fresh: MakeHouse, tmp_path: Path, times: int
+) -> None:
+    house = fresh(started=False)
+    answers: list[Answered] = []
+    for number in range(times):
+        house.start()
+        with Load(house) as load:
+            load.wait_for(40 + 7 * number)
+            house.kill()
+        answers += load.answers
+        done = house.verify()
+        assert done.returncode == 0, done.stdout + done.stderr
+    house.start()
+    hold_to_log(answers, whole_log(house))
+    assert {200, 404} <= {a.status for a in answers} <= {200, 403, 404}
+    export = house.export(tmp_path / "audit.zip")
+    assert verify.verify_export(export, house.log_keys()[1]).status == "VERIFIED"
+
+
+@contextmanager
+def full_disk(house: House) -> Iterator[Callable[[], None]]:
+    """Start the house on a small disk of its own and fill that; yields what makes room again."""
+    data, aside = house.place.data, house.place.data.with_name("aside")
+    data.rename(aside)
+    data.mkdir(mode=0o700)
+    options = ["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(data)]
+    mount = subprocess.run([require_tool("mount"), *options], capture_output=True, check=False)
+    if mount.returncode != 0:
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        shutil.copytree(aside, data, dirs_exist_ok=True)
+        house.start()
+        assert house.infer().status_code == 200
+        filler = data / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        yield filler.unlink
+        house.stop()
+    finally:
+        house.stop()
+        subprocess.run([require_tool("umount"), str(data)], check=True)
+
+
+@contextmanager
+def bounded_files(house: House) -> Iterator[Callable[[], None]]:
+    """Start the house and let none of its files grow any more; yields what lifts that."""
+    house.start()
+    assert house.infer().status_code == 200
+    size = max(path.stat().st_size for path in house.place.data.glob("audit.db*"))
+    _, hard = resource.prlimit(house.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(house.pid, resource.RLIMIT_FSIZE, (size, hard))
+
+    def lift() -> None:
+        resource.prlimit(house.pid, resource.RLIMIT_FSIZE, (hard, hard))
+
+    yield lift
+    house.stop()
+
+
+Filled = Callable[[House], AbstractContextManager[Callable[[], None]]]
+
+
+@pytest.mark.parametrize("filled", [full_disk, bounded_files])
+def test_without_room_for_evidence_there_are_no_answers(
+    fresh: MakeHouse,
+    filled: Filled,
+) -> None:
+    house = fresh(started=False)
+    with filled(house) as make_room:
+        ready = f"{house.place.operations_url}/health/ready"
+        with Load(house) as load:
+            until(lambda: any(answer.status == 503 for answer in load.answers), 60)
+            load.wait_for(40)
+        assert {answer.status for answer in load.answers} <= {200, 403, 404, 503}
+        assert {a.code for a in load.answers if a.status == 503} == {"audit-unavailable"}
+        answer = house.infer()
+        assert (answer.status_code, problem(answer)) == (503, "audit-unavailable")
+        assert "sealgate-audit" not in answer.headers
+        assert "retry-after" in answer.headers
+        assert httpx.get(ready).status_code == 503
+        tokens = house.cast.http.post(
+            f"{house.url}/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=("clinic-app", house.cast.secrets["clinic-app"]),
+        )
+        assert tokens.status_code == 503
+        make_room()
+        until(lambda: httpx.get(ready).is_success)
+        assert house.infer().status_code == 200
+        hold_to_log(load.answers, whole_log(house))
+        house.stop()
+        done = house.verify()
+        assert done.returncode == 0, done.stdout + done.stderr
