@@ -72,7 +72,10 @@ def found(data_dir: Path, plan: Plan, around: Surroundings) -> Founded:
     """
     data_dir = data_dir.absolute()
     if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
-        raise ConfigurationError("there is something at this place already; nothing was changed")
+        raise ConfigurationError(
+            "there is something at this place already; nothing was changed",
+            "sealgate init --data ANOTHER-FOLDER",
+        )
     try:
         data_dir.parent.mkdir(parents=True, exist_ok=True)
         draft = data_dir.with_name(f".{data_dir.name}.{around.random_bytes(4).hex()}.partial")

@@ -29,7 +29,16 @@ class SealgateError(Exception):
 
 
 class ConfigurationError(SealgateError):
-    """The settings are unsafe or contradict each other, so the process does not start."""
+    """The settings are unsafe or contradict each other, so the process does not start.
+
+    Args:
+        message: What is wrong.
+        advice: One command or step that helps.
+    """
 
     code = "configuration"
     message = "the configuration is not safe to start with"
+
+    def __init__(self, message: str | None = None, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice

@@ -48,7 +48,10 @@ def owned(data_dir: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise ConfigurationError("another gateway owns this data folder") from None
+        raise ConfigurationError(
+            "another gateway owns this data folder",
+            "stop that one, or give this one its own --data",
+        ) from None
     try:
         yield
     finally:
@@ -99,7 +102,9 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError:
         listener.close()
-        raise ConfigurationError(f"port {port} is taken or not allowed") from None
+        raise ConfigurationError(
+            f"port {port} is taken or not allowed", "choose another: sealgate serve --port …"
+        ) from None
     listener.set_inheritable(False)
     return listener
 

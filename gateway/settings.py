@@ -162,7 +162,9 @@ def load_settings(data_dir: Path, **overrides: Any) -> Settings:
     try:
         values = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise ConfigurationError(f"no `{SETTINGS_FILE}` in the data folder") from None
+        raise ConfigurationError(
+            f"no `{SETTINGS_FILE}` in the data folder", f"sealgate init --data {data_dir}"
+        ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         raise ConfigurationError(f"`{SETTINGS_FILE}` cannot be read as TOML") from None
     given = {key: value for key, value in overrides.items() if value is not None}

@@ -177,5 +177,6 @@ def _expected(fault: Exception) -> CommandFailed | None:
     """Turn an error of our packages, which has a code and a public text, into a failure."""
     public = getattr(fault, "public", None)
     if isinstance(public, str) and isinstance(getattr(fault, "code", None), str):
-        return CommandFailed(public, problem={"title": fault.code, "detail": public})  # type: ignore[attr-defined]
+        problem = {"title": fault.code, "detail": public}  # type: ignore[attr-defined]
+        return CommandFailed(public, advice=getattr(fault, "advice", ""), problem=problem)
     return None
