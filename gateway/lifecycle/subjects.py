@@ -5,8 +5,9 @@ Safety argument:
    line or URL.
 2. An erasure is a durable intent, the change, a durable result. An intent without result is taken
    up again at the next start, so nothing stays half erased.
-3. The change can be repeated: sealed fields first, then key and mapping. When it has returned, no
-   field of the subject can be opened any more.
+3. The change can be repeated: key and mapping first, then sealed fields. When it has returned, no
+   field of the subject can be opened any more; one that a request sealed before and writes after
+   is ciphertext without a key.
 """
 
 from __future__ import annotations
@@ -165,8 +166,10 @@ class Subjects:
         self._pending.remove_pending(pending.tenant, pending.id)
 
     def _change(self, tenant: str, ref: str) -> None:
-        self._log.erase_subject(tenant, ref)
+        # INVARIANT: the key goes first. Nothing can be sealed for the subject after that, so what
+        # is deleted next is all that could ever be opened.
         self._vault.erase(tenant, ref)
+        self._log.erase_subject(tenant, ref)
 
     def _facts(self, call: Call, ref: str) -> SubjectFacts:
         # No register of legal holds exists yet, so none is claimed.

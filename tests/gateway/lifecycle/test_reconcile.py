@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
+from audit.errors import SubjectErased
+from audit.ports import Filter
 from gateway.lifecycle.records import Model, ModelVersion, Pending
 from gateway.settings import load_settings
 from tests.gateway.place import AROUND, laid, served_place
@@ -47,3 +54,48 @@ def test_what_a_dead_process_left_is_ended_before_the_next_one_serves(tmp_path: 
     ended = {event["intent_id"]: event for event in events if "intent_id" in event}
     assert {ended[_id(number)]["phase"] for number in range(3)} == {"result"}
     assert [ended[_id(number)]["outcome"] for number in range(3)] == ["done", "error", "error"]
+
+
+DIES_BETWEEN = """
+import os, signal, sys
+from pathlib import Path
+from tests.gateway.place import served_place
+
+with served_place(Path(sys.argv[1])) as place:
+    # The change has two steps; the process ends where the second one begins.
+    place.foundation.log.erase_subject = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    with place.client(sys.argv[2], "officer") as officer:
+        officer.post(f"/v1/subjects/{sys.argv[3]}/erase", {"confirm": sys.argv[3]})
+"""
+
+
+def test_an_erasure_whose_process_is_killed_half_way_is_finished(tmp_path: Path) -> None:
+    with served_place(tmp_path) as place:
+        place.tenant(HOUSE)
+        place.profile(HOUSE, "officer")
+        ref = consulted(place.foundation, HOUSE, "MRN-5")
+        (entry,) = place.foundation.reader.search(HOUSE, Filter(subject_ref=ref))
+    done = subprocess.run(
+        [sys.executable, "-c", DIES_BETWEEN, str(tmp_path), HOUSE, ref],
+        cwd=Path(__file__).parents[3],
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    with laid(load_settings(tmp_path / "data"), AROUND) as base:
+        (pending,) = base.pending.list_pending(limit=10)
+        assert (pending.kind, pending.facts) == ("erase", {"ref": ref})
+        assert base.vault.find(HOUSE, "MRN-5") is None
+        (kept,) = base.reader.sealed(HOUSE, entry.index)
+        with pytest.raises(SubjectErased):
+            base.vault.seal(HOUSE, ref, b"more", _id(9))
+        assert kept.subject_ref == ref
+    with served_place(tmp_path) as place:
+        base = place.foundation
+        assert base.pending.list_pending(limit=10) == []
+        assert base.reader.sealed(HOUSE, entry.index) == []
+        with place.client(HOUSE, "officer") as officer:
+            found = officer.get("/v1/audit/events", action="eraseSubject")["items"]
+    result, intent = (item["event"] for item in found)
+    assert (intent["phase"], result["phase"]) == ("intent", "result")
+    assert (result["intent_id"], result["reason"]) == (intent["id"], "reconciled")
