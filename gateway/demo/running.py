@@ -1,8 +1,13 @@
-"""The processes of the demo: started, waited for, ended by id."""
+"""The processes of the demo: started, waited for, ended by id, and never left behind.
+
+Each asks the kernel for SIGTERM when the demo dies, so that a demo that was killed takes gateway
+and sites with it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -22,6 +27,15 @@ STOP_SECONDS: Final = 20.0
 POLL_SECONDS: Final = 0.1
 
 
+PR_SET_PDEATHSIG: Final = 1  # from linux/prctl.h
+_LIBC = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    """Run in the child, between fork and exec: one system call, nothing else."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 class Running:
     """One child process with its output in a file.
 
@@ -39,6 +53,7 @@ class Running:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
 

@@ -40,6 +40,8 @@ def take(folder: Path, console: Console, *, once: bool) -> int:
     Raises:
         ConfigurationError: The folder cannot be used.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     narrator = Narrator(console)
     narrator.chapter("A working place is built")
     place = prepare(folder)
@@ -164,6 +166,5 @@ def _stay(cast: Cast, gateway: Running) -> None:
         say.console.print(f"  {line}", highlight=False, soft_wrap=True)
     say.console.print("  stop it            Ctrl-C", highlight=False)
     with contextlib.suppress(KeyboardInterrupt):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         while gateway.alive:
             signal.sigtimedwait([], 1)
