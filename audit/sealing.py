@@ -123,6 +123,11 @@ class SubjectVault:
             mac = self._mac(tenant, identifier)
             return self._refs.get((tenant, mac)) or self._stored_ref(tenant, mac)
 
+    def lives(self, tenant: str, ref: str) -> bool:
+        """Tell whether a reference is somebody's: given out, and not erased."""
+        with self._lock:
+            return is_subject_ref(ref) and self._store.by_ref(tenant, ref) is not None
+
     def seal(self, tenant: str, ref: str, plaintext: bytes, event_id: str) -> bytes:
         """Seal a personal field of an event: nonce, ciphertext and tag (AES-256-GCM).
 

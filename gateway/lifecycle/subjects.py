@@ -30,6 +30,8 @@ from policies.facts import SubjectFacts
 
 MAX_IDENTIFIER: Final = 512
 """Characters; longer than any patient number or mail address."""
+MAX_UNFINISHED: Final = 1000
+"""Pieces of pending work that are looked at: each is a request under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +99,25 @@ class Subjects:
         """Return the verified events that concern a subject, in the order of the log.
 
         Raises:
-            NotFound: `ref` is no reference.
+            NotFound: Nobody has the reference, or not any more.
             Forbidden: Policy says no.
         """
         self._check(ref)
         self._guard.permit(
             call, "exportSubject", self._facts(call, ref), reason="dossier", subject_refs=(ref,)
         )
+        if not self._vault.lives(call.principal.tenant, ref):
+            raise NotFound
         return self._reader.search(
             call.principal.tenant, Filter(subject_ref=ref), after=after, limit=limit
         )
 
     def erase(self, call: Call, ref: str, confirm: str) -> Erasure:
-        """Erase what is personal about a subject. Idempotent.
+        """Erase what is personal about a subject; repeating what did not finish finishes it.
 
         Raises:
             InvalidRequest: `confirm` does not repeat the reference.
-            NotFound: `ref` is no reference.
+            NotFound: Nobody has the reference, or not any more.
             Forbidden: Policy says no, for instance because of a legal hold.
         """
         self._check(ref)
@@ -121,6 +125,9 @@ class Subjects:
             raise InvalidRequest("`confirm` must repeat the reference")
         facts = self._facts(call, ref)
         decision = self._guard.require(call, "eraseSubject", facts, subject_refs=(ref,))
+        tenant = call.principal.tenant
+        if not self._vault.lives(tenant, ref) and not self._unfinished(tenant, ref):
+            raise NotFound
         intent = self._guard.record(
             call, "eraseSubject", "allow", decision, facts, phase="intent", subject_refs=(ref,)
         )
@@ -164,6 +171,13 @@ class Subjects:
         )
         self._recorder.write(event)
         self._pending.remove_pending(pending.tenant, pending.id)
+
+    def _unfinished(self, tenant: str, ref: str) -> bool:
+        """Tell whether an erasure has begun whose bytes may not be wiped yet."""
+        return any(
+            (pending.tenant, pending.kind, pending.facts.get("ref")) == (tenant, "erase", ref)
+            for pending in self._pending.list_pending(limit=MAX_UNFINISHED)
+        )
 
     def _change(self, tenant: str, ref: str) -> None:
         # INVARIANT: the key goes first. Nothing can be sealed for the subject after that, so what
