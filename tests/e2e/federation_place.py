@@ -7,7 +7,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -39,6 +38,15 @@ BRISK: Final = 6
 FEDERATIONS: Final = {"valleys": PATIENT, "brisk": BRISK}
 ELSEWHERE: Final = "elsewhere"
 RUN_SECONDS: Final = 90.0
+STEPS: Final = (
+    "runStarted",
+    "roundStarted",
+    "siteResult",
+    "siteError",
+    "roundAggregated",
+    "runFinished",
+    "runFailed",
+)
 Step = dict[str, Any]
 
 
@@ -144,9 +152,7 @@ class Partners:
     def joined(self) -> list[str]:
         """The sites that joined, the newest first."""
         events = self.house.events(action="joinFederation")
-        return [
-            e["resource"].rpartition("/")[2] for e in events if e["reason"] == "activate-node"
-        ]
+        return [e["resource"].rpartition("/")[2] for e in events if e["reason"] == "activate-node"]
 
     def start(self, federation: str, version: str, rounds: int = 3) -> str:
         """Start a run and return its id."""
@@ -169,12 +175,9 @@ class Partners:
 
     def steps(self, run: str) -> list[Step]:
         """What the audit log has of a run's own steps, in the order of the log."""
-        own = [
-            event
-            for event in reversed(self.house.events(category="federation"))
-            if event.get("request_id") == run and event["actor_type"] != "service"
-        ]
-        return own
+        found = (event for action in STEPS for event in self.house.events(action=action))
+        own = [event for event in found if event.get("request_id") == run]
+        return sorted(own, key=lambda event: int(event["index"]))
 
     def await_step(self, run: str, action: str, number: int) -> None:
         """Wait until the log has a step of a round."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,14 @@ from tests.e2e.house import House, until
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer that reached a caller: `receipt` is its `Sealgate-Audit`, if it had one."""
+    """An answer that reached a caller.
 
+    Attributes:
+        begun: When the request was begun, by the monotonic clock.
+        receipt: Its `Sealgate-Audit`, if it had one.
+    """
+
+    begun: float
     number: int
     model: str
     length: int
@@ -31,21 +38,27 @@ class Load:
 
     Attributes:
         house: Whom they ask.
+        path: What they ask; by default some of everything.
+        asks: The model that `path` is of.
         callers: How many at a time.
+        headers: Of the next requests; may be changed at any time.
         answers: In the order in which they arrived.
     """
 
     house: House
+    path: str | None = None
+    asks: str = "digits"
     callers: int = 4
+    headers: dict[str, str] = field(default_factory=dict)
     answers: list[Answered] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _numbers: Any = field(default_factory=itertools.count)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Load:
-        headers = self.house.bearer()
+        self.headers = self.headers or self.house.bearer()
         for _ in range(self.callers):
-            thread = threading.Thread(target=self._call, args=(headers,))
+            thread = threading.Thread(target=self._call)
             thread.start()
             self._threads.append(thread)
         return self
@@ -60,8 +73,12 @@ class Load:
         goal = len(self.answers) + more
         until(lambda: len(self.answers) >= goal, 60.0)
 
-    def _call(self, headers: dict[str, str]) -> None:
-        with httpx.Client(timeout=20.0, headers=headers) as client:
+    def begun_after(self, moment: float) -> list[Answered]:
+        """The answers to requests that were begun after a moment."""
+        return [answer for answer in reversed(self.answers[:]) if answer.begun > moment]
+
+    def _call(self) -> None:
+        with httpx.Client(timeout=20.0) as client:
             while not self._stop.is_set():
                 try:
                     self.answers.append(self._ask(client, next(self._numbers)))
@@ -70,12 +87,14 @@ class Load:
 
     def _ask(self, client: httpx.Client, number: int) -> Answered:
         """Ask a model of numbers, one of people or one that is not there, each a little longer."""
-        model = ("digits", "biopsy", "digits", "absent")[number % 4]
+        models = ("digits", "biopsy", "digits", "absent")
+        model = self.asks if self.path else models[number % 4]
         owned = self.house.owned["biopsy" if model == "biopsy" else "digits"]
         body = owned.body(row=number % 50, subject=f"patient-{number % 7}")
         content = json.dumps({"id": "x" * (number % 400), **body}).encode()
-        url = f"{self.house.url}/v2/models/{model}/infer"
-        answer = client.post(url, content=content)
+        path = self.path or f"/v2/models/{model}/infer"
+        headers, begun = self.headers, time.monotonic()
+        answer = client.post(self.house.url + path, content=content, headers=headers)
         receipt = answer.headers.get("sealgate-audit")
         code = "" if answer.is_success else answer.json()["type"].rpartition("/")[2]
-        return Answered(number, model, len(content), answer.status_code, receipt, code)
+        return Answered(begun, number, model, len(content), answer.status_code, receipt, code)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from gateway.demo.datasets import Split, digits, hospitals
 from gateway.demo.models import breast_cancer_model, digits_model
@@ -46,11 +47,14 @@ def train() -> dict[str, Owned]:
     """Train `digits`, whose screen may block, and `biopsy`, which concerns people."""
     images, patients = digits(), hospitals()
     learnt = Split(images.train.x[:ENOUGH], images.train.y[:ENOUGH])
+    with threadpool_limits(1):  # these matrices are too small to share out
+        digits_onnx = digits_model(learnt)
+        biopsy_onnx = breast_cancer_model(patients.sites["north"])
     return {
         "digits": Owned(
             name="digits",
             personal=False,
-            onnx=digits_model(learnt),
+            onnx=digits_onnx,
             calibration=images.calibration.npz(),
             input="image",
             rows=images.test.x,
@@ -58,7 +62,7 @@ def train() -> dict[str, Owned]:
         "biopsy": Owned(
             name="biopsy",
             personal=True,
-            onnx=breast_cancer_model(patients.sites["north"]),
+            onnx=biopsy_onnx,
             calibration=patients.calibration.npz(),
             input="features",
             rows=patients.test.x,
