@@ -21,12 +21,20 @@ from gateway.assembly import (
 )
 from gateway.errors import SealgateError
 from gateway.foundation import Foundation
+from gateway.housekeeping import (
+    SWEEP_SECONDS,
+    TELL_SECONDS,
+    Duty,
+    Housekeeping,
+    Refusals,
+)
 from gateway.identity.metadata import resource_metadata
 from gateway.lifecycle.evidence import Recorder
 from gateway.lifecycle.guard import Guard
 from gateway.lifecycle.ports import Registry
 from gateway.lifecycle.solo import SoloMode
 from gateway.lifecycle.token_evidence import TokenEvidence
+from gateway.lifecycle.uploads import Uploads
 from gateway.operations import OperationsApp
 from gateway.process import Door
 from gateway.serving.endpoint import InferEndpoint, infer_target
@@ -102,16 +110,19 @@ def create_app(base: Foundation) -> Gateway:
     public = _public_app(base.settings, use_cases, identity, recorder, pipeline, base.registry)
     sites = build_site_door(services, httpx.AsyncClient(timeout=FLEET_TIMEOUT))
     operations = OperationsApp(metrics, base.log, base.engine, identity.authenticator)
+    housekeeping = _housekeeping(base, identity, recorder, use_cases.uploads)
 
     def start() -> None:
         base.log.start()
         watchdog.start()
         use_cases.reconciliation.run()
+        housekeeping.start()  # empties the staging area: before anything can publish
         if federation is not None:
             federation.companion.start()
         use_cases.reconciliation.follow_runs()
 
     def close() -> None:
+        housekeeping.close()
         use_cases.close()
         if federation is not None:
             federation.close()
@@ -143,6 +154,16 @@ def _guard(base: Foundation, recorder: Recorder) -> Guard:
         region=base.settings.region,
         epoch=epoch,
         solo=SoloMode(base.clients, solo_since(base), base.around.clock, epoch),
+    )
+
+
+def _housekeeping(
+    base: Foundation, identity: Identity, recorder: Recorder, uploads: Uploads
+) -> Housekeeping:
+    tell = Duty("refusals", Refusals(identity.refusals, recorder).record, TELL_SECONDS)
+    sweep = Duty("uploads", uploads.sweep, SWEEP_SECONDS)
+    return Housekeeping(
+        base.artifacts.clean, [tell, sweep], tell.act, monotonic=base.around.monotonic
     )
 
 

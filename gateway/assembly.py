@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +41,10 @@ class Identity:
     authenticator: Authenticator
     server: AuthorizationServer
     issuers: Issuers
+
+    def refusals(self) -> Counter[str]:
+        """Return how many were refused before a tenant was known, by error code."""
+        return Counter(dict(self.authenticator.refusals)) + Counter(dict(self.server.refusals))
 
 
 @dataclass(frozen=True, slots=True)

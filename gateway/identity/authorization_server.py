@@ -172,6 +172,11 @@ class AuthorizationServer:
         return self._minter.jwks
 
     @property
+    def refusals(self) -> Mapping[str, int]:
+        """Number of requests of nobody we know, by OAuth error code."""
+        return self._clients.refusals
+
+    @property
     def issuer(self) -> str:
         """Our `iss`."""
         return self._minter.issuer

@@ -16,6 +16,8 @@ import base64
 import binascii
 import hashlib
 import hmac
+import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
@@ -53,6 +55,9 @@ class ClientAuthenticator:
         standing: The registered clients and whether they are in good standing.
         issuer: Our issuer, which assertions must be for.
         clock: Unix seconds.
+
+    Attributes:
+        refusals: Number of refusals by OAuth error code.
     """
 
     def __init__(self, standing: Standing, issuer: str, *, clock: Callable[[], float]) -> None:
@@ -60,6 +65,8 @@ class ClientAuthenticator:
         self._issuer = issuer
         self._clock = clock
         self._replay = ReplayCache(ASSERTION_SECONDS + LEEWAY_SECONDS, clock)
+        self._counting = threading.Lock()
+        self.refusals: Counter[str] = Counter()
 
     def authenticate(self, form: Mapping[str, str], authorization: bytes | None) -> Client:
         """Return the client that a request comes from. Blocks.
@@ -72,6 +79,14 @@ class ClientAuthenticator:
             OAuthRefusal: `invalid_request` when it authenticates in two ways at once, else
                 `invalid_client`.
         """
+        try:
+            return self._identify(form, authorization)
+        except OAuthRefusal as refusal:
+            with self._counting:
+                self.refusals[refusal.error] += 1
+            raise
+
+    def _identify(self, form: Mapping[str, str], authorization: bytes | None) -> Client:
         asserted = "client_assertion" in form or "client_assertion_type" in form
         ways = (authorization is not None, "client_secret" in form, asserted)
         if sum(ways) > 1:

@@ -225,3 +225,12 @@ SHARED = World()
 )
 def test_anything_is_refused_as_ours(form: dict[str, str], authorization: bytes | None) -> None:
     assert refusal(form, authorization, SHARED)[0] in ("invalid_client", "invalid_request")
+
+
+def test_refusals_are_counted_and_what_is_accepted_is_not() -> None:
+    world = World()
+    authenticate(authorization=basic(), world=world)
+    refusal(authorization=basic(secret="wrong"), world=world)
+    refusal(world=world)
+    refusal(post(), basic(), world)
+    assert world.server.refusals == {"invalid_client": 2, "invalid_request": 1}
