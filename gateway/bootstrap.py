@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from joserfc.jwk import OKPKey
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from audit.event import Event, new_event_id
 from gateway.artifacts.guarded_file import create_guarded, sync_folder
@@ -67,8 +69,9 @@ def found(data_dir: Path, plan: Plan, around: Surroundings) -> Founded:
         around: Time and randomness.
 
     Raises:
-        ConfigurationError: There is something at that place, or a setting is unsafe.
-        SealgateError: A part could not be made; nothing is left behind.
+        ConfigurationError: There is something at that place or in the database, or a setting is
+            unsafe.
+        SealgateError: A part could not be made; no file is left behind.
     """
     data_dir = data_dir.absolute()
     if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
@@ -93,6 +96,24 @@ def found(data_dir: Path, plan: Plan, around: Surroundings) -> Founded:
     return Founded(data_dir / PROFILE_FILE, log_key)
 
 
+def without_password(database_url: str) -> str:
+    """Return the address of a database as it is: it is kept in clear, and `ps` has shown it.
+
+    Raises:
+        ConfigurationError: It holds a password, or is no address.
+    """
+    try:
+        held = make_url(database_url).password
+    except (ArgumentError, ValueError):
+        raise ConfigurationError("`--database-url` is no address of a database") from None
+    if held:
+        raise ConfigurationError(
+            "`--database-url` must not hold a password",
+            "put it in a file of mode 0600 and add ?passfile=/path/of/the/file",
+        )
+    return database_url
+
+
 def _build(folder: Path, plan: Plan, around: Surroundings) -> str:
     lines = [f"{key} = {json.dumps(value)}" for key, value in plan.settings.items()]
     create_guarded(folder / SETTINGS_FILE, ("\n".join(lines) + "\n").encode())
@@ -102,6 +123,11 @@ def _build(folder: Path, plan: Plan, around: Surroundings) -> str:
     keys = LocalKeyStore.create(folder / KEYSTORE, unlock_of(settings), around.random_bytes)
     keys.create_tenant(PLATFORM_TENANT)
     with laid(settings, around) as foundation:
+        if foundation.tenants.get(PLATFORM_TENANT) is not None:
+            raise ConfigurationError(
+                "the database holds the records of another data folder",
+                "give this one a database of its own",
+            )
         foundation.log.start()
         _record_founding(foundation)
         _register_administrator(foundation, folder, plan.region)

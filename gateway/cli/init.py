@@ -19,6 +19,13 @@ def init(
         str | None, typer.Option(help="Name of the audit logs; by default the host of the address.")
     ] = None,
     region: Annotated[str, typer.Option(help="Where the data lives, as policies name it.")] = "eu",
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            help="PostgreSQL for models, clients and policies, as postgresql://USER@HOST/NAME; "
+            "a file in the folder by default."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make keys, databases, the platform tenant and the first administrator.
@@ -36,7 +43,7 @@ def init(
     import time
     from urllib.parse import urlsplit
 
-    from gateway.bootstrap import Plan, found
+    from gateway.bootstrap import Plan, found, without_password
     from gateway.foundation import Surroundings
 
     os.umask(0o077)
@@ -48,6 +55,8 @@ def init(
     }
     if url.port is not None:
         settings["port"] = url.port
+    if database_url is not None:
+        settings["database_url"] = without_password(database_url)
     around = Surroundings(time.time, time.monotonic, secrets.token_bytes)
     made = found(data, Plan(settings, region), around)
     if as_json:
