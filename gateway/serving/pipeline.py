@@ -182,13 +182,17 @@ class Pipeline:
             raise ContractViolation(failure.reason, failure.input)
 
     async def _reconfirm(self, record: InferenceRecord, target: Target) -> Target:
-        """Look again at caller and version when anything was revoked while the model ran."""
-        if self.authenticator.epoch == record.epoch:
-            return target
-        await self.authenticator.reconfirm(record.principal)
-        return await asyncio.to_thread(
-            self.routes.resolve, record.principal.tenant, record.model, record.version
-        )
+        """Look again at caller and version for as long as anything was revoked meanwhile.
+
+        INVARIANT: between the last look at the epoch and the second decision nothing is awaited.
+        """
+        while (epoch := self.authenticator.epoch) != record.epoch:
+            await self.authenticator.reconfirm(record.principal)
+            target = await asyncio.to_thread(
+                self.routes.resolve, record.principal.tenant, record.model, record.version
+            )
+            record.epoch = epoch
+        return target
 
     def _decide_release(self, record: InferenceRecord, asked: Call, target: Target) -> None:
         verdict = record.verdict

@@ -44,7 +44,7 @@ class InferenceRecord:
     Attributes:
         id: The event's id, also the request's.
         started: Monotonic seconds at the start.
-        epoch: The revocation epoch from before the caller was authenticated.
+        epoch: The revocation epoch from before caller and version were last looked at.
         reason: A stable code, set by the step that refused.
     """
 
