@@ -16,7 +16,7 @@ from gateway.screening.profile import read_calibration
 from gateway.screening.screens import SCORES
 from gateway.screening.verdict import Judge
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.screening]
 ROWS = 60
 
 
