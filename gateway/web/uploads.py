@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
+from gateway.artifacts.errors import UploadTruncated
 from gateway.lifecycle.errors import InvalidRequest
 from gateway.web.dependencies import CallDep, UseCasesDep
 from gateway.web.shapes import upload_body
@@ -27,12 +29,15 @@ async def upload(
     if content_length is None:
         raise InvalidRequest("`Content-Length` is required")
     decision = await run_in_threadpool(use.uploads.admit, call, model)
-    payload = await use.sealer.seal_stream(
-        call.principal.tenant,
-        request.stream(),
-        limit=use.max_upload_bytes,
-        expected_length=content_length,
-        post_quantum=post_quantum,
-    )
+    try:
+        payload = await use.sealer.seal_stream(
+            call.principal.tenant,
+            request.stream(),
+            limit=use.max_upload_bytes,
+            expected_length=content_length,
+            post_quantum=post_quantum,
+        )
+    except ClientDisconnect as cause:
+        raise UploadTruncated from cause
     kept = await run_in_threadpool(use.uploads.keep, call, model, decision, payload)
     return upload_body(kept)
