@@ -7,6 +7,7 @@ Whatever the coordinator answers is bounded and parsed into our values, or is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar
@@ -14,7 +15,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 import httpx
 import msgspec
 
-from gateway.lifecycle.errors import CoordinatorUnavailable, InvalidRequest
+from gateway.lifecycle.errors import CoordinatorUnavailable, InvalidRequest, NotFound
 from gateway.lifecycle.records import Federation, Run, Site
 
 MAX_ANSWER: Final = 4 << 20
@@ -102,7 +103,11 @@ class Coordinator(Protocol):
         """Start a run; a second start of the same run id changes nothing."""
 
     def events(self, run_id: str, after: int, wait_s: float) -> RunEvents:
-        """Return events with `seq > after`, waiting up to `wait_s` for the first."""
+        """Return events with `seq > after`, waiting up to `wait_s` for the first.
+
+        Raises:
+            NotFound: The coordinator does not know the run: it was restarted, and the run is gone.
+        """
 
     def result(self, run_id: str) -> bytes:
         """Return the trained model (ONNX)."""
@@ -146,7 +151,8 @@ class HttpCoordinator:
 
     def remove_node(self, tenant: str, node_id: str) -> None:
         """See `Coordinator`."""
-        self._call("DELETE", f"/tenants/{tenant}/nodes/{node_id}", absent_is_fine=True)
+        with suppress(NotFound):
+            self._call("DELETE", f"/tenants/{tenant}/nodes/{node_id}", may_be_absent=True)
 
     def start(self, order: RunOrder) -> None:
         """See `Coordinator`."""
@@ -171,7 +177,8 @@ class HttpCoordinator:
     def events(self, run_id: str, after: int, wait_s: float) -> RunEvents:
         """See `Coordinator`."""
         path = f"/runs/{run_id}/events?after={after}&wait={wait_s:g}"
-        return _decode(self._call("GET", path, timeout=wait_s + TIMEOUT_S), RunEvents)
+        page = self._call("GET", path, timeout=wait_s + TIMEOUT_S, may_be_absent=True)
+        return _decode(page, RunEvents)
 
     def result(self, run_id: str) -> bytes:
         """See `Coordinator`."""
@@ -179,7 +186,8 @@ class HttpCoordinator:
 
     def forget(self, run_id: str) -> None:
         """See `Coordinator`."""
-        self._call("DELETE", f"/runs/{run_id}", absent_is_fine=True)
+        with suppress(NotFound):
+            self._call("DELETE", f"/runs/{run_id}", may_be_absent=True)
 
     def _call(
         self,
@@ -189,12 +197,12 @@ class HttpCoordinator:
         *,
         limit: int = MAX_ANSWER,
         timeout: float = TIMEOUT_S,
-        absent_is_fine: bool = False,
+        may_be_absent: bool = False,
     ) -> bytes:
         try:
             with self._client.stream(method, path, json=body, timeout=timeout) as answer:
-                if absent_is_fine and answer.status_code == httpx.codes.NOT_FOUND:
-                    return b""
+                if may_be_absent and answer.status_code == httpx.codes.NOT_FOUND:
+                    raise NotFound
                 if answer.status_code in REFUSALS:
                     raise InvalidRequest("the federation service refused the request")
                 answer.raise_for_status()

@@ -6,6 +6,8 @@ Safety argument:
    between event and cursor, is in the log once.
 3. The result is published by the same use case as an upload: admission, calibration, signatures and
    a candidate that somebody must still promote.
+4. A run that the coordinator did not end, because it is gone or its result was refused, is ended
+   here, and that is recorded before it is stored.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from audit.errors import EventConflict
 from audit.event import Event, FederatedPart
 from gateway.errors import SealgateError
 from gateway.lifecycle.coordinator import Coordinator, RunEvent
-from gateway.lifecycle.errors import CoordinatorUnavailable
+from gateway.lifecycle.errors import CoordinatorUnavailable, NotFound
 from gateway.lifecycle.evidence import Recorder
 from gateway.lifecycle.ports import FederationStore
 from gateway.lifecycle.records import Federation, Run
@@ -100,6 +102,8 @@ class RunFollower:
         while not self._stopped.is_set() and run.state in {"starting", "running"}:
             try:
                 page = self._coordinator.events(run.id, run.cursor, WAIT_S)
+            except NotFound:
+                return self._fail(run, "coordinator_lost")
             except CoordinatorUnavailable:
                 failures += 1
                 if failures >= PATIENCE:
@@ -112,11 +116,7 @@ class RunFollower:
         return self._finish(run) if run.state == "publishing" else run
 
     def _take(self, run: Run, step: RunEvent) -> Run:
-        try:
-            self._recorder.write(self._event(run, step))
-        except EventConflict:
-            # The step is in the log already: the process died before its cursor was stored.
-            structlog.get_logger().info("run_step_known", run=run.id, seq=step.seq)
+        self._record(run, step)
         self._remember(run.id, step)
         state = {"run_finished": "publishing", "run_failed": "failed"}.get(step.type, "running")
         reason = (step.code or "failed") if state == "failed" else run.reason
@@ -140,7 +140,16 @@ class RunFollower:
             del self._seen[next(iter(self._seen))]
         self._seen.setdefault(run_id, []).append(step)
 
+    def _record(self, run: Run, step: RunEvent) -> None:
+        try:
+            self._recorder.write(self._event(run, step))
+        except EventConflict:
+            # The step is in the log already: the process died before its cursor was stored.
+            structlog.get_logger().info("run_step_known", run=run.id, seq=step.seq)
+
     def _fail(self, run: Run, reason: str) -> Run:
+        # The coordinator counts its steps from 1, so 0 is free for the gateway's own.
+        self._record(run, RunEvent(0, "run_failed", code=reason))
         return self._store.replace_run(replace(run, state="failed", reason=reason))
 
     def _event(self, run: Run, step: RunEvent) -> Event:

@@ -1,4 +1,8 @@
-"""Where a site's key leads right now: to its tenant's SuperLink, or nowhere."""
+"""Where a site's key leads right now: to its tenant's SuperLink, or nowhere.
+
+A SuperLink keeps its nodes in memory. So a site is introduced to it when it first calls, and again
+after the SuperLink was not where it used to be: sites come back by themselves after any restart.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ class SiteDoor:
         self._store = store
         self._guard = guard
         self._coordinator = coordinator
-        self._urls: dict[str, str] = {}
+        self._urls: dict[str, dict[str, str]] = {}
 
     def open_for(self, public_key: str) -> tuple[Site, str] | None:
         """Return the site of a canonical key and where its calls go; None when it may not pass."""
@@ -32,11 +36,13 @@ class SiteDoor:
         try:
             if self._guard.tenant(site.tenant).suspended:
                 return None
-            url = self._urls.get(site.tenant) or self._coordinator.fleet_url(site.tenant)
+            known = self._urls.setdefault(site.tenant, {})
+            if public_key not in known:
+                self._coordinator.add_node(site.tenant, public_key)
+                known[public_key] = self._coordinator.fleet_url(site.tenant)
         except (NotFound, CoordinatorUnavailable):
             return None
-        self._urls[site.tenant] = url
-        return site, url
+        return site, known[public_key]
 
     def forget(self, tenant: str) -> None:
         """Ask the coordinator again: the SuperLink did not answer where it used to."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.lifecycle.coordinator import MAX_ANSWER, HttpCoordinator, RunOrder
-from gateway.lifecycle.errors import CoordinatorUnavailable, InvalidRequest
+from gateway.lifecycle.errors import CoordinatorUnavailable, InvalidRequest, NotFound
 from gateway.lifecycle.records import Federation, Run, Site
 
 FEDERATION = Federation(
@@ -69,6 +69,11 @@ def test_what_is_absent_needs_no_removal() -> None:
     coordinator = _coordinator(httpx.Response(404))
     coordinator.forget("run-1")
     coordinator.remove_node("acme", "7")
+
+
+def test_a_run_that_the_coordinator_does_not_know_is_told_from_no_answer() -> None:
+    with pytest.raises(NotFound):
+        _coordinator(httpx.Response(404, json={})).events("run-1", 0, 0.0)
 
 
 def test_an_answer_is_bounded() -> None:

@@ -42,6 +42,7 @@ class Rounds:
     nodes: dict[str, str] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     down: bool = False
+    restarted: bool = False
     page: int = 2
 
     def fleet_url(self, tenant: str) -> str:
@@ -61,6 +62,8 @@ class Rounds:
 
     def events(self, run_id: str, after: int, wait_s: float) -> RunEvents:
         self._answer()
+        if self.restarted:
+            raise NotFound
         return RunEvents([s for s in self.steps if s.seq > after][: self.page], "running")
 
     def result(self, run_id: str) -> bytes:
@@ -190,6 +193,25 @@ def test_a_result_that_is_refused_fails_the_run_with_the_reason(scene: Field) ->
     store = scene.home.stores.federations
     failed = RunFollower(store, scene.rounds, scene.home.recorder, refuses).follow(run)
     assert (failed.state, failed.reason) == ("failed", "publish_refused")
+    assert _last(scene) == ("runFailed", "error", "publish_refused")
+
+
+def test_a_run_that_is_lost_with_its_coordinator_ends_in_the_log_too(scene: Field) -> None:
+    scene.add("a", "b")
+    run = scene.federations.start(CONVENOR, "lungs", "2.0", 1)
+    scene.rounds.restarted = True
+    lost = scene.follower.follow(run)
+    assert (lost.state, lost.reason) == ("failed", "coordinator_lost")
+    assert _last(scene) == ("runFailed", "error", "coordinator_lost")
+    before = len(scene.home.events())
+    again = scene.follower.follow(replace(run, revision=lost.revision))  # as after a crash
+    assert again.state == "failed"
+    assert len(scene.home.events()) == before
+
+
+def _last(scene: Field) -> tuple[str, str, str]:
+    event = scene.home.events()[-1]
+    return event["action"], event["outcome"], event["reason"]
 
 
 def test_a_node_key_belongs_to_one_site_for_ever(scene: Field) -> None:
@@ -224,10 +246,16 @@ def test_the_site_door_shuts_with_the_revocation(scene: Field) -> None:
     key = _key()
     scene.federations.add_site(CONVENOR, "lungs", "a", key)
     door = SiteDoor(scene.home.stores.federations, scene.home.guard, scene.rounds)
+    scene.rounds.nodes.clear()  # as after a restart of the coordinator
     opened = door.open_for(key)
     assert opened is not None
+    assert list(scene.rounds.nodes) == [key]
     assert (opened[0].name, opened[1]) == ("a", "http://superlink/acme")
     assert door.open_for(_key()) is None
+    scene.rounds.nodes.clear()
+    door.forget(TENANT)
+    assert door.open_for(key) == opened
+    assert list(scene.rounds.nodes) == [key]
     tenant = scene.home.stores.tenants.get(TENANT)
     assert tenant is not None
     scene.home.standing.save_tenant(replace(tenant, suspended=True))
