@@ -79,6 +79,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.clients
 def test_the_public_verifier_accepts_our_statement_and_sees_changes(folder: Path) -> None:
     (folder / "key.pem").write_bytes(pem())
     (folder / "model.sig").write_text(json.dumps(BUNDLE))
@@ -89,6 +90,7 @@ def test_the_public_verifier_accepts_our_statement_and_sees_changes(folder: Path
     assert model_signing(VERIFIER, *arguments).returncode != 0
 
 
+@pytest.mark.clients
 def test_we_accept_what_the_public_signer_made(folder: Path) -> None:
     private = KEY.private_bytes(
         serialization.Encoding.PEM,
