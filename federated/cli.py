@@ -18,7 +18,16 @@ from federated.log_lines import configure
 from federated.plan import Event
 from federated.simulation import Simulated, simulate
 
-site = typer.Typer(help="Take part in a federation from a partner site.", no_args_is_help=True)
+site = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="""Take part in a federation from a partner site.
+
+    Example: sealgate site status --config site.toml
+
+    Next: sealgate site keygen --help
+    """,
+)
 federation = typer.Typer(help="Train with partner sites.", no_args_is_help=True)
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="The site's configuration (TOML).")]
@@ -28,7 +37,12 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="The site's configura
 def keygen(
     out: Annotated[Path, typer.Option(help="Where the private key is written (new file, 0600).")],
 ) -> None:
-    """Make the site's node key here; print its public half, which the convenor registers."""
+    """Make the site's node key here; print its public half, which the convenor registers.
+
+    Example: sealgate site keygen --out node.key
+
+    Next: sealgate site run --config site.toml
+    """
     from federated.site.keys import generate
 
     try:
@@ -39,7 +53,12 @@ def keygen(
 
 @site.command()
 def run(config: ConfigFile) -> None:
-    """Take part until interrupted."""
+    """Take part until interrupted.
+
+    Example: sealgate site run --config site.toml
+
+    Next: sealgate site status --config site.toml
+    """
     from federated.site.config import load
     from federated.site.runner import SiteRunner
 
@@ -56,7 +75,12 @@ def status(
     config: ConfigFile,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show whether the site runs and is connected; exit code 1 when it is not."""
+    """Show whether the site runs and is connected; exit code 1 when it is not.
+
+    Example: sealgate site status --config site.toml
+
+    Next: sealgate site run --config site.toml
+    """
     from federated.site.config import load
     from federated.site.runner import read_status
 
@@ -87,7 +111,12 @@ def simulate_command(
     out: Annotated[Path | None, typer.Option(help="Write the ONNX model here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
-    """Run rounds over made-up sites in this process: the same rules, no network."""
+    """Run rounds over made-up sites in this process: the same rules, no network.
+
+    Example: sealgate federation simulate --sites 3 --rounds 5
+
+    Next: sealgate federation create --help
+    """
     console = Console(stderr=False)
     if as_json:
         outcome = simulate(sites, rounds, seed, lambda event: _print_json(event))

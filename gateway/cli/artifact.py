@@ -68,6 +68,8 @@ def keygen(
     It is the same file that `age-keygen` makes.
 
     Example: sealgate artifact keygen -o site.key
+
+    Next: sealgate model download NAME VERSION --recipient PUBLIC-KEY --out model.onnx.age
     """
     identity = generate_identity(secrets.token_bytes, post_quantum=post_quantum)
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -101,6 +103,8 @@ def decrypt(
     and --release-key it must also be a payload of that signed version.
 
     Example: sealgate artifact decrypt model.onnx.age -i site.key -o model.onnx
+
+    Next: sealgate artifact verify --help
     """
     identities = _read_identities(identity)
     release = _read_release(manifest, link, release_key)

@@ -15,7 +15,14 @@ from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import JsonFlag, ProfileOption, moment, show, show_line, show_list
 
 app = typer.Typer(
-    help="Search, follow, verify and export the log.", no_args_is_help=True, add_completion=False
+    no_args_is_help=True,
+    add_completion=False,
+    help="""Search, follow, verify and export the log.
+
+    Example: sealgate audit search --outcome deny
+
+    Next: sealgate audit verify --help
+    """,
 )
 
 COLUMNS = ("index", "time", "action", "outcome", "client_id", "resource", "reason")

@@ -13,7 +13,16 @@ from gateway.cli.connection import connect
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import JsonFlag, PlanFlag, ProfileOption, note, planned, show, show_list
 
-app = typer.Typer(help="Register and disable clients.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="""Register and disable clients.
+
+    Example: sealgate client list --tenant st-mary
+
+    Next: sealgate client create --help
+    """,
+)
 
 Id = Annotated[str, typer.Argument(help="Id of the client.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whom it acts for.")]

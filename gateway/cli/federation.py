@@ -23,7 +23,16 @@ from gateway.cli.output import (
     show_list,
 )
 
-app = typer.Typer(help="Train with partner sites.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="""Train with partner sites.
+
+    Example: sealgate federation list
+
+    Next: sealgate federation create --help
+    """,
+)
 
 Name = Annotated[str, typer.Argument(help="Name of the federation.")]
 LOOK_S = 0.5

@@ -20,7 +20,14 @@ from gateway.cli.output import (
 )
 
 app = typer.Typer(
-    help="Publish, release and download models.", no_args_is_help=True, add_completion=False
+    no_args_is_help=True,
+    add_completion=False,
+    help="""Publish, release and download models.
+
+    Example: sealgate model list
+
+    Next: sealgate model push --help
+    """,
 )
 
 Name = Annotated[str, typer.Argument(help="Name of the model.")]

@@ -12,7 +12,14 @@ from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import JsonFlag, PlanFlag, ProfileOption, note, planned, show, show_list
 
 app = typer.Typer(
-    help="Show, check, publish and explain policies.", no_args_is_help=True, add_completion=False
+    no_args_is_help=True,
+    add_completion=False,
+    help="""Show, check, publish and explain policies.
+
+    Example: sealgate policy show
+
+    Next: sealgate policy explain --help
+    """,
 )
 
 PolicyFile = Annotated[

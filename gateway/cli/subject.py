@@ -21,7 +21,14 @@ from gateway.cli.output import (
 )
 
 app = typer.Typer(
-    help="Find, show and erase a data subject.", no_args_is_help=True, add_completion=False
+    no_args_is_help=True,
+    add_completion=False,
+    help="""Find, show and erase a data subject.
+
+    Example: echo MRN-0042 | sealgate subject lookup
+
+    Next: sealgate subject show REF
+    """,
 )
 
 Reference = Annotated[str, typer.Argument(help="Reference of the person (sub_…).")]

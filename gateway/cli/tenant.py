@@ -10,7 +10,16 @@ from gateway.cli.connection import connect
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import JsonFlag, PlanFlag, ProfileOption, planned, show, show_list
 
-app = typer.Typer(help="Create and suspend tenants.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="""Create and suspend tenants.
+
+    Example: sealgate tenant list
+
+    Next: sealgate tenant create --help
+    """,
+)
 
 Id = Annotated[str, typer.Argument(help="Id of the tenant.")]
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 
+import click
 import pytest
 
 from gateway.cli import main
-from gateway.cli.failures import ExitCode
+from gateway.cli.failures import CommandFailed, ExitCode
 from tests.gateway.cli.command import sealgate
 
 PROBE = """
@@ -29,21 +32,32 @@ def test_help_imports_nothing_heavy() -> None:
     assert all(name in done.stdout for name in main.GROUPS)
 
 
-@pytest.mark.parametrize("name", sorted({*main.GROUPS} - {"demo"}))
-def test_every_group_has_help(name: str) -> None:
-    shown = sealgate(name, "--help")
-    assert shown.code == 0
-    assert "Usage: sealgate" in shown.out
+def commands() -> Iterator[tuple[str, ...]]:
+    """Every command and group there is, in the words that call it; those of plugins too."""
+    for name in {*main.GROUPS, *main._plugins()}:
+        try:
+            waiting = [((name,), main._load(name))]
+        except CommandFailed:
+            continue  # its extra is not installed
+        for words, one in waiting:
+            yield words
+            if isinstance(one, click.Group):
+                waiting += [((*words, verb), under) for verb, under in one.commands.items()]
 
 
-def test_each_command_ends_its_help_with_an_example_and_the_next_step() -> None:
-    for group in ("model", "audit", "subject", "policy", "tenant", "client", "federation"):
-        command = main._load(group)
-        for verb, one in command.commands.items():  # type: ignore[attr-defined]
-            if verb == "simulate":
-                continue  # added by the federated package
-            assert "Example: " in (one.help or ""), (group, verb)
-            assert "Next: " in (one.help or ""), (group, verb)
+def test_there_are_commands_in_groups_and_by_themselves() -> None:
+    assert {("model",), ("model", "push"), ("serve",)} <= set(commands())
+
+
+@pytest.mark.parametrize("words", [(), *sorted(commands())], ids=" ".join)
+def test_every_help_ends_with_an_example_and_the_next_step(words: tuple[str, ...]) -> None:
+    shown = sealgate(*words, "--help")
+    assert (shown.code, shown.err) == (0, "")
+    assert " ".join(("Usage: sealgate", *words)) in shown.out
+    prose = re.split("^(?:╭|Options)", shown.out, maxsplit=1, flags=re.MULTILINE)[0]
+    *_, example, following = re.split(r"\n\s*\n", prose.strip())
+    assert example.strip().startswith("Example: ")
+    assert following.strip().startswith("Next: ")
 
 
 def test_a_plugin_adds_to_our_group_and_cannot_replace_our_commands(
