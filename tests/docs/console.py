@@ -7,8 +7,8 @@ A comment right before a block, or alone where it says `stops`, tells what a rea
     <!-- exits N -->           the command ends with this code, not with 0
     <!-- stops: COMMAND -->    Ctrl-C in the terminal of the command that begins so
 
-In a `console` block a line that begins with `$ ` is a command; it goes on in the next line after a
-backslash. Other lines are what one sees: `…` stands for anything, spaces count once. Commands that
+In a `console` block a line that begins with `$ ` is a command; it goes on after a backslash and in a
+here-document. Other lines are what one sees: `…` stands for anything, spaces count once. Commands that
 go on until they are stopped have terminals of their own; what they show is what one waits for.
 """
 
@@ -20,8 +20,12 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 _FENCE: Final = re.compile(
-    r"(?:^<!-- (?P<note>[^\n]*?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$|^<!-- stops: (?P<stops>[^\n]+?) -->$",
-    re.MULTILINE | re.DOTALL,
+    r"""
+    (?:^<!--[ ](?P<note>[^\n]*?)[ ]-->\n)?
+    ^```(?P<kind>\w*)\n(?P<text>.*?)^```$
+    | ^<!--[ ]stops:[ ](?P<stops>[^\n]+?)[ ]-->$
+    """,
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
 _PROMPT: Final = "$ "
 _GOES_ON: Final = re.compile(r"sealgate (serve|site run|audit tail --follow)\b")
@@ -100,7 +104,7 @@ def _commands(text: str, note: str) -> list[Run]:
             found[-1].shows.append(line)
         else:
             raise Unclear("a console block begins with a command")
-        open_ended = not found[-1].shows and found[-1].command.endswith("\\")
+        open_ended = not found[-1].shows and _goes_on(found[-1].command)
     if note.startswith("exits "):
         if len(found) != 1:
             raise Unclear("a block that exits with a code has one command")
@@ -110,6 +114,13 @@ def _commands(text: str, note: str) -> list[Run]:
     for run in found:
         run.stays = run.code == 0 and _GOES_ON.match(run.command) is not None
     return found
+
+
+def _goes_on(command: str) -> bool:
+    """Whether the next line belongs to the command: after a backslash, or in a here-document."""
+    here = re.search(r"<< '(\w+)'", command)
+    unfinished = here is not None and command.rpartition("\n")[2] != here[1]
+    return command.endswith("\\") or unfinished
 
 
 def unseen(shows: list[str], output: str) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from tests.docs.console import unseen
+from tests.tools import require_tool
 
 COMMAND_SECONDS: Final = 90.0
 READY_SECONDS: Final = 60.0
@@ -55,7 +56,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         with self._errors.open("wb") as errors:
             self._shell = subprocess.Popen(
-                ["bash", "--norc", "--noprofile"],
+                [require_tool("bash"), "--norc", "--noprofile"],
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=slave,
