@@ -137,7 +137,7 @@ class ArtifactStore:
         """Keep payloads in a folder, made with mode 0700 when it is absent."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in (_PAYLOADS, _STAGING):
-            (folder / name).mkdir(exist_ok=True)
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
         sync_folder(folder)
         return cls(LocalStore(folder), random_bytes, folder=folder)
 
