@@ -4,7 +4,8 @@ Safety argument.
 1. A model is opened only from a version whose link signature and payload digests were verified by
    the loader; the plaintext is wiped once onnxruntime has made its own copy.
 2. Every run has a deadline: a watchdog sets `RunOptions.terminate`, which stops onnxruntime within
-   its next node, so that a hostile graph cannot hold the gateway.
+   its next node, so that a hostile graph cannot hold the gateway. One that was quick when it was
+   timed, and is not for an input made for it, holds the event loop once and for an instant only.
 3. What onnxruntime says about an input is never passed on: a failed run is `RunFailed`.
 4. `forget` returns when the model can no longer be handed out; a version that is no longer wanted
    is not kept alive by the cache.
@@ -17,7 +18,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import onnxruntime as ort
@@ -36,6 +37,8 @@ Key: TypeAlias = tuple[str, str, str]
 WATCH_SECONDS: Final = 0.05
 # A run that took less than this while warming up is cheaper than handing it to a thread and back.
 INLINE_SECONDS: Final = 0.001
+# An inline run that takes longer is stopped and begun again in a thread, as all later ones are.
+INLINE_LIMIT_SECONDS: Final = 0.05
 # An inline run must stay short when the batch is larger than the one that was timed.
 INLINE_ELEMENTS: Final = 1 << 14
 
@@ -62,8 +65,14 @@ class Watchdog:
         self._stop.set()
         self._thread.join()
 
-    def run(self, session: Any, names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
-        """Run a session within the timeout.
+    def run(
+        self,
+        session: Any,
+        names: Sequence[str],
+        inputs: Mapping[str, Array],
+        limit: float | None = None,
+    ) -> list[Array]:
+        """Run a session within the timeout, or within `limit` seconds.
 
         Raises:
             RunTimeout: When it was stopped.
@@ -71,7 +80,7 @@ class Watchdog:
         """
         options = ort.RunOptions()
         key = id(options)
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + min(self._timeout, limit or self._timeout)
         self._running[key] = (deadline, options)
         try:
             outputs: list[Array] = session.run(names, inputs, options)
@@ -211,8 +220,20 @@ class Sessions:
             RunTimeout: When it took too long.
             RunFailed: When it failed on this input.
         """
+        task = model.session, model.wanted, inputs
         if model.inline and sum(array.size for array in inputs.values()) <= INLINE_ELEMENTS:
-            found = self._watchdog.run(model.session, model.wanted, inputs)
+            try:
+                found = self._watchdog.run(*task, INLINE_LIMIT_SECONDS)
+            except RunTimeout:
+                self._move_to_threads(model)
+                found = await asyncio.to_thread(self._watchdog.run, *task)
         else:
-            found = await asyncio.to_thread(self._watchdog.run, model.session, model.wanted, inputs)
+            found = await asyncio.to_thread(self._watchdog.run, *task)
         return dict(zip(model.wanted, found, strict=True))
+
+    def _move_to_threads(self, slow: ServableModel) -> None:
+        """Never again run a model inline for as long as it is kept."""
+        with self._lock:
+            for key, model in self._loaded.items():
+                if model is slow:
+                    self._loaded[key] = replace(slow, inline=False)

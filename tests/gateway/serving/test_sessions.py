@@ -322,3 +322,36 @@ def test_a_large_request_leaves_the_event_loop_even_when_its_model_is_quick() ->
     asyncio.run(sessions.run(model, {"x": np.zeros((1 << 14) + 1, np.float32)}))
     assert seen[0] == threading.main_thread().name
     assert seen[1] != seen[0]
+
+
+def test_a_model_that_only_seemed_quick_holds_the_event_loop_once() -> None:
+    """Quick when timed, endless for an input made for it: once one tenant could stop all."""
+    watchdog = Watchdog(0.2)
+    watchdog.start()
+    ran: list[str] = []
+
+    class Witness:
+        """The session, telling which thread runs it."""
+
+        def __init__(self, session: Any) -> None:
+            self._session = session
+
+        def run(self, *arguments: Any) -> Any:
+            ran.append(threading.current_thread().name)
+            return self._session.run(*arguments)
+
+    sessions = Sessions(
+        lambda _: servable(b"", session=Witness(open_session(ENDLESS)), inline=True), watchdog, 100
+    )
+
+    async def scenario() -> None:
+        for _ in range(2):
+            with pytest.raises(RunTimeout):
+                await sessions.run(await sessions.get(version()), ONE)
+        answer = await sessions.run(await sessions.get(version()), ENDS)
+        assert np.isnan(answer["y"]).all()
+
+    asyncio.run(scenario())
+    watchdog.close()
+    on_the_loop = [name == threading.main_thread().name for name in ran]
+    assert on_the_loop == [True, False, False, False]
