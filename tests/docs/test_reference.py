@@ -1,0 +1,86 @@
+"""The reference says what the code says: nothing is missing, and nothing is stale."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from audit.event import Event, FederatedPart, Screening
+from gateway.demo.contract import Demo, schema
+from gateway.lifecycle.records import RunState, VersionState
+from gateway.lifecycle.states import DELIVERABLE, MOVES, SERVABLE
+from gateway.settings import PREFIX, Settings, TrustedIssuer
+from tests.docs.tables import REFERENCE, rows
+
+
+def default_of(model: type[BaseModel], key: str) -> str:
+    value = model.model_fields[key].default
+    if value is PydanticUndefined:
+        return "required"
+    if value is None:
+        return "–"
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def settings_page() -> list[list[str]]:
+    return [row for row in rows("settings.md") if len(row) == 4]
+
+
+def test_every_setting_is_described_with_its_default_and_variable() -> None:
+    told = {key: (default, variable) for key, default, variable, _ in settings_page()}
+    assert told == {
+        key: (default_of(Settings, key), PREFIX + key.upper()) for key in Settings.model_fields
+    }
+
+
+def test_every_field_of_a_trusted_issuer_is_described() -> None:
+    told = {row[0]: row[1] for row in rows("settings.md", "A trusted issuer")}
+    fields = TrustedIssuer.model_fields
+    assert told == {key: default_of(TrustedIssuer, key) for key in fields}
+
+
+@pytest.mark.parametrize(
+    ("heading", "struct"), [("", Event), ("`screening`", Screening), ("`fl`", FederatedPart)]
+)
+def test_every_field_of_an_event_is_described_in_order(
+    heading: str, struct: type[msgspec.Struct]
+) -> None:
+    told = [row[0] for row in rows("audit-event.md", heading)]
+    fields = list(struct.__struct_fields__)
+    assert told[: len(fields)] == fields
+    if heading:
+        assert told == fields
+
+
+def test_the_moves_of_a_version_are_those_of_the_code() -> None:
+    told = {
+        row[0]: {state for state in row[1].split(", ") if state}
+        for row in rows("states.md", "Of a version")
+        if len(row) == 2
+    }
+    assert told == {state: set(following) for state, following in MOVES.items()}
+
+
+def test_what_a_version_may_do_in_a_state_is_what_the_code_says() -> None:
+    told = {row[0]: row[2:] for row in rows("states.md", "Of a version") if len(row) == 4}
+    assert set(told) == set(get_args(VersionState))
+    assert {state for state, (answers, _) in told.items() if answers == "yes"} == SERVABLE
+    assert {state for state, (_, leaves) in told.items() if leaves == "yes"} == DELIVERABLE
+
+
+def test_every_state_of_a_run_is_described() -> None:
+    assert [row[0] for row in rows("states.md", "Of a run")] == list(get_args(RunState))
+
+
+def test_the_schema_of_demo_json_is_that_of_the_code() -> None:
+    published: Any = json.loads((REFERENCE / "demo.schema.json").read_text())
+    assert published == json.loads(json.dumps(schema()))
+
+
+def test_every_field_of_demo_json_is_described() -> None:
+    assert [row[0] for row in rows("demo-json.md")] == list(Demo.__struct_fields__)
