@@ -274,7 +274,9 @@ class Guard:
             EvidenceUnavailable: It could not be recorded.
         """
         details.setdefault("resource", "::".join(about.uid))
-        details.setdefault("purpose", call.purpose or "")
+        # A purpose that is not registered is the caller's text and stays out of the log.
+        stated = call.purpose if call.purpose in call.principal.purposes else None
+        details.setdefault("purpose", stated or "")
         details.setdefault("request_id", call.request_id)
         event = self._recorder.event_for(
             call.principal, action, outcome, decision, category=CATEGORIES[action], **details

@@ -58,3 +58,4 @@ def still_well(house: House) -> Iterator[None]:
     lines = told(house, before)
     assert [line for line in lines if line["level"] == "error"] == []
     assert MARKER not in str(lines)
+    assert MARKER not in house.cast.http.get(f"{house.place.operations_url}/metrics").text

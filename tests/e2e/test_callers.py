@@ -111,6 +111,25 @@ def test_anothers_model_is_answered_like_no_model_at_all(house: House) -> None:
     assert index.json() == []
 
 
+def test_a_purpose_in_a_header_is_recorded_only_if_it_is_registered(house: House) -> None:
+    headers = house.bearer("clinic-owner")
+    for stated, recorded in (("research", "research"), ("diagnosis", ""), (MARKER, "")):
+        answer = house.cast.http.post(
+            f"{house.url}/v1/models/digits/versions/9.9/promote",
+            headers={**headers, "sealgate-purpose": stated},
+        )
+        refused(answer, 404, "not-found")
+        answer = house.cast.http.put(
+            f"{house.url}/v1/models/digits/sharing",
+            json={"shared_with": []},
+            headers={**headers, "sealgate-purpose": stated},
+        )
+        assert answer.status_code == 200
+        event = newest(house, model="digits", actor_ref="clinic-owner")
+        assert event["action"] != "infer"
+        assert event.get("purpose", "") == recorded
+
+
 def test_a_schema_refusal_of_the_control_plane_echoes_nothing(house: House) -> None:
     owner = house.bearer("clinic-owner")
     for path, body in (
