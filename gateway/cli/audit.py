@@ -12,7 +12,7 @@ import typer
 
 from gateway.cli.connection import Connection, connect
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import JsonFlag, ProfileOption, moment, show, show_line, show_list
+from gateway.cli.output import JsonFlag, ProfileOption, event_row, show, show_line, show_list
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -60,7 +60,7 @@ def search(
             model=model,
             limit=limit,
         )
-    rows = page["items"] if as_json else [_row(item) for item in page["items"]]
+    rows = page["items"] if as_json else [event_row(item) for item in page["items"]]
     show_list(rows, as_json=as_json, columns=COLUMNS, empty="nothing matches")
 
 
@@ -104,7 +104,7 @@ def tail(
         entries, last = page["items"][::-1], -1
         while True:
             for entry in entries:
-                show_line(entry if as_json else _row(entry), as_json=as_json, columns=COLUMNS)
+                show_line(entry if as_json else event_row(entry), as_json=as_json, columns=COLUMNS)
                 last = entry["index"]
             if not follow:
                 return
@@ -247,8 +247,3 @@ def _newer(
     )
     items: list[dict[str, Any]] = page["items"]
     return items
-
-
-def _row(entry: dict[str, Any]) -> dict[str, Any]:
-    event = entry["event"]
-    return {**event, "index": entry["index"], "time": moment(event["ts"] / 1_000_000_000)}

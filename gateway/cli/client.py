@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.connection import connect
-from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.output import JsonFlag, PlanFlag, ProfileOption, note, planned, show, show_list
 
 app = typer.Typer(
@@ -113,8 +113,7 @@ def disable(
     """
     if planned(plan, as_json, "disable a client", client=client, tenant=tenant):
         return
-    if confirm != client:
-        raise CommandFailed("nothing was done", ExitCode.USAGE, f"add --confirm {client}")
+    check_confirmed(confirm, client)
     with connect(profile) as connection:
         done = connection.post(f"/v1/tenants/{tenant}/clients/{client}/disable")
     show(done, as_json=as_json)

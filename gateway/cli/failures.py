@@ -72,6 +72,16 @@ def failure_of(status: int, problem: dict[str, Any]) -> CommandFailed:
     return CommandFailed(what, code, _ADVICE.get(code, ""), problem)
 
 
+def check_confirmed(given: str, name: str) -> None:
+    """Ask for the name again before something that callers will notice.
+
+    Raises:
+        CommandFailed: It was not given, or another one.
+    """
+    if given != name:
+        raise CommandFailed("nothing was done", ExitCode.USAGE, f"add --confirm {name}")
+
+
 def report(failure: CommandFailed, *, as_json: bool) -> None:
     """Tell what went wrong on standard error."""
     if as_json:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.connection import Connection, connect
-from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.output import (
     JsonFlag,
     PlanFlag,
@@ -135,8 +135,7 @@ def revoke_site(
     """
     if planned(plan, as_json, "revoke a site", site=site):
         return
-    if confirm != site:
-        raise CommandFailed("nothing was done", ExitCode.USAGE, f"add --confirm {site}")
+    check_confirmed(confirm, site)
     with connect(profile) as connection:
         connection.post(f"/v1/federations/{federation}/sites/{site}/revoke")
     show({"site": site, "revoked": True}, as_json=as_json)

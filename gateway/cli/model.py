@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.connection import connect
-from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.output import (
     JsonFlag,
     PlanFlag,
@@ -251,7 +251,7 @@ def retire(
 
     Next: sealgate model show tumour
     """
-    _check_confirmed(confirm, version)
+    check_confirmed(confirm, version)
     if planned(plan, as_json, "retire", model=name, version=version):
         return
     with connect(profile) as connection:
@@ -274,7 +274,7 @@ def share(
 
     Next: sealgate model show tumour
     """
-    _check_confirmed(confirm, name)
+    check_confirmed(confirm, name)
     body = {"shared_with": tenants or []}
     if planned(plan, as_json, "share", model=name, **body):
         return
@@ -321,8 +321,3 @@ def _second_person(refused: CommandFailed) -> CommandFailed:
             refused.problem,
         )
     return refused
-
-
-def _check_confirmed(confirm: str, name: str) -> None:
-    if confirm != name:
-        raise CommandFailed("nothing was done", ExitCode.USAGE, f"add --confirm {name}")

@@ -82,6 +82,12 @@ def plain(value: object) -> str:
     return str(value)
 
 
+def event_row(entry: Mapping[str, Any]) -> Row:
+    """Return an entry of the log as one row of a table."""
+    event = entry["event"]
+    return {**event, "index": entry["index"], "time": moment(event["ts"] / 1_000_000_000)}
+
+
 def moment(seconds: float) -> str:
     """Return Unix seconds as a time in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -37,12 +37,14 @@ def serve(
     from gateway.app import create_app
     from gateway.foundation import Surroundings, laid
     from gateway.process import keep_memory_private, owned, serve_doors
+    from gateway.serving.sessions import bound_run_memory
     from gateway.settings import load_settings
     from gateway.telemetry import configure_logs
 
     settings = load_settings(data, host=host, port=port)
     configure_logs(settings.log_level)
     keep_memory_private()
+    bound_run_memory(settings.run_memory_bytes)
     os.umask(0o077)
     around = Surroundings(time.time, time.monotonic, secrets.token_bytes)
     with (

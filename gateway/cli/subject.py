@@ -14,7 +14,7 @@ from gateway.cli.output import (
     JsonFlag,
     PlanFlag,
     ProfileOption,
-    moment,
+    event_row,
     planned,
     show,
     show_list,
@@ -74,16 +74,8 @@ def show_subject(
     """
     with connect(profile) as connection:
         items = list(connection.items(f"/v1/subjects/{reference}"))
-    rows = [
-        {
-            **item["event"],
-            "index": item["index"],
-            "time": moment(item["event"]["ts"] / 1_000_000_000),
-        }
-        for item in items
-    ]
     columns = ("index", "time", "action", "outcome", "purpose", "model_id", "client_id")
-    shown = items if as_json else rows
+    shown = items if as_json else [event_row(item) for item in items]
     show_list(shown, as_json=as_json, columns=columns, empty="nothing concerns this person")
 
 

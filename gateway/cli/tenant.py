@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.connection import connect
-from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.cli.failures import check_confirmed
 from gateway.cli.output import JsonFlag, PlanFlag, ProfileOption, planned, show, show_list
 
 app = typer.Typer(
@@ -82,8 +82,7 @@ def suspend(
     """
     if planned(plan, as_json, "suspend a tenant", tenant=tenant):
         return
-    if confirm != tenant:
-        raise CommandFailed("nothing was done", ExitCode.USAGE, f"add --confirm {tenant}")
+    check_confirmed(confirm, tenant)
     with connect(profile) as connection:
         body = {"suspended": True}
         show(connection.put(f"/v1/tenants/{tenant}/standing", body), as_json=as_json)

@@ -30,71 +30,6 @@ MAX_NAME: Final = 200
 """Characters of a name for people."""
 
 
-def new_client(
-    tenant: Tenant,
-    client_id: str,
-    name: str,
-    *,
-    roles: frozenset[str],
-    scopes: frozenset[str],
-    purposes: frozenset[str],
-    default_purpose: str | None,
-    auth_method: AuthMethod,
-    jwks: Mapping[str, Any] | None,
-    token_binding: TokenBinding,
-    random_bytes: Callable[[int], bytes],
-) -> tuple[Client, str | None]:
-    """Make a client record, and its secret where it has one. Stores nothing.
-
-    Args:
-        tenant: Whom it acts for.
-        client_id: Unique over all tenants.
-        name: For people.
-        roles: Out of `ROLES`.
-        scopes: Out of `SCOPES`.
-        purposes: Out of the tenant's.
-        default_purpose: One of the purposes, or None.
-        auth_method: `private_key_jwt` needs `jwks`, unless only a foreign issuer vouches for it.
-        jwks: Public keys; none with a secret.
-        token_binding: `dpop` unless there is a reason.
-        random_bytes: Source of the secret.
-
-    Returns:
-        The record, and the secret to hand over once, or None.
-
-    Raises:
-        RegistrationRefused: The record would contradict itself, the tenant or the platform.
-    """
-    client = Client(
-        id=client_id,
-        tenant=tenant.id,
-        name=name,
-        roles=roles,
-        scopes=scopes,
-        purposes=purposes,
-        default_purpose=default_purpose,
-        auth_method=auth_method,
-        jwks=jwks,
-        token_binding=token_binding,
-    )
-    check_client(client, tenant)
-    if auth_method == "private_key_jwt":
-        return client, None
-    return with_new_secret(client, random_bytes)
-
-
-def with_new_secret(client: Client, random_bytes: Callable[[int], bytes]) -> tuple[Client, str]:
-    """Return the client with a fresh secret in place of its old one, and that secret.
-
-    Raises:
-        RegistrationRefused: The client authenticates with keys.
-    """
-    if client.auth_method != "client_secret_basic":
-        raise RegistrationRefused("a client that authenticates with keys has no secret")
-    secret = base64.urlsafe_b64encode(random_bytes(SECRET_BYTES)).rstrip(b"=").decode()
-    return replace(client, secret_hash=secret_hash(secret)), secret
-
-
 def register_client(
     clients: ClientStore,
     tenants: TenantStore,
@@ -111,19 +46,38 @@ def register_client(
     token_binding: TokenBinding = "dpop",  # noqa: S107 - a kind of binding, no secret
     random_bytes: Callable[[int], bytes],
 ) -> tuple[Client, str | None]:
-    """Make a client record as `new_client` does and store it. Blocks.
+    """Make a client record, and its secret where it has one, and store it. Blocks.
+
+    Args:
+        clients: Where it is stored.
+        tenants: Where its tenant is.
+        tenant_id: Whom it acts for.
+        client_id: Unique over all tenants.
+        name: For people.
+        roles: Out of `ROLES`.
+        scopes: Out of `SCOPES`.
+        purposes: Out of the tenant's.
+        default_purpose: One of the purposes, or None.
+        auth_method: `private_key_jwt` needs `jwks`, unless only a foreign issuer vouches for it.
+        jwks: Public keys; none with a secret.
+        token_binding: `dpop` unless there is a reason.
+        random_bytes: Source of the secret.
+
+    Returns:
+        The record, and the secret to hand over once, or None.
 
     Raises:
-        RegistrationRefused: See `new_client`; also when there is no such tenant.
+        RegistrationRefused: There is no such tenant, or the record would contradict itself, the
+            tenant or the platform.
         AlreadyExists: The id is taken.
     """
     tenant = tenants.get(tenant_id)
     if tenant is None:
         raise RegistrationRefused("the tenant does not exist")
-    client, secret = new_client(
-        tenant,
-        client_id,
-        name,
+    client = Client(
+        id=client_id,
+        tenant=tenant.id,
+        name=name,
         roles=roles,
         scopes=scopes,
         purposes=purposes,
@@ -131,10 +85,25 @@ def register_client(
         auth_method=auth_method,
         jwks=jwks,
         token_binding=token_binding,
-        random_bytes=random_bytes,
     )
+    check_client(client, tenant)
+    secret = None
+    if auth_method != "private_key_jwt":
+        client, secret = with_new_secret(client, random_bytes)
     clients.add(client)
     return client, secret
+
+
+def with_new_secret(client: Client, random_bytes: Callable[[int], bytes]) -> tuple[Client, str]:
+    """Return the client with a fresh secret in place of its old one, and that secret.
+
+    Raises:
+        RegistrationRefused: The client authenticates with keys.
+    """
+    if client.auth_method != "client_secret_basic":
+        raise RegistrationRefused("a client that authenticates with keys has no secret")
+    secret = base64.urlsafe_b64encode(random_bytes(SECRET_BYTES)).rstrip(b"=").decode()
+    return replace(client, secret_hash=secret_hash(secret)), secret
 
 
 def check_client(client: Client, tenant: Tenant) -> None:

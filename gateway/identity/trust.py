@@ -6,7 +6,6 @@ plain-text issuer hands its keys to whoever sits on the wire. Each refuses to st
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from gateway.errors import ConfigurationError
 from gateway.identity.key_admission import KNOWN_ALGORITHMS
+from gateway.settings import is_loopback
 
 MAX_TOKEN_SECONDS: Final = 86_400
 """No trust entry may accept tokens that live longer than a day."""
@@ -76,17 +76,8 @@ def require_safe_url(url: str, *, loopback_http: bool) -> SplitResult:
         raise ConfigurationError("an issuer's URL is malformed") from cause
     if not host or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigurationError("an issuer's URL is malformed")
-    if parts.scheme == "http" and loopback_http and _is_loopback(host):
+    if parts.scheme == "http" and loopback_http and is_loopback(host):
         return parts
     if parts.scheme != "https":
         raise ConfigurationError("an issuer's URL must use https")
     return parts
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

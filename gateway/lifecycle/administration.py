@@ -36,7 +36,7 @@ MAX_TITLE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class ClientOrder:
-    """What a new client is to be; see `gateway.identity.registration.new_client`."""
+    """What a new client is to be; see `gateway.identity.registration.register_client`."""
 
     id: str
     name: str

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,6 @@ from tests.audit.samples import MemoryPins, event, new_log, ref, signer, started
 from tests.audit.stalling import StallingStore
 
 QUICK = Limits(idle_seconds=0.01)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogStore]:
-    made: LogStore = (
-        MemoryLogStore() if request.param == "memory" else SqliteLogStore(tmp_path / "audit.db")
-    )
-    yield made
-    made.close()
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:

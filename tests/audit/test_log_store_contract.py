@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from audit.errors import DuplicateEvent, LogRolledBack
 from audit.event import Event, columns, encode
 from audit.ports import Filter, LogStore, SealedField, TreeState
 from audit.sequencing import Pending, sequence
-from audit.stores.memory import MemoryLogStore
-from audit.stores.sqlite import SqliteLogStore
 from audit.tree import Frontier, leaf_hash
 from tests.audit.samples import event, ref, signer
 
 END = 2**63 - 1
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogStore]:
-    made: LogStore = (
-        MemoryLogStore() if request.param == "memory" else SqliteLogStore(tmp_path / "audit.db")
-    )
-    yield made
-    made.close()
 
 
 def pending(one: Event, *sealed: SealedField) -> Pending:

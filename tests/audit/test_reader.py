@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,19 +12,9 @@ from audit.event import PRUNE_ACTION, Columns, encode
 from audit.ports import Filter, LogStore, SealedField, StoredEntry
 from audit.reader import LogReader
 from audit.stores.memory import MemoryLogStore
-from audit.stores.sqlite import SqliteLogStore
 from audit.tiles import TileAddress
 from audit.tree import leaf_hash, verify_consistency, verify_inclusion
 from tests.audit.samples import event, ref, signer, started
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogStore]:
-    made: LogStore = (
-        MemoryLogStore() if request.param == "memory" else SqliteLogStore(tmp_path / "audit.db")
-    )
-    yield made
-    made.close()
 
 
 def reader_of(store: LogStore) -> LogReader:

@@ -12,27 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.artifacts.errors import StatementInvalid
-from gateway.artifacts.manifest import Manifest, PayloadEntry, TensorSpec
+from gateway.artifacts.manifest import Manifest
 from gateway.artifacts.release import load_release
 from gateway.artifacts.signature import LinkStatement, sign_link
+from tests.gateway.artifacts.test_manifest import GRAPH
+from tests.gateway.artifacts.test_manifest import MANIFEST as UNENDING
 
 KEY = Ed25519PrivateKey.generate()
 PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 NOW = 1_800_000_000.0
-GRAPH = PayloadEntry(
-    role="graph", digest="a" * 64, length=120, plain_digest="b" * 64, plain_length=88
-)
-MANIFEST = Manifest(
-    tenant="acme",
-    model="triage",
-    version="1.0",
-    payloads=(GRAPH,),
-    inputs=(TensorSpec(name="x", datatype="FP32", shape=(-1, 30)),),
-    outputs=(TensorSpec(name="y", datatype="INT64", shape=(-1,)),),
-    opset={"": 21},
-    created=1_700_000_000,
-    expires=1_900_000_000,
-)
+MANIFEST = msgspec.structs.replace(UNENDING, expires=1_900_000_000)
 
 
 def link_for(manifest: Manifest = MANIFEST, **changes: object) -> bytes:
