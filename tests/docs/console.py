@@ -7,9 +7,10 @@ A comment right before a block, or alone where it says `stops`, tells what a rea
     <!-- exits N -->           the command ends with this code, not with 0
     <!-- stops: COMMAND -->    Ctrl-C in the terminal of the command that begins so
 
-In a `console` block a line that begins with `$ ` is a command; it goes on after a backslash and in a
-here-document. Other lines are what one sees: `…` stands for anything, spaces count once. Commands that
-go on until they are stopped have terminals of their own; what they show is what one waits for.
+In a `console` block a line that begins with `$ ` is a command; it goes on after a backslash and in
+a here-document. Other lines are what one sees: `…` stands for anything, spaces count once.
+Commands that go on until they are stopped have terminals of their own; what they show is what one
+waits for.
 """
 
 from __future__ import annotations

@@ -4,63 +4,104 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from gateway.demo.place import free_port
 from tests.docs.conftest import Demo
-from tests.docs.console import Run, Skipped, Stop, Write, steps, unseen
+from tests.docs.console import Run, Skipped, Step, Stop, Write, steps, unseen
+from tests.docs.tables import ROOT
 from tests.docs.terminal import Terminal
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 TUTORIALS: Final = sorted((ROOT / "docs/tutorials").glob("*.md"))
-DOCUMENTS: Final = [ROOT / "README.md", *TUTORIALS]
-NEEDS: Final = {"application-developer": ("tritonclient", "kserve"), "site-operator": ("flwr",)}
 MARKS: Final = {
-    "application-developer": pytest.mark.clients,
-    "site-operator": pytest.mark.federated,
+    "application-developer": [pytest.mark.clients],
+    "site-operator": [pytest.mark.federated],
 }
+NEEDS: Final = {"application-developer": ("tritonclient", "kserve"), "site-operator": ("flwr",)}
+NOT_RUN: Final = {
+    ("compliance-officer", "the file is in the repository, not in the reader's folder"),
+}
+"""Reasons for which a block may be shown and not run."""
 
 
-def marked(path: Path) -> object:
-    mark = MARKS.get(path.stem)
-    return pytest.param(path, id=path.stem, marks=[mark] if mark else [])
+def play(step: Step, terminal: Terminal, folder: Path) -> None:
+    """Do what a reader does at one step."""
+    match step:
+        case Write(name, text):
+            (folder / name).write_text(text)
+        case Run(command, shows, stays=True):
+            terminal.start(command, shows)
+        case Run(command, shows, code):
+            ended = terminal.run(command)
+            told = f"$ {command}\n{ended.output}"
+            assert ended.code == code, told
+            assert not unseen(shows, ended.output), told
+        case Stop(command):
+            assert terminal.stop(command) in {0, 130}, command
+
+
+def surroundings(home: Path, **more: str) -> dict[str, str]:
+    """A reader's environment: the installed command, and nothing of who runs the tests."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {"PATH": path, "HOME": str(home), **more}
 
 
 @pytest.mark.e2e
 @pytest.mark.screening
-@pytest.mark.parametrize("document", [marked(path) for path in DOCUMENTS])
-def test_the_commands_do_what_the_document_says(document: Path, demo: Demo, tmp_path: Path) -> None:
-    for package in NEEDS.get(document.stem, ()):
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, id=path.stem, marks=MARKS.get(path.stem, ())) for path in TUTORIALS]
+)
+def test_the_commands_of_a_tutorial(path: Path, demo: Demo, tmp_path: Path) -> None:
+    for package in NEEDS.get(path.stem, ()):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**demo.environment, "PATH": path, "HOME": str(tmp_path)}
-    with Terminal(demo.folder, tmp_path, environment) as terminal:
-        for step in steps(there(document.read_text(), demo)):
-            match step:
-                case Write(name, text):
-                    (demo.folder / name).write_text(text)
-                case Run(stays=True):
-                    terminal.start(step.command, step.shows)
-                case Run(command, shows, code):
-                    ended = terminal.run(command)
-                    told = f"$ {command}\n{ended.output}"
-                    assert ended.code == code, told
-                    assert not unseen(shows, ended.output), told
-                case Stop(command):
-                    assert terminal.stop(command) in {0, 130}, command
-
-
-def there(text: str, demo: Demo) -> str:
-    """Put this demo's addresses in place of those that a reader's has."""
+    text = path.read_text()
     for said, real in demo.addresses.items():
         text = text.replace(said, real)
-    return text
+    with Terminal(demo.folder, tmp_path, surroundings(tmp_path, **demo.environment)) as terminal:
+        for step in steps(text):
+            play(step, terminal, demo.folder)
 
 
-def skipped() -> set[tuple[str, str]]:
-    found = {(path.stem, step) for path in DOCUMENTS for step in steps(path.read_text())}
-    return {(name, step.reason) for name, step in found if isinstance(step, Skipped)}
+@pytest.mark.e2e
+def test_the_commands_of_the_projects_page(tmp_path: Path) -> None:
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    ports = {f"SEALGATE_{door}PORT": str(free_port()) for door in ("", "OPERATIONS_", "SITES_")}
+    around = surroundings(tmp_path, **ports, SEALGATE_FEDERATION="off")
+    with Terminal(folder, tmp_path, around) as terminal:
+        for step in of_the_projects_page():
+            if isinstance(step, Run) and step.stays:
+                step.shows.append('{"door": "public", …}')
+            if not (isinstance(step, Run) and step.command.startswith("make ")):
+                play(step, terminal, folder)
+
+
+def of_the_projects_page() -> list[Step]:
+    return list(steps((ROOT / "README.md").read_text()))
+
+
+def test_what_the_projects_page_makes_exists_and_continuous_integration_makes_it() -> None:
+    text = (ROOT / "README.md").read_text()
+    made = {step.command for step in of_the_projects_page() if isinstance(step, Run)}
+    made |= {f"make {rest}" for rest in re.findall(r"`make ([a-z]+[^`]*)`", text)}
+    made = {command for command in made if command.startswith("make ")}
+    assert {"make demo", "make demo ARGS=--once", "make test"} <= made
+    targets = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text()))
+    assert {command.split()[1] for command in made} <= targets
+    assert "make test" in (ROOT / ".ci/run").read_text().splitlines()
+
+
+def test_nothing_is_left_out_for_another_reason() -> None:
+    found = {(path.stem, step) for path in TUTORIALS for step in skipped(path)}
+    found |= {("README", step) for step in skipped(ROOT / "README.md")}
+    assert found == NOT_RUN
+
+
+def skipped(path: Path) -> set[str]:
+    return {step.reason for step in steps(path.read_text()) if isinstance(step, Skipped)}

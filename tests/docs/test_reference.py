@@ -23,7 +23,7 @@ def default_of(model: type[BaseModel], key: str) -> str:
     if value is PydanticUndefined:
         return "required"
     if value is None:
-        return "–"
+        return "none"
     return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
