@@ -36,6 +36,27 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
+    logging.basicConfig(handlers=[_FromLibraries()], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)
+
+
+class _FromLibraries(logging.Handler):
+    """Gives what libraries log our own shape, and drops what could hold a caller's data.
+
+    That is the arguments of a message and the text of an exception: what is left is the message
+    as the library's authors wrote it, and the kind of the fault.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        fault = record.exc_info[0] if record.exc_info else None
+        structlog.get_logger().log(
+            record.levelno,
+            "library_message",
+            library=record.name,
+            message=str(record.msg),
+            fault=fault.__name__ if fault else None,
+        )
 
 
 class Metrics:

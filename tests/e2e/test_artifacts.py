@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import MakeHouse
 from tests.e2e.house import House, keystore, problem, until
 from tests.gateway.artifacts.hostile_models import HOSTILE
 from tests.tools import require_tool
@@ -227,6 +228,23 @@ def test_an_upload_that_is_cut_off_leaves_nothing(house: House) -> None:
     )
     assert answer.status_code in (400, 422)
     assert stored(house) == before
+
+
+def test_what_a_killed_upload_left_is_removed_at_the_next_start(fresh: MakeHouse) -> None:
+    house = fresh()
+    before, authorization = stored(house), house.bearer("clinic-owner")["authorization"]
+    head = (
+        "POST /v1/uploads?model=digits HTTP/1.1\r\nhost: gateway\r\n"
+        f"authorization: {authorization}\r\ncontent-length: 99000000\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", house.place.port), timeout=20) as line:
+        line.sendall(head.encode() + bytes(40_000_000))
+        until(lambda: stored(house) != before)
+        house.kill()
+    assert stored(house) != before
+    house.start()
+    until(lambda: stored(house) == before)
+    assert house.infer().status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -186,6 +187,35 @@ def test_a_slow_body_is_not_waited_for(house: House) -> None:
         assert b"body-timeout" in answer
     event = newest(house, action="infer")
     assert (event["outcome"], event["reason"]) == ("deny", "body_timeout")
+
+
+NO_HTTP = {
+    "garbage": b"\x00\xff" + MARKER.encode() * 10 + b"\r\n\r\n",
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
+    "no_length": b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: g\r\ncontent-length: x\r\n\r\n",
+    "two_lengths": b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: g\r\ncontent-length: 5\r\n"
+    b"content-length: 6\r\n\r\nhello!",
+    "length_and_chunks": b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: g\r\n"
+    b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+    b"GET /v2 HTTP/1.1\r\nhost: g\r\n\r\n",
+    "endless_header": b"GET /v2 HTTP/1.1\r\nhost: g\r\nx: " + b"a" * 200_000 + b"\r\n\r\n",
+    "bad_chunk": b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: g\r\n"
+    b"transfer-encoding: chunked\r\n\r\nZZZ\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", NO_HTTP)
+def test_what_is_no_http_is_refused_without_a_word_in_the_log(house: House, kind: str) -> None:
+    with connected(house) as line:
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            line.sendall(NO_HTTP[kind])
+            line.shutdown(socket.SHUT_WR)
+            while part := line.recv(65_536):
+                answer += part
+    assert not answer or answer.split()[1] in (b"400", b"401", b"431"), answer
+    assert answer.count(b"HTTP/1.1") <= 1, "nothing is smuggled behind a request"
+    assert MARKER.encode() not in answer
 
 
 def head(house: House, length: int) -> bytes:
