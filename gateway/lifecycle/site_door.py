@@ -7,7 +7,7 @@ after the SuperLink was not where it used to be: sites come back by themselves a
 from __future__ import annotations
 
 from gateway.lifecycle.coordinator import Coordinator
-from gateway.lifecycle.errors import CoordinatorUnavailable, NotFound
+from gateway.lifecycle.errors import NotFound
 from gateway.lifecycle.guard import Guard
 from gateway.lifecycle.ports import FederationStore
 from gateway.lifecycle.records import Site
@@ -29,19 +29,23 @@ class SiteDoor:
         self._urls: dict[str, dict[str, str]] = {}
 
     def open_for(self, public_key: str) -> tuple[Site, str] | None:
-        """Return the site of a canonical key and where its calls go; None when it may not pass."""
+        """Return the site of a canonical key and where its calls go; None when it may not pass.
+
+        Raises:
+            CoordinatorUnavailable: It may pass, and the SuperLink does not run yet: try again.
+        """
         site = self._store.site_by_key(public_key)
         if site is None or site.revoked:
             return None
         try:
             if self._guard.tenant(site.tenant).suspended:
                 return None
-            known = self._urls.setdefault(site.tenant, {})
-            if public_key not in known:
-                self._coordinator.add_node(site.tenant, public_key)
-                known[public_key] = self._coordinator.fleet_url(site.tenant)
-        except (NotFound, CoordinatorUnavailable):
+        except NotFound:
             return None
+        known = self._urls.setdefault(site.tenant, {})
+        if public_key not in known:
+            self._coordinator.add_node(site.tenant, public_key)
+            known[public_key] = self._coordinator.fleet_url(site.tenant)
         return site, known[public_key]
 
     def forget(self, tenant: str) -> None:

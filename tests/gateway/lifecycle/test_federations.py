@@ -261,6 +261,10 @@ def test_the_site_door_shuts_with_the_revocation(scene: Field) -> None:
     scene.home.standing.save_tenant(replace(tenant, suspended=True))
     assert door.open_for(key) is None
     scene.home.standing.save_tenant(tenant)
-    scene.rounds.down = True  # the revocation does not depend on the coordinator
+    scene.rounds.down = True
+    door.forget(TENANT)
+    with pytest.raises(CoordinatorUnavailable):  # a site that may pass is not turned away for it
+        door.open_for(key)
+    # The revocation does not depend on the coordinator.
     scene.federations.revoke_site(CONVENOR, "lungs", "a")
     assert door.open_for(key) is None
