@@ -56,6 +56,8 @@ from policies.errors import PolicyError
 MAX_MODEL_BYTES: Final = 4 << 30
 # A held pull of a site is answered after 20 s at the latest.
 FLEET_TIMEOUT: Final = 60.0
+# How long a model that was retired, or whose tenant fell, may stay decrypted in memory.
+DROP_SECONDS: Final = 60.0
 VERSION: Final = version("sealgate")
 
 
@@ -110,7 +112,7 @@ def create_app(base: Foundation) -> Gateway:
     public = _public_app(base.settings, use_cases, identity, recorder, pipeline, base.registry)
     sites = build_site_door(services, httpx.AsyncClient(timeout=FLEET_TIMEOUT))
     operations = OperationsApp(metrics, base.log, base.engine, identity.authenticator)
-    housekeeping = _housekeeping(base, identity, recorder, use_cases.uploads)
+    housekeeping = _housekeeping(base, identity, recorder, use_cases.uploads, pipeline)
 
     def start() -> None:
         base.log.start()
@@ -126,6 +128,7 @@ def create_app(base: Foundation) -> Gateway:
         use_cases.close()
         if federation is not None:
             federation.close()
+        pipeline.sessions.close()
         watchdog.close()
 
     return Gateway(_doors(base.settings, public, sites, operations), start, close)
@@ -158,12 +161,17 @@ def _guard(base: Foundation, recorder: Recorder) -> Guard:
 
 
 def _housekeeping(
-    base: Foundation, identity: Identity, recorder: Recorder, uploads: Uploads
+    base: Foundation,
+    identity: Identity,
+    recorder: Recorder,
+    uploads: Uploads,
+    pipeline: Pipeline,
 ) -> Housekeeping:
     tell = Duty("refusals", Refusals(identity.refusals, recorder).record, TELL_SECONDS)
     sweep = Duty("uploads", uploads.sweep, SWEEP_SECONDS)
+    drop = Duty("models", lambda: pipeline.sweep(base.around.clock()), DROP_SECONDS)
     return Housekeeping(
-        base.artifacts.clean, [tell, sweep], tell.act, monotonic=base.around.monotonic
+        base.artifacts.clean, [tell, sweep, drop], tell.act, monotonic=base.around.monotonic
     )
 
 

@@ -95,6 +95,7 @@ class ModelLoader:
             judge=Judge(profile) if profile is not None else None,
             profile_digest=link.profile or "",
             size=graph.plain_length,
+            expires=manifest.expires,
             inline=self._is_quick(session, manifest.inputs, names),
         )
 

@@ -122,7 +122,7 @@ class Pipeline:
         await self._name_subjects(record, request, target)
         model = await self.sessions.get(target.version)
         self._hold_to_contract(record, model, request)
-        found = await self.sessions.run(model, request.inputs)
+        found = await self.sessions.run(record.principal.tenant, model, request.inputs)
         verdict = model.judge(found, request.rows) if model.judge else UNSCREENED
         record.screened(verdict, model.profile_digest)
         target = await self._reconfirm(record, target)
@@ -132,6 +132,18 @@ class Pipeline:
         )
         outputs = oip.select(outputs, request.outputs)
         return oip.render(record.model, record.version, request, outputs, added)
+
+    def sweep(self, now: float) -> None:
+        """Give back the memory of models that may no longer be called. Blocks."""
+
+        def wanted(key: tuple[str, str, str], model: ServableModel) -> bool:
+            try:
+                self.routes.resolve(*key)
+            except ModelNotFound:
+                return False
+            return model.expires is None or now < model.expires
+
+        self.sessions.sweep(wanted)
 
     async def _authenticate(self, call: InferCall) -> Principal:
         try:

@@ -6,9 +6,11 @@ Safety argument.
 2. Every run has a deadline: a watchdog sets `RunOptions.terminate`, which stops onnxruntime within
    its next node, so that a hostile graph cannot hold the gateway. One that was quick when it was
    timed, and is not for an input made for it, holds the event loop once and for an instant only.
-3. What onnxruntime says about an input is never passed on: a failed run is `RunFailed`.
-4. `forget` returns when the model can no longer be handed out; a version that is no longer wanted
-   is not kept alive by the cache.
+3. The memory of all runs together is bounded, and each tenant has its share of threads
+   (`gateway.serving.lanes`).
+4. What onnxruntime says about an input is never passed on: a failed run is `RunFailed`.
+5. A version that may no longer be called is never handed out, as it is resolved anew for each
+   request (`gateway.serving.routing`); `sweep` gives its memory back.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import onnxruntime as ort
@@ -29,6 +32,7 @@ from gateway.lifecycle.records import ModelVersion
 from gateway.screening.contract import Contract
 from gateway.screening.verdict import Judge
 from gateway.serving.errors import RunFailed, RunTimeout
+from gateway.serving.lanes import Lanes
 
 Array: TypeAlias = NDArray[Any]
 Key: TypeAlias = tuple[str, str, str]
@@ -61,7 +65,9 @@ class Watchdog:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop what runs, and stop watching."""
+        for _, options in list(self._running.values()):
+            options.terminate = True
         self._stop.set()
         self._thread.join()
 
@@ -112,6 +118,7 @@ class ServableModel:
         judge: Turns screen scores into a verdict; `None` when unscreened.
         profile_digest: SHA-256 of the profile, for the record; empty when unscreened.
         size: Bytes of plaintext, for the cache's bound.
+        expires: Unix seconds of the signed manifest, or `None`.
         inline: Whether a small run may stay on the event loop.
     """
 
@@ -124,6 +131,20 @@ class ServableModel:
     profile_digest: str
     size: int
     inline: bool
+    expires: int | None = None
+
+
+def bound_run_memory(max_bytes: int) -> None:
+    """Bound the memory that all runs of this process take together; once a process.
+
+    A run that asks for more fails (`RunFailed`); the process goes on.
+    """
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    as_asked = 1  # grow by what is asked for, not by powers of two
+    arena = ort.OrtArenaCfg({"max_mem": max_bytes, "arena_extend_strategy": as_asked})
+    ort.create_and_register_allocator(memory, arena)
 
 
 def open_session(model: bytes) -> Any:
@@ -137,6 +158,9 @@ def open_session(model: bytes) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Runs take their memory from the arena of `bound_run_memory`; weights do not.
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception:  # as in `Watchdog.run`
@@ -161,6 +185,7 @@ class Sessions:
         self._load = load
         self._watchdog = watchdog
         self._max_bytes = max_bytes
+        self._lanes = Lanes()
         self._lock = threading.Lock()
         self._loaded: OrderedDict[Key, ServableModel] = OrderedDict()
         self._loading: dict[Key, asyncio.Task[ServableModel]] = {}
@@ -186,49 +211,51 @@ class Sessions:
     async def _open(self, key: Key, version: ModelVersion) -> ServableModel:
         try:
             model = await asyncio.to_thread(self._load, version)
-        except BaseException:
-            self._settle(key, None)
-            raise
-        self._settle(key, model)
-        return model
-
-    def _settle(self, key: Key, model: ServableModel | None) -> None:
-        """Keep what was loaded, unless it was forgotten meanwhile."""
+        finally:
+            with self._lock:
+                del self._loading[key]
         with self._lock:
-            if self._loading.get(key) is not asyncio.current_task():
-                return
-            del self._loading[key]
-            if model is not None:
-                self._loaded[key] = model
-                while len(self._loaded) > 1 and self._bytes() > self._max_bytes:
-                    self._loaded.popitem(last=False)
+            self._loaded[key] = model
+            while len(self._loaded) > 1 and self._bytes() > self._max_bytes:
+                self._loaded.popitem(last=False)
+        return model
 
     def _bytes(self) -> int:
         return sum(model.size for model in self._loaded.values())
 
-    def forget(self, tenant: str, model: str | None = None) -> None:
-        """Drop the tenant's models, or one model's versions, loaded or being loaded."""
+    def sweep(self, wanted: Callable[[Key, ServableModel], bool]) -> None:
+        """Drop what is loaded and no longer wanted. `wanted` may block: call it from a thread."""
         with self._lock:
-            for kept in (self._loaded, self._loading):
-                for key in [key for key in kept if key[0] == tenant and model in (None, key[1])]:
-                    kept.pop(key)
+            loaded = list(self._loaded.items())
+        for key, model in loaded:
+            if not wanted(key, model):
+                with self._lock:
+                    self._loaded.pop(key, None)
 
-    async def run(self, model: ServableModel, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the model: outputs and screen scores by name, in one pass.
+    def close(self) -> None:
+        """Run nothing more."""
+        self._lanes.close()
+
+    async def run(
+        self, tenant: str, model: ServableModel, inputs: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Run the model for a tenant: outputs and screen scores by name, in one pass.
 
         Raises:
             RunTimeout: When it took too long.
             RunFailed: When it failed on this input.
+            TooManyRequests: When too many runs of the tenant wait.
         """
         task = model.session, model.wanted, inputs
+        in_thread = partial(self._lanes.run, tenant, partial(self._watchdog.run, *task))
         if model.inline and sum(array.size for array in inputs.values()) <= INLINE_ELEMENTS:
             try:
                 found = self._watchdog.run(*task, INLINE_LIMIT_SECONDS)
             except RunTimeout:
                 self._move_to_threads(model)
-                found = await asyncio.to_thread(self._watchdog.run, *task)
+                found = await in_thread()
         else:
-            found = await asyncio.to_thread(self._watchdog.run, *task)
+            found = await in_thread()
         return dict(zip(model.wanted, found, strict=True))
 
     def _move_to_threads(self, slow: ServableModel) -> None:

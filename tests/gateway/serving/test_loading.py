@@ -84,7 +84,7 @@ def load(shop: Works, version: ModelVersion) -> ServableModel:
 
 
 def run(shop: Works, model: ServableModel, x: Any) -> dict[str, Any]:
-    return asyncio.run(shop.sessions.run(model, x))
+    return asyncio.run(shop.sessions.run("acme", model, x))
 
 
 def test_a_screened_version_answers_with_its_screen(shop: Works) -> None:

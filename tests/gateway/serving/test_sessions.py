@@ -92,8 +92,8 @@ def test_an_endless_run_is_stopped_and_the_session_answers_again(
     model = servable(ENDLESS, inline=inline)
     sessions = Sessions(lambda _: model, watchdog, 1)
     with pytest.raises(RunTimeout):
-        asyncio.run(sessions.run(model, ONE))
-    answer = asyncio.run(sessions.run(model, ENDS))
+        asyncio.run(sessions.run("acme", model, ONE))
+    answer = asyncio.run(sessions.run("acme", model, ENDS))
     assert np.isnan(answer["y"]).all()
 
 
@@ -103,9 +103,9 @@ def test_an_endless_run_keeps_nobody_else_waiting(watchdog: Watchdog) -> None:
     sessions = Sessions(lambda _: endless, watchdog, 1)
 
     async def scenario() -> dict[str, Any]:
-        held = asyncio.create_task(sessions.run(endless, ONE))
+        held = asyncio.create_task(sessions.run("acme", endless, ONE))
         await asyncio.sleep(0)
-        answer = await sessions.run(quick, {"x": np.ones((1, 3), np.float32)})
+        answer = await sessions.run("acme", quick, {"x": np.ones((1, 3), np.float32)})
         with pytest.raises(RunTimeout):
             await held
         return answer
@@ -120,7 +120,7 @@ def test_many_endless_runs_are_all_stopped(watchdog: Watchdog) -> None:
     sessions = Sessions(lambda _: model, watchdog, 1)
 
     async def scenario() -> list[Any]:
-        runs = (sessions.run(model, ONE) for _ in range(4))
+        runs = (sessions.run("acme", model, ONE) for _ in range(4))
         return await asyncio.gather(*runs, return_exceptions=True)
 
     assert [type(fault) for fault in asyncio.run(scenario())] == [RunTimeout] * 4
@@ -209,26 +209,7 @@ def test_one_who_gives_up_takes_the_model_from_nobody_else() -> None:
     assert len(loader.calls) == 1
 
 
-def test_what_is_forgotten_while_it_loads_is_not_kept() -> None:
-    loader = Loader()
-    sessions = cache(loader)
-
-    async def scenario() -> None:
-        loader.go.clear()
-        first = asyncio.create_task(sessions.get(version()))
-        await asyncio.to_thread(loader.began.wait, 10)
-        sessions.forget("acme")
-        second = asyncio.create_task(sessions.get(version()))
-        loader.go.set()
-        before, after = await asyncio.gather(first, second)
-        assert before is not after
-        assert await sessions.get(version()) is after
-
-    asyncio.run(scenario())
-    assert len(loader.calls) == 2
-
-
-def test_a_forgotten_model_is_freed() -> None:
+def test_the_memory_of_a_swept_model_is_given_back() -> None:
     class Session:
         """Tells when it goes."""
 
@@ -247,12 +228,12 @@ def test_a_forgotten_model_is_freed() -> None:
     asyncio.run(load_one())
     gc.collect()
     assert not gone.is_set()
-    sessions.forget("acme", "m")
+    sessions.sweep(lambda key, _: key != ("acme", "m", "1"))
     gc.collect()
     assert gone.is_set()
 
 
-def test_forgetting_is_of_one_model_or_of_one_tenant() -> None:
+def test_only_what_is_no_longer_wanted_is_loaded_anew() -> None:
     loader = Loader()
     sessions = cache(loader)
     versions = [version("a", "1"), version("a", "2"), version("b"), version("a", tenant="rival")]
@@ -266,12 +247,8 @@ def test_forgetting_is_of_one_model_or_of_one_tenant() -> None:
     async def scenario() -> None:
         assert len(await reloaded()) == 4
         assert await reloaded() == set()
-        sessions.forget("acme", "a")
+        sessions.sweep(lambda key, _: key[:2] != ("acme", "a"))
         assert await reloaded() == {("acme", "a", "1"), ("acme", "a", "2")}
-        sessions.forget("acme")
-        assert await reloaded() == {("acme", "a", "1"), ("acme", "a", "2"), ("acme", "b", "1")}
-        sessions.forget("nobody")
-        assert await reloaded() == set()
 
     asyncio.run(scenario())
 
@@ -318,8 +295,8 @@ def test_a_large_request_leaves_the_event_loop_even_when_its_model_is_quick() ->
 
     model = replace(servable(b"", session=Session()), inline=True)
     sessions = Sessions(lambda _: model, watchdog, 1)
-    asyncio.run(sessions.run(model, {"x": np.zeros(1 << 14, np.float32)}))
-    asyncio.run(sessions.run(model, {"x": np.zeros((1 << 14) + 1, np.float32)}))
+    asyncio.run(sessions.run("acme", model, {"x": np.zeros(1 << 14, np.float32)}))
+    asyncio.run(sessions.run("acme", model, {"x": np.zeros((1 << 14) + 1, np.float32)}))
     assert seen[0] == threading.main_thread().name
     assert seen[1] != seen[0]
 
@@ -347,8 +324,8 @@ def test_a_model_that_only_seemed_quick_holds_the_event_loop_once() -> None:
     async def scenario() -> None:
         for _ in range(2):
             with pytest.raises(RunTimeout):
-                await sessions.run(await sessions.get(version()), ONE)
-        answer = await sessions.run(await sessions.get(version()), ENDS)
+                await sessions.run("acme", await sessions.get(version()), ONE)
+        answer = await sessions.run("acme", await sessions.get(version()), ENDS)
         assert np.isnan(answer["y"]).all()
 
     asyncio.run(scenario())
