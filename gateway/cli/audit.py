@@ -12,7 +12,15 @@ import typer
 
 from gateway.cli.connection import Connection, connect
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import JsonFlag, ProfileOption, event_row, show, show_line, show_list
+from gateway.cli.output import (
+    JsonFlag,
+    ProfileOption,
+    check_writable,
+    event_row,
+    show,
+    show_line,
+    show_list,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,7 +37,9 @@ COLUMNS = ("index", "time", "action", "outcome", "client_id", "resource", "reaso
 LOOK_S = 2.0
 """How often `tail --follow` asks: each look is an event of its own."""
 
-Action = Annotated[str | None, typer.Option(help="For instance infer or promote.")]
+Action = Annotated[
+    str | None, typer.Option(help="For instance infer, releaseOutput (an answer) or promote.")
+]
 Outcome = Annotated[str | None, typer.Option(help="allow, deny, error or done.")]
 
 
@@ -124,6 +134,8 @@ def proof(
 
     Next: sealgate audit export --out audit.zip
     """
+    if out is not None:
+        check_writable(out)
     with connect(profile) as connection:
         answer = connection.send("GET", f"/v1/audit/proof/{index}")
     if out is None:
@@ -204,7 +216,9 @@ def _verify(path: Path, keys: list[str], kept: list[Path], *, as_json: bool) -> 
     try:
         report = check(path, keys, [checkpoint.read_bytes() for checkpoint in kept])
     except (ValueError, OSError) as cause:
-        raise CommandFailed("a key or checkpoint cannot be used", ExitCode.USAGE) from cause
+        what = "a key or checkpoint cannot be used"
+        advice = "compare it with `sealgate audit key`"
+        raise CommandFailed(what, ExitCode.USAGE, advice) from cause
     trees = [
         {
             "log": tree.origin,
@@ -224,12 +238,18 @@ def _verify(path: Path, keys: list[str], kept: list[Path], *, as_json: bool) -> 
         columns = ("log", "entries", "root", "pinned", "findings")
         show_list(trees, as_json=False, columns=columns, empty="there is no log")
     if report.status != "VERIFIED":
-        advice = "" if keys else "give the key of the log with --key"
+        unpinned = [tree.origin for tree in report.trees if not tree.pinned]
+        advice = f"give the key of {unpinned[0]} with --key" if unpinned else ""
+        if report.status == "FAILED":
+            advice = ""
         bad = f": first bad entry {report.first_bad}" if report.first_bad else ""
+        if report.first_bad == "?":
+            bad = f": {report.trees[0].findings[0].what}"
         raise CommandFailed(f"{report.status.lower()}{bad}", ExitCode.UNVERIFIED, advice)
 
 
 def _fetch_export(connection: Connection, out: Path) -> int:
+    check_writable(out)
     part = out.with_name(out.name + ".part")
     with connection.stream("GET", "/v1/audit/export") as answer, part.open("wb") as file:
         for block in answer.iter_bytes():

@@ -11,7 +11,16 @@ import typer
 
 from gateway.cli.connection import connect
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
-from gateway.cli.output import JsonFlag, PlanFlag, ProfileOption, note, planned, show, show_list
+from gateway.cli.output import (
+    JsonFlag,
+    PlanFlag,
+    ProfileOption,
+    check_writable,
+    note,
+    planned,
+    show,
+    show_list,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +34,8 @@ app = typer.Typer(
 )
 
 Id = Annotated[str, typer.Argument(help="Id of the client.")]
+ROLES = "caller, owner, officer, convenor, site or administrator; repeat it."
+SCOPES = "infer, models, artifacts, audit, policies, federate or admin; repeat it."
 Tenant = Annotated[str, typer.Option("--tenant", help="Whom it acts for.")]
 
 
@@ -50,9 +61,12 @@ def create(
     client: Id,
     tenant: Tenant,
     name: Annotated[str, typer.Option(help="Name for people.")],
-    roles: Annotated[list[str] | None, typer.Option("--role", help="Repeat it.")] = None,
-    scopes: Annotated[list[str] | None, typer.Option("--scope", help="Repeat it.")] = None,
-    purposes: Annotated[list[str] | None, typer.Option("--purpose", help="Repeat it.")] = None,
+    roles: Annotated[list[str] | None, typer.Option("--role", help=ROLES)] = None,
+    scopes: Annotated[list[str] | None, typer.Option("--scope", help=SCOPES)] = None,
+    purposes: Annotated[
+        list[str] | None,
+        typer.Option("--purpose", help="A purpose of the tenant; the first is the default."),
+    ] = None,
     jwks: Annotated[
         Path | None, typer.Option(help="Public keys (JWK set); without it a secret is made.")
     ] = None,
@@ -87,6 +101,10 @@ def create(
     }
     if planned(plan, as_json, "register a client", **body):
         return
+    if out is not None:
+        check_writable(out)
+        if out.exists() or _secret_file(out).exists():
+            raise CommandFailed("there is a file of that name; nothing was changed")
     with connect(profile) as connection:
         made = connection.post("/v1/clients", body)
         if out is not None and made["client_secret"] is not None:
@@ -126,8 +144,12 @@ def _read_keys(path: Path) -> Any:
         raise CommandFailed("the public keys cannot be read", ExitCode.USAGE) from cause
 
 
+def _secret_file(profile: Path) -> Path:
+    return profile.with_name(profile.name + ".secret")
+
+
 def _write_profile(out: Path, url: str, made: dict[str, Any]) -> None:
-    secret = out.with_name(out.name + ".secret")
+    secret = _secret_file(out)
     content = {
         "url": url,
         "client_id": made["id"],

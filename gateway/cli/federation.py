@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="Name of the federation.")]
+CONFIG = 'Settings of the task (JSON), for instance {"features": 30}.'
 LOOK_S = 0.5
 """How often `watch` asks: a round takes seconds."""
 STEP = ("seq", "type", "round", "site", "n_examples", "code")
@@ -61,7 +62,7 @@ def list_federations(profile: ProfileOption = None, as_json: JsonFlag = False) -
 def create(
     name: Name,
     model: Annotated[str, typer.Option(help="Model that results are published under.")],
-    config: Annotated[Path, typer.Option(help="Settings of the task (JSON).", exists=True)],
+    config: Annotated[Path, typer.Option(help=CONFIG, exists=True, dir_okay=False)],
     task: Annotated[str, typer.Option(help="Training task.")] = "logistic-regression",
     quorum: Annotated[int, typer.Option(help="Sites that must take part in each round.")] = 2,
     deadline: Annotated[int, typer.Option(help="Seconds that a round waits.")] = 600,
@@ -100,7 +101,7 @@ def create(
 def add_site(
     federation: Name,
     site: Annotated[str, typer.Argument(help="Name of the site.")],
-    key: Annotated[Path, typer.Option(help="Public key of its node.", exists=True)],
+    key: Annotated[Path, typer.Option(help="Public key of its node.", exists=True, dir_okay=False)],
     profile: ProfileOption = None,
     plan: PlanFlag = False,
     as_json: JsonFlag = False,
@@ -111,11 +112,12 @@ def add_site(
 
     Next: sealgate federation start lungs --version 2.0 --rounds 5
     """
-    body = {"name": site, "public_key": key.read_text().strip()}
+    body = {"name": site, "public_key": _read_key(key)}
     if planned(plan, as_json, "add a site", federation=federation, **body):
         return
     with connect(profile) as connection:
-        show(connection.post(f"/v1/federations/{federation}/sites", body), as_json=as_json)
+        made = connection.post(f"/v1/federations/{federation}/sites", body)
+    show(made, as_json=as_json, fields=("name", "node_id", "revoked", "created"))
 
 
 @app.command("revoke-site")
@@ -225,6 +227,13 @@ def _watch(connection: Connection, federation: str, run_id: str, *, as_json: boo
 
 def _finished(step: dict[str, Any]) -> int:
     return int(step["round"] or 0) if step["type"] == "round_aggregated" else 0
+
+
+def _read_key(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as cause:
+        raise CommandFailed(f"{path} cannot be read as text", ExitCode.USAGE) from cause
 
 
 def _read_json(path: Path) -> dict[str, Any]:

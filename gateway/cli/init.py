@@ -44,10 +44,14 @@ def init(
     from urllib.parse import urlsplit
 
     from gateway.bootstrap import Plan, found, without_password
+    from gateway.cli.failures import CommandFailed, ExitCode
     from gateway.foundation import Surroundings
 
     os.umask(0o077)
     url = urlsplit(public_url)
+    if not url.hostname:
+        what, advice = "--public-url is no address", "sealgate init --public-url https://HOST"
+        raise CommandFailed(what, ExitCode.USAGE, advice)
     settings: dict[str, str | int] = {
         "public_url": public_url,
         "audit_origin": origin or url.hostname or "",

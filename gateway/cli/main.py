@@ -7,8 +7,10 @@ add groups, or commands to one of ours, by the entry-point group `sealgate.comma
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points, version
 from typing import Any, Final, NoReturn
@@ -66,7 +68,14 @@ class Root(TyperGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Import the group that was named."""
-        name, found, rest = super().resolve_command(ctx, args)
+        try:
+            name, found, rest = super().resolve_command(ctx, args)
+        except click.UsageError as fault:
+            meant = get_close_matches(args[0], self.list_commands(ctx))
+            if not meant:
+                raise
+            guess = ", ".join(f"'{one}'" for one in meant)
+            raise click.UsageError(f"{fault.message} Did you mean {guess}?", ctx) from fault
         return name, _load(name) if name and found is not None else found, rest
 
 
@@ -86,8 +95,7 @@ def invoke(arguments: list[str]) -> int:
         return failure.code
     except click.UsageError as fault:
         advice = f"{fault.ctx.command_path} --help" if fault.ctx else "sealgate --help"
-        what = fault.format_message().rstrip(".")
-        report(CommandFailed(what[:1].lower() + what[1:], ExitCode.USAGE, advice), as_json=as_json)
+        report(CommandFailed(_once(fault), ExitCode.USAGE, advice), as_json=as_json)
         return ExitCode.USAGE
     except click.exceptions.Exit as end:
         return end.exit_code
@@ -103,6 +111,13 @@ def invoke(arguments: list[str]) -> int:
         report(failed, as_json=as_json)
         return failed.code
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _once(fault: click.UsageError) -> str:
+    """Return what is wrong in one line; typer and click both add the same guess."""
+    parts = dict.fromkeys(re.split(r"(?<=[.?]) (?=Did you mean)", fault.format_message()))
+    what = " ".join(parts).rstrip(".")
+    return what[:1].lower() + what[1:]
 
 
 def _root() -> Root:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.connection import connect
+from gateway.cli.connection import Connection, connect
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.output import (
     JsonFlag,
@@ -109,6 +109,7 @@ def push(
     if planned(plan, as_json, "publish", model=name, version=version, file=str(file)):
         return
     with connect(profile) as connection:
+        _check_free(connection, name, version)
         body = {
             "version": version,
             "upload": upload(connection, name, file, quiet=as_json),
@@ -309,6 +310,23 @@ def download_model(
         path = f"{resource}/payloads/{payload['digest']}"
         download(connection, path, payload, recipient, out)
     show({"file": str(out), "digest": payload["digest"]}, as_json=as_json)
+
+
+def _check_free(connection: Connection, name: str, version: str) -> None:
+    """Say before a long upload what would be refused after it."""
+    try:
+        connection.get(f"/v1/models/{name}")
+    except CommandFailed as refused:
+        if refused.code is ExitCode.NOT_FOUND:
+            refused.advice = f"sealgate model create {name} --help"
+        raise
+    try:
+        connection.get(f"/v1/models/{name}/versions/{version}")
+    except CommandFailed as refused:
+        if refused.code is not ExitCode.NOT_FOUND:
+            raise
+        return
+    raise CommandFailed("the version exists already", advice="choose another name for it")
 
 
 def _second_person(refused: CommandFailed) -> CommandFailed:

@@ -6,14 +6,17 @@ On a terminal results are tables; in a pipe they are lines with tabs; with `--js
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import typer
+
+from gateway.cli.failures import CommandFailed, ExitCode
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ProfileOption = Annotated[
@@ -24,6 +27,8 @@ ProfileOption = Annotated[
 PlanFlag = Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")]
 
 Row = Mapping[str, Any]
+TIMES: Final = frozenset({"created", "at", "started"})
+"""Fields that hold Unix seconds."""
 
 
 def planned(plan: bool, as_json: bool, action: str, **details: Any) -> bool:
@@ -41,7 +46,7 @@ def show(value: Mapping[str, Any], *, as_json: bool, fields: Sequence[str] = ())
     names = fields or list(value)
     width = max(len(name) for name in names)
     for name in names:
-        print(f"{name.replace('_', ' '):<{width}}  {plain(value.get(name))}")
+        print(f"{name.replace('_', ' '):<{width}}  {_told(value, name)}")
 
 
 def show_list(rows: Iterable[Row], *, as_json: bool, columns: Sequence[str], empty: str) -> None:
@@ -55,7 +60,7 @@ def show_list(rows: Iterable[Row], *, as_json: bool, columns: Sequence[str], emp
         _table(found, columns)
     else:
         for row in found:
-            print("\t".join(plain(row.get(column)) for column in columns))
+            print("\t".join(_told(row, column) for column in columns))
 
 
 def show_line(value: Row, *, as_json: bool, columns: Sequence[str]) -> None:
@@ -88,9 +93,24 @@ def event_row(entry: Mapping[str, Any]) -> Row:
     return {**event, "index": entry["index"], "time": moment(event["ts"] / 1_000_000_000)}
 
 
+def _told(row: Row, name: str) -> str:
+    value = row.get(name)
+    return moment(value) if name in TIMES and isinstance(value, int) else plain(value)
+
+
 def moment(seconds: float) -> str:
     """Return Unix seconds as a time in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def check_writable(path: Path) -> None:
+    """Refuse early what could not be written later.
+
+    Raises:
+        CommandFailed: The folder of `path` is absent or not ours to write in.
+    """
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise CommandFailed(f"{path} cannot be written", ExitCode.USAGE, "check the folder")
 
 
 class Advance(Protocol):
@@ -153,7 +173,7 @@ def _table(rows: list[Row], columns: Sequence[str]) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.replace("_", " "))
+        table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(plain(row.get(column)) for column in columns))
+        table.add_row(*(_told(row, column) for column in columns))
     Console().print(table)

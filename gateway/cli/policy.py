@@ -83,7 +83,12 @@ def publish(
             found = connection.post("/v1/policies/validate", {"text": text})
             planned(plan, as_json, "publish a policy set", **found)
             return
-        show(connection.put("/v1/policies", {"text": text}), as_json=as_json)
+        try:
+            show(connection.put("/v1/policies", {"text": text}), as_json=as_json)
+        except CommandFailed as refused:
+            if refused.code is ExitCode.USAGE:
+                refused.advice = f"sealgate policy validate {file}"
+            raise
 
 
 @app.command()

@@ -118,7 +118,7 @@ def _read(path: Path) -> str:
         raise CommandFailed(
             f"there is no file {path}",
             ExitCode.SIGN_IN,
-            "name a profile with --profile, or run `sealgate init`",
+            f"name your profile with --profile or {VARIABLE}",
         ) from cause
     except (OSError, UnicodeDecodeError) as cause:
         raise _bad(f"{path} cannot be read") from cause

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gateway.cli.connection import Connection
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import Advance, progress
+from gateway.cli.output import Advance, check_writable, progress
 
 BLOCK: Final = 1 << 20
 
@@ -59,8 +59,10 @@ def download(
         out: Where the file goes; written beside it first.
 
     Raises:
-        CommandFailed: The gateway refuses, the connection was cut, or the digest is wrong.
+        CommandFailed: `out` cannot be written, the gateway refuses, the connection was cut, or the
+            digest is wrong.
     """
+    check_writable(out)
     part, notes = out.with_name(out.name + ".part"), out.with_name(out.name + ".part.json")
     header_length = _resumable(part, notes, payload["digest"], recipient)
     if header_length is None:

@@ -286,7 +286,7 @@ class Federations:
                 replace(site, node_id=coordinator.add_node(site.tenant, site.public_key))
                 for site in sites
             ]
-            coordinator.start(RunOrder(run, federation, known))
+            _order(coordinator, RunOrder(run, federation, known))
         except (CoordinatorUnavailable, InvalidRequest):
             self._store.replace_run(replace(run, state="failed", reason="not_started"))
             raise
@@ -328,6 +328,14 @@ class Federations:
         if self._coordinator is None:
             raise CoordinatorUnavailable("federation is switched off on this gateway")
         return self._coordinator
+
+
+def _order(coordinator: Coordinator, order: RunOrder) -> None:
+    """Start a run; the coordinator is the first to know the settings of a task."""
+    try:
+        coordinator.start(order)
+    except InvalidRequest as refused:
+        raise InvalidRequest("the federation's `task` or `config` is not acceptable") from refused
 
 
 def _check_plan(plan: Plan) -> None:
