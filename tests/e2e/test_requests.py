@@ -73,7 +73,7 @@ MALFORMED: dict[str, bytes] = {
 def test_a_malformed_body_is_refused_and_recorded(house: House, kind: str) -> None:
     refused(post(house, MALFORMED[kind]), 400, "malformed-request")
     event = newest(house, action="infer")
-    assert (event["outcome"], event["reason"]) == ("deny", "malformed_request")
+    assert (event["outcome"], event["reason"]) == ("error", "malformed_request")
     assert event["client_id"] == "clinic-app"
     assert MARKER not in json.dumps(event)
 
@@ -155,7 +155,7 @@ def test_an_oversized_body_is_refused_before_it_is_sent(house: House) -> None:
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert b"body-too-large" in answer
     event = newest(house, action="infer")
-    assert (event["outcome"], event["reason"]) == ("deny", "body_too_large")
+    assert (event["outcome"], event["reason"]) == ("error", "body_too_large")
 
 
 def test_an_oversized_body_of_unknown_length_is_refused_on_the_way(house: House) -> None:
@@ -170,7 +170,7 @@ def test_an_oversized_body_of_unknown_length_is_refused_on_the_way(house: House)
     else:
         refused(answer, 413, "body-too-large")
     event = newest(house, action="infer")
-    assert (event["outcome"], event["reason"]) == ("deny", "body_too_large")
+    assert (event["outcome"], event["reason"]) == ("error", "body_too_large")
 
 
 def test_a_body_that_is_cut_off_is_recorded(house: House) -> None:
@@ -178,7 +178,7 @@ def test_a_body_that_is_cut_off_is_recorded(house: House) -> None:
     with connected(house) as line:
         line.sendall(head(house, 1_000) + MARKER.encode())
     event = until(lambda: [e for e in house.events(action="infer", limit=5) if e["index"] > last])
-    assert [(e["outcome"], e["reason"]) for e in event] == [("deny", "malformed_request")]
+    assert [(e["outcome"], e["reason"]) for e in event] == [("error", "malformed_request")]
 
 
 def test_a_slow_body_is_not_waited_for(house: House) -> None:
@@ -186,7 +186,7 @@ def test_a_slow_body_is_not_waited_for(house: House) -> None:
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"body-timeout" in answer
     event = newest(house, action="infer")
-    assert (event["outcome"], event["reason"]) == ("deny", "body_timeout")
+    assert (event["outcome"], event["reason"]) == ("error", "body_timeout")
 
 
 NO_HTTP = {
