@@ -38,6 +38,7 @@ from gateway.lifecycle.uploads import Uploads
 from gateway.operations import OperationsApp
 from gateway.process import Door
 from gateway.serving.endpoint import InferEndpoint, infer_target
+from gateway.serving.lanes import Lanes
 from gateway.serving.loading import ModelLoader
 from gateway.serving.pipeline import Pipeline
 from gateway.serving.record import RecordWriter
@@ -128,7 +129,7 @@ def create_app(base: Foundation) -> Gateway:
         use_cases.close()
         if federation is not None:
             federation.close()
-        pipeline.sessions.close()
+        pipeline.lanes.close()
         watchdog.close()
 
     return Gateway(_doors(base.settings, public, sites, operations), start, close)
@@ -225,12 +226,14 @@ def _pipeline(
         clock=around.clock,
         monotonic=around.monotonic,
     )
+    lanes = Lanes()
     return Pipeline(
         authenticator=identity.authenticator,
         throttle=Throttle(base.settings.rate_limit),
         routes=Routes(base.registry, guard, lambda: base.standing.epoch),
         guard=guard,
-        sessions=Sessions(loader, watchdog, MAX_MODEL_BYTES),
+        sessions=Sessions(loader, watchdog, lanes, MAX_MODEL_BYTES),
+        lanes=lanes,
         records=RecordWriter(
             recorder, base.vault, monotonic=around.monotonic, random_bytes=around.random_bytes
         ),

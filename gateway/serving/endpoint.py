@@ -12,11 +12,19 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.serving.errors import BodyTimeout, BodyTooLarge, MalformedRequest
+from gateway.serving.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    MalformedRequest,
+    TooManyRequests,
+)
 from gateway.serving.oip import BINARY_TYPE, JSON_TYPE
 from gateway.serving.pipeline import InferAnswer, InferCall, Pipeline
 
 PREFIX: Final = ["", "v2", "models"]
+# Bodies held at the same time. A body of the default bound fits four times into a tenant's share.
+TENANT_BYTES: Final = 128 << 20
+ALL_BYTES: Final = 512 << 20
 Problem = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
@@ -32,6 +40,33 @@ def infer_target(path: str) -> tuple[str, str | None] | None:
     return None
 
 
+class BodyBudget:
+    """Bytes of bodies that are held at the same time: by all, and by one tenant."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, int] = {}
+        self._all = 0
+
+    def take(self, tenant: str, count: int) -> None:
+        """Count bytes that arrived.
+
+        Raises:
+            TooManyRequests: Too many bytes are held for the tenant, or for all.
+        """
+        held = self._held.get(tenant, 0) + count
+        if held > TENANT_BYTES or self._all + count > ALL_BYTES:
+            raise TooManyRequests
+        self._held[tenant] = held
+        self._all += count
+
+    def give_back(self, tenant: str, count: int) -> None:
+        """Count bytes that are held no more."""
+        self._all -= count
+        self._held[tenant] -= count
+        if not self._held[tenant]:
+            del self._held[tenant]
+
+
 class BodyReader:
     """Reads one request body within its bounds.
 
@@ -40,26 +75,37 @@ class BodyReader:
         declared: `Content-Length`, or `None` when the body is chunked.
         max_bytes: More is refused.
         timeout: Seconds for the whole body; a slow sender is not waited for.
+        budget: What all bodies share.
     """
 
     def __init__(
-        self, receive: Receive, declared: int | None, max_bytes: int, timeout: float
+        self,
+        receive: Receive,
+        declared: int | None,
+        max_bytes: int,
+        timeout: float,
+        budget: BodyBudget,
     ) -> None:
         self._receive = receive
         self._declared = declared
         self._max_bytes = max_bytes
         self._timeout = timeout
+        self._budget = budget
+        self._tenant = ""
+        self._size = 0
 
-    async def __call__(self) -> bytes:
+    async def __call__(self, tenant: str) -> bytes:
         """Return the whole body.
 
         Raises:
             BodyTooLarge: Declared or found larger than the bound.
             BodyTimeout: It did not arrive in time.
             MalformedRequest: The sender went away before the end.
+            TooManyRequests: Too many bytes are held at the moment.
         """
         if self._declared is not None and self._declared > self._max_bytes:
             raise BodyTooLarge
+        self._tenant = tenant
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._collect()
@@ -68,18 +114,25 @@ class BodyReader:
 
     async def _collect(self) -> bytes:
         parts: list[bytes] = []
-        size, more = 0, True
+        more = True
         while more:
             message = await self._receive()
             if message["type"] != "http.request":
                 raise MalformedRequest("the sender went away before the end of the body")
             part = message.get("body", b"")
-            size += len(part)
-            if size > self._max_bytes:
+            if self._size + len(part) > self._max_bytes:
                 raise BodyTooLarge
+            self._budget.take(self._tenant, len(part))
+            self._size += len(part)
             parts.append(part)
             more = message.get("more_body", False)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def release(self) -> None:
+        """Give the body's bytes back to the budget."""
+        if self._size:
+            self._budget.give_back(self._tenant, self._size)
+            self._size = 0
 
 
 class InferEndpoint:
@@ -104,32 +157,40 @@ class InferEndpoint:
         self._problem_of = problem_of
         self._max_body_bytes = max_body_bytes
         self._body_timeout = body_timeout
+        self._budget = BodyBudget()
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, target: tuple[str, str | None]
     ) -> None:
         """Answer one POST to an inference path."""
+        call, reader = self._call(scope, receive, target)
         try:
-            answer = await self._pipeline.infer(self._call(scope, receive, target))
+            answer = await self._pipeline.infer(call)
             status, headers, parts = _success(answer)
         except Exception as error:
             status, headers, body = self._problem_of(error)
             parts = [body]
+        finally:
+            reader.release()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         for part in parts[:-1]:
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": parts[-1]})
 
-    def _call(self, scope: Scope, receive: Receive, target: tuple[str, str | None]) -> InferCall:
+    def _call(
+        self, scope: Scope, receive: Receive, target: tuple[str, str | None]
+    ) -> tuple[InferCall, BodyReader]:
         header_length = declared = None
         for name, value in scope["headers"]:
             if name == b"inference-header-content-length":
                 header_length = _number(value)
             elif name == b"content-length":
                 declared = _number(value)
-        reader = BodyReader(receive, declared, self._max_body_bytes, self._body_timeout)
+        reader = BodyReader(
+            receive, declared, self._max_body_bytes, self._body_timeout, self._budget
+        )
         model, version = target
-        return InferCall(
+        call = InferCall(
             model=model,
             version=version,
             headers=scope["headers"],
@@ -137,6 +198,7 @@ class InferEndpoint:
             header_length=header_length,
             read=reader,
         )
+        return call, reader
 
 
 def _number(value: bytes) -> int:

@@ -35,6 +35,7 @@ from gateway.serving.errors import (
     OutputRefused,
     TooManyRequests,
 )
+from gateway.serving.lanes import Lanes
 from gateway.serving.minimise import LABEL_ONLY, label_only
 from gateway.serving.record import InferenceRecord, RecordWriter, code_of
 from gateway.serving.routing import Routes, Target
@@ -47,6 +48,10 @@ from policies.facts import VerdictFacts
 MAX_SUBJECTS: Final = 256
 
 
+# A body of this size is parsed in less than a millisecond.
+INLINE_BYTES: Final = 64 << 10
+
+
 @dataclass(frozen=True, slots=True)
 class InferCall:
     """One call as a door received it.
@@ -57,7 +62,7 @@ class InferCall:
         headers: Raw headers, for authentication.
         path: Path of the URL as sent, for the proof.
         header_length: `Inference-Header-Content-Length`, or `None`.
-        read: Reads the body, within its bounds in bytes and time.
+        read: Reads the body for a tenant, within its bounds in bytes and time.
     """
 
     model: str
@@ -65,7 +70,7 @@ class InferCall:
     headers: Iterable[tuple[bytes, bytes]]
     path: str
     header_length: int | None
-    read: Callable[[], Awaitable[bytes]]
+    read: Callable[[str], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class Pipeline:
     routes: Routes
     guard: Guard
     sessions: Sessions
+    lanes: Lanes
     records: RecordWriter
     log: AuditLog
     metrics: Metrics
@@ -114,10 +120,9 @@ class Pipeline:
         self, record: InferenceRecord, call: InferCall
     ) -> tuple[list[bytes], int | None]:
         """Take the steps between the caller and the record; see `oip.render` for what returns."""
-        body = await call.read()
-        request = oip.parse(body, call.header_length)
-        asked = record.state(request, body)
         target = await self._route(record, call)
+        body = await call.read(record.principal.tenant)
+        request, asked = await self._parse(record, call, body)
         self._decide_infer(record, asked, target)
         await self._name_subjects(record, request, target)
         model = await self.sessions.get(target.version)
@@ -158,6 +163,19 @@ class Pipeline:
         if not self.throttle.spend(principal):
             self.metrics.limited.labels(principal.tenant).inc()
             raise TooManyRequests
+
+    async def _parse(
+        self, record: InferenceRecord, call: InferCall, body: bytes
+    ) -> tuple[oip.InferRequest, Call]:
+        """Read what is asked; a large body in a thread, so that nobody waits for it."""
+
+        def work() -> tuple[oip.InferRequest, Call]:
+            request = oip.parse(body, call.header_length)
+            return request, record.state(request, body)
+
+        if len(body) <= INLINE_BYTES:
+            return work()
+        return await self.lanes.run(record.principal.tenant, work)
 
     async def _route(self, record: InferenceRecord, call: InferCall) -> Target:
         tenant = record.principal.tenant

@@ -173,6 +173,7 @@ class Sessions:
     Args:
         load: Opens a version; runs in a thread; raises what the caller should see.
         watchdog: Runs models.
+        lanes: Threads for runs that do not stay on the event loop.
         max_bytes: Plaintext bytes kept at most; the least recently used model leaves first.
     """
 
@@ -180,12 +181,13 @@ class Sessions:
         self,
         load: Callable[[ModelVersion], ServableModel],
         watchdog: Watchdog,
+        lanes: Lanes,
         max_bytes: int,
     ) -> None:
         self._load = load
         self._watchdog = watchdog
+        self._lanes = lanes
         self._max_bytes = max_bytes
-        self._lanes = Lanes()
         self._lock = threading.Lock()
         self._loaded: OrderedDict[Key, ServableModel] = OrderedDict()
         self._loading: dict[Key, asyncio.Task[ServableModel]] = {}
@@ -231,10 +233,6 @@ class Sessions:
             if not wanted(key, model):
                 with self._lock:
                     self._loaded.pop(key, None)
-
-    def close(self) -> None:
-        """Run nothing more."""
-        self._lanes.close()
 
     async def run(
         self, tenant: str, model: ServableModel, inputs: Mapping[str, Array]

@@ -4,7 +4,8 @@ Safety argument. Whatever the bytes are, `from_json`, `from_binary` return an ar
 stated datatype and shape, or raise `MalformedRequest`:
 1. The claimed shape is multiplied out in Python integers and bounded before memory is taken.
 2. JSON values are decoded by a typed decoder: a string, a boolean or null never becomes a number.
-3. The number of values equals the product of the shape; integers outside the datatype's range are
+3. Data with more lists or values than its shape needs is refused before it is decoded.
+4. The number of values equals the product of the shape; integers outside the datatype's range are
    refused rather than wrapped.
 
 Source: KServe Open Inference Protocol v2, "Tensor Data Types", and its binary data extension.
@@ -98,6 +99,8 @@ def from_json(datatype: str, shape: list[int], data: bytes) -> NDArray[Any]:
     dtype = dtype_of(datatype)
     count = element_count(shape)
     decode, kind = _FLAT[dtype.kind]
+    if kind is not str:
+        _bound_work(shape, count, data)
     try:
         values = decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -109,6 +112,16 @@ def from_json(datatype: str, shape: list[int], data: bytes) -> NDArray[Any]:
             return np.array(values, dtype=dtype).reshape(shape)
     except (OverflowError, ValueError, TypeError):
         raise MalformedRequest("a tensor's data does not fit its datatype") from None
+
+
+def _bound_work(shape: list[int], count: int, data: bytes) -> None:
+    """Refuse data with more lists or values than its shape needs, before either is made."""
+    lists = rows = 1
+    for size in shape[:-1]:
+        rows *= size
+        lists += rows
+    if data.count(b"[") > lists or data.count(b",") > count + lists:
+        raise MalformedRequest("a tensor's data does not fill its shape")
 
 
 def _flatten(data: bytes, kind: type, count: int) -> list[Any]:
@@ -139,7 +152,7 @@ def from_binary(datatype: str, shape: list[int], data: memoryview) -> NDArray[An
         return _texts_from_binary(count, data).reshape(shape)
     if len(data) != count * dtype.itemsize:
         raise MalformedRequest("a tensor's data does not fill its shape")
-    if dtype.kind == "b" and any(byte > 1 for byte in data):
+    if dtype.kind == "b" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
         raise MalformedRequest("a tensor's data does not fit its datatype")
     return np.frombuffer(data, dtype.newbyteorder("<")).reshape(shape)
 

@@ -6,8 +6,18 @@ from typing import Any
 
 import pytest
 
-from gateway.serving.endpoint import BodyReader, infer_target
-from gateway.serving.errors import BodyTimeout, BodyTooLarge, MalformedRequest
+from gateway.serving.endpoint import (
+    TENANT_BYTES,
+    BodyBudget,
+    BodyReader,
+    infer_target,
+)
+from gateway.serving.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    MalformedRequest,
+    TooManyRequests,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +48,7 @@ def read(messages: Sequence[dict[str, Any]], declared: int | None = None, bound:
             await asyncio.Event().wait()
             raise
 
-    return asyncio.run(BodyReader(receive, declared, bound, timeout=0.02)())
+    return asyncio.run(BodyReader(receive, declared, bound, 0.02, BodyBudget())("acme"))
 
 
 def part(body: bytes, more: bool = False) -> dict[str, Any]:
@@ -67,3 +77,27 @@ def test_a_slow_sender_is_not_waited_for() -> None:
 def test_a_sender_that_goes_away_is_not_answered_as_if_complete() -> None:
     with pytest.raises(MalformedRequest):
         read([part(b"x", more=True), {"type": "http.disconnect"}])
+
+
+def test_bodies_that_are_held_are_bounded_for_a_tenant_and_given_back() -> None:
+    budget = BodyBudget()
+    budget.take("greedy", TENANT_BYTES)
+    with pytest.raises(TooManyRequests):
+        budget.take("greedy", 1)
+    budget.take("other", 1)
+    budget.give_back("greedy", TENANT_BYTES)
+    budget.take("greedy", 1)
+
+
+def test_a_body_gives_back_what_arrived_even_when_it_was_refused() -> None:
+    budget = BodyBudget()
+    waiting = iter([part(b"x" * 8, more=True), part(b"x" * 8)])
+
+    async def receive() -> dict[str, Any]:
+        return next(waiting)
+
+    reader = BodyReader(receive, None, 10, 0.02, budget)
+    with pytest.raises(BodyTooLarge):
+        asyncio.run(reader("acme"))
+    reader.release()
+    budget.take("acme", TENANT_BYTES)

@@ -84,7 +84,7 @@ def test_an_answer_and_its_evidence(shop: Works) -> None:
 
 
 def test_nothing_that_was_sent_is_read_before_the_caller_is_known(shop: Works) -> None:
-    async def read() -> bytes:
+    async def read(_: str) -> bytes:
         raise AssertionError("the body was read")
 
     before = len(shop.events())
@@ -98,7 +98,7 @@ def test_nothing_that_was_sent_is_read_before_the_caller_is_known(shop: Works) -
 
 
 def test_a_client_over_its_rate_is_refused_before_its_body_is_read(tmp_path: Path) -> None:
-    async def read() -> bytes:
+    async def read(_: str) -> bytes:
         raise AssertionError("the body was read")
 
     with works(tmp_path, rate="1/day") as shop:
@@ -112,13 +112,14 @@ def test_a_client_over_its_rate_is_refused_before_its_body_is_read(tmp_path: Pat
         assert limited == 1.0
 
 
-async def too_large() -> bytes:
+async def too_large(_: str) -> bytes:
     raise BodyTooLarge
 
 
 REFUSED: dict[str, tuple[dict[str, Any], type[SealgateError], str, str]] = {
-    "body before model": ({"read": too_large, "model": "absent"}, BodyTooLarge, "", "deny"),
-    "syntax before model": ({"body": b"{", "model": "absent"}, MalformedRequest, "", "deny"),
+    "model before body": ({"read": too_large, "model": "absent"}, ModelNotFound, "", "deny"),
+    "body": ({"read": too_large}, BodyTooLarge, "m", "error"),
+    "syntax": ({"body": b"{"}, MalformedRequest, "m", "error"),
     "absent": ({"model": "absent"}, ModelNotFound, "", "deny"),
     "absent version": ({"version": "9"}, ModelNotFound, "", "deny"),
     "candidate, for a caller": ({"version": "2"}, ModelNotFound, "m", "deny"),
@@ -310,7 +311,7 @@ def test_what_cannot_be_recorded_is_not_answered(shop: Works) -> None:
         assert ask(shop).receipt.index == 1, "nothing was half applied"
 
 
-@pytest.mark.parametrize("kind", ["absent", "syntax before model", "screen", "shape"])
+@pytest.mark.parametrize("kind", ["absent", "syntax", "screen", "shape"])
 def test_a_refusal_that_cannot_be_recorded_says_only_that(shop: Works, kind: str) -> None:
     options, refusal, _, _ = REFUSED[kind]
     store = StallingStore()

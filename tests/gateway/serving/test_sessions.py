@@ -16,6 +16,7 @@ import pytest
 from gateway.lifecycle.records import ModelVersion
 from gateway.screening.contract import Contract
 from gateway.serving.errors import ModelUnavailable, RunFailed, RunTimeout
+from gateway.serving.lanes import Lanes
 from gateway.serving.sessions import ServableModel, Sessions, Watchdog, open_session
 from tests.gateway.artifacts.hostile_models import (
     build,
@@ -82,7 +83,7 @@ class Loader:
 
 
 def cache(loader: Callable[[ModelVersion], ServableModel], max_bytes: int = 100) -> Sessions:
-    return Sessions(loader, Watchdog(1.0), max_bytes)
+    return Sessions(loader, Watchdog(1.0), Lanes(), max_bytes)
 
 
 @pytest.mark.parametrize("inline", [False, True])
@@ -90,7 +91,7 @@ def test_an_endless_run_is_stopped_and_the_session_answers_again(
     watchdog: Watchdog, inline: bool
 ) -> None:
     model = servable(ENDLESS, inline=inline)
-    sessions = Sessions(lambda _: model, watchdog, 1)
+    sessions = Sessions(lambda _: model, watchdog, Lanes(), 1)
     with pytest.raises(RunTimeout):
         asyncio.run(sessions.run("acme", model, ONE))
     answer = asyncio.run(sessions.run("acme", model, ENDS))
@@ -100,7 +101,7 @@ def test_an_endless_run_is_stopped_and_the_session_answers_again(
 def test_an_endless_run_keeps_nobody_else_waiting(watchdog: Watchdog) -> None:
     endless = servable(ENDLESS)
     quick = servable(linear().SerializeToString(), "label", "y")
-    sessions = Sessions(lambda _: endless, watchdog, 1)
+    sessions = Sessions(lambda _: endless, watchdog, Lanes(), 1)
 
     async def scenario() -> dict[str, Any]:
         held = asyncio.create_task(sessions.run("acme", endless, ONE))
@@ -117,7 +118,7 @@ def test_an_endless_run_keeps_nobody_else_waiting(watchdog: Watchdog) -> None:
 
 def test_many_endless_runs_are_all_stopped(watchdog: Watchdog) -> None:
     model = servable(ENDLESS)
-    sessions = Sessions(lambda _: model, watchdog, 1)
+    sessions = Sessions(lambda _: model, watchdog, Lanes(), 1)
 
     async def scenario() -> list[Any]:
         runs = (sessions.run("acme", model, ONE) for _ in range(4))
@@ -294,7 +295,7 @@ def test_a_large_request_leaves_the_event_loop_even_when_its_model_is_quick() ->
             return [inputs["x"]]
 
     model = replace(servable(b"", session=Session()), inline=True)
-    sessions = Sessions(lambda _: model, watchdog, 1)
+    sessions = Sessions(lambda _: model, watchdog, Lanes(), 1)
     asyncio.run(sessions.run("acme", model, {"x": np.zeros(1 << 14, np.float32)}))
     asyncio.run(sessions.run("acme", model, {"x": np.zeros((1 << 14) + 1, np.float32)}))
     assert seen[0] == threading.main_thread().name
@@ -318,7 +319,10 @@ def test_a_model_that_only_seemed_quick_holds_the_event_loop_once() -> None:
             return self._session.run(*arguments)
 
     sessions = Sessions(
-        lambda _: servable(b"", session=Witness(open_session(ENDLESS)), inline=True), watchdog, 100
+        lambda _: servable(b"", session=Witness(open_session(ENDLESS)), inline=True),
+        watchdog,
+        Lanes(),
+        100,
     )
 
     async def scenario() -> None:

@@ -99,6 +99,15 @@ def test_any_json_gives_an_array_of_the_claim_or_our_error(
     assert array.dtype == DTYPES[datatype]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"[" + b"[]," * 1_000_000 + b"[]]", b"[" + b"1," * 1_000_000 + b"1]", b"[[[[[[[[1]]]]]]]]"],
+)
+def test_data_beyond_its_shape_is_refused_before_it_is_decoded(data: bytes) -> None:
+    with pytest.raises(MalformedRequest, match="fill its shape"):
+        from_json("FP32", [2], data)
+
+
 def test_booleans_must_be_zero_or_one() -> None:
     with pytest.raises(MalformedRequest):
         from_binary("BOOL", [1], memoryview(b"\x02"))

@@ -38,6 +38,7 @@ from gateway.identity.tokens import TokenMinter
 from gateway.lifecycle.assembly import Assembly, Material
 from gateway.lifecycle.records import Model, ModelVersion, Release
 from gateway.screening import calibration
+from gateway.serving.lanes import Lanes
 from gateway.serving.loading import ModelLoader
 from gateway.serving.pipeline import InferAnswer, InferCall, Pipeline
 from gateway.serving.record import RecordWriter
@@ -106,7 +107,7 @@ class Works:
     log: AuditLog | None = None
 
     def __post_init__(self) -> None:
-        self.sessions = Sessions(self._load, self.watchdog, max_bytes=1 << 30)
+        self.sessions = Sessions(self._load, self.watchdog, Lanes(), max_bytes=1 << 30)
 
     def _load(self, version: ModelVersion) -> ServableModel:
         self.loads.append(version)
@@ -120,6 +121,7 @@ class Works:
             routes=self.routes,
             guard=self.house.guard,
             sessions=self.sessions,
+            lanes=Lanes(),
             records=self.records,
             log=self.log or self.house.log,
             metrics=self.metrics,
@@ -250,12 +252,12 @@ class Works:
         token: str | None = None,
         model: str = "m",
         version: str | None = None,
-        read: Callable[[], Any] | None = None,
+        read: Callable[[str], Any] | None = None,
     ) -> InferAnswer:
         """Send one request through the pipeline."""
         content = body if isinstance(body, bytes) else json.dumps(body or row()).encode()
 
-        async def given() -> bytes:
+        async def given(_: str) -> bytes:
             return content
 
         sent = self.bearer() if token is None else token
