@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ BRISK: Final = 6
 FEDERATIONS: Final = {"valleys": PATIENT, "brisk": BRISK}
 ELSEWHERE: Final = "elsewhere"
 RUN_SECONDS: Final = 90.0
+JOIN_SECONDS: Final = 90.0
 STEPS: Final = (
     "runStarted",
     "roundStarted",
@@ -73,8 +75,6 @@ class Partners:
 
     def visitor(self) -> httpx.Client:
         """A client of the site door."""
-        import ssl
-
         trust = ssl.create_default_context(cafile=str(self.house.place.ca_file))
         return httpx.Client(base_url=self.door, verify=trust, timeout=40.0)
 
@@ -141,6 +141,10 @@ class Partners:
         """End a site at once; what it started goes with it."""
         self.sites.pop(name).kill()
 
+    def stop_site(self, name: str) -> None:
+        """Let a site end as its operator would."""
+        self.sites.pop(name).stop()
+
     def stop_sites(self) -> None:
         """Ask all sites to end, then wait for them."""
         for site in self.sites.values():
@@ -149,10 +153,21 @@ class Partners:
         for site in self.sites.values():
             site.stop()
 
-    def joined(self) -> list[str]:
-        """The sites that joined, the newest first."""
-        events = self.house.events(action="joinFederation")
-        return [e["resource"].rpartition("/")[2] for e in events if e["reason"] == "activate-node"]
+    def joined(self, after: int = -1) -> set[str]:
+        """The sites that joined, since an entry of the log."""
+        return {
+            event["resource"].rpartition("/")[2]
+            for event in self.house.events(action="joinFederation")
+            if event["reason"] == "activate-node" and int(event["index"]) > after
+        }
+
+    def await_joined(self, names: list[str], after: int = -1) -> None:
+        """Wait until sites have joined, of themselves."""
+        until(lambda: set(names) <= self.joined(after), JOIN_SECONDS)
+
+    def size(self) -> int:
+        """Index of the newest entry of the convenor's log."""
+        return int(self.house.events(limit=1)[0]["index"])
 
     def start(self, federation: str, version: str, rounds: int = 3) -> str:
         """Start a run and return its id."""
@@ -184,8 +199,8 @@ class Partners:
 
         def there() -> bool:
             return any(
-                step["action"] == action and step["fl"].get("round", 0) == number
-                for step in self.steps(run)
+                step.get("request_id") == run and step["fl"].get("round", 0) == number
+                for step in self.house.events(action=action)
             )
 
         until(there, RUN_SECONDS)
@@ -215,7 +230,7 @@ def partners(folder: Path) -> Iterator[Partners]:
         try:
             for name in (*found.names, STRANGER):
                 found.start_site(name)
-            until(lambda: set(found.joined()) == {*found.names, STRANGER}, 90)
+            found.await_joined([*found.names, STRANGER])
             yield found
         finally:
             found.stop_sites()
