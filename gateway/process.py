@@ -140,6 +140,7 @@ def _configuration(door: Door, settings: Settings) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         lifespan="off",
+        ws="none",
         timeout_graceful_shutdown=GRACE_SECONDS,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
