@@ -47,7 +47,7 @@ from gateway.serving.sessions import Sessions, Watchdog
 from gateway.serving.throttle import Throttle
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
-from gateway.web import oauth, oip
+from gateway.web import api_page, oauth, oip
 from gateway.web.composition import build_site_door, compose, install_control_plane
 from gateway.web.dependencies import Services, UseCases
 from gateway.web.problems import Boundary, install_problems, problem_of
@@ -250,7 +250,8 @@ def _public_app(
     pipeline: Pipeline,
     registry: Registry,
 ) -> ASGIApp:
-    app = FastAPI(title="sealgate", version=VERSION, docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="sealgate", version=VERSION, docs_url=None, redoc_url=None)
+    app.include_router(api_page.router)
     install_problems(app, SealgateError, AuditError, PolicyError)
     resource = resource_metadata(identity.server.issuer, identity.issuers.names)
     app.include_router(oauth.build_router(identity.server, resource, TokenEvidence(recorder)))

@@ -31,13 +31,19 @@ class OperationsApp:
         self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        status, kind, body = self._answer(scope["path"])
+        """Answer one request; only GET and HEAD are answered, and nothing else spoken."""
+        if scope["type"] != "http":
+            return
+        status, kind, body = self._answer(scope["method"], scope["path"])
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send(
+            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
+        )
 
-    def _answer(self, path: str) -> tuple[int, str, bytes]:
+    def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
+        if method not in {"GET", "HEAD"}:
+            return 405, _TEXT, b"GET only\n"
         if path == "/metrics":
             self._sample()
             return 200, CONTENT_TYPE_LATEST, generate_latest(self._metrics.registry)

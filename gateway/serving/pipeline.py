@@ -5,8 +5,10 @@ Safety argument, in the order of the steps:
    anything else that was sent is read.
 2. Two decisions stand between a request and its answer: `infer`, before the model sees the input,
    and `releaseOutput`, with the screen's verdict. An undecided one is a no.
-3. Whatever happens after the tenant is known, an answer or a refusal, is durable in the tenant's
-   audit log before the caller hears of it. If it cannot be recorded, the caller hears only that.
+3. Whatever happens to a request within the client's rate, an answer or a refusal, is durable in the
+   tenant's audit log before the caller hears of it. If it cannot be recorded, the caller hears only
+   that. Refusals over the rate, and before the tenant is known, are counted, so that nobody fills a
+   log by asking.
 4. What was revoked while the model ran is noticed before the second decision: caller, tenant and
    version are looked at again whenever the revocation epoch has moved.
 5. What is absent and what is forbidden look alike: `ModelNotFound`.

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from gateway.web import api_page
+from tests.gateway.web.in_process import call
+
+
+def test_the_page_lists_every_route_and_loads_nothing() -> None:
+    app = FastAPI(title="<b>sealgate", docs_url=None)
+    app.include_router(api_page.router)
+
+    @app.get("/v1/things", tags=["things"])
+    def things() -> None:
+        """List <script>things</script>."""
+
+    answer = call(app, "GET", "/docs")
+    assert "/v1/things" in answer.text
+    assert "<script" not in answer.text
+    assert "<b>" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "http" not in answer.text.replace("/docs", "")
