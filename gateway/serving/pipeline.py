@@ -14,6 +14,9 @@ Safety argument, in the order of the steps:
 5. What is absent and what is forbidden look alike: `ModelNotFound`.
 6. A model of personal data never answers without a data subject; who it is goes sealed into the
    record, and as a random reference into everything else.
+
+What a door still owes: a body bounded in bytes and time, errors as problems that repeat nothing, the
+answer in one piece with its place in the log, and no retry of its own.
 """
 
 from __future__ import annotations
@@ -48,8 +51,6 @@ from policies.facts import VerdictFacts
 
 # The references and commitments of about 350 data subjects fit one audit event.
 MAX_SUBJECTS: Final = 256
-
-
 # A body of this size is parsed in less than a millisecond.
 INLINE_BYTES: Final = 64 << 10
 
@@ -107,10 +108,10 @@ class Pipeline:
             SealgateError: Every other refusal; see `gateway.serving.errors`.
         """
         epoch = self.authenticator.epoch
-        principal = await self._authenticate(call)
+        principal = await self._authenticate(call)  # claim 1
         self._limit(principal)
         record = self.records.open(principal, epoch, call.model, call.version)
-        try:
+        try:  # claim 3, on every way out
             body, header_length = await self._answer(record, call)
         except Exception as refusal:
             await self._finish(record, refusal)
@@ -122,18 +123,18 @@ class Pipeline:
         self, record: InferenceRecord, call: InferCall
     ) -> tuple[list[bytes], int | None]:
         """Take the steps between the caller and the record; see `oip.render` for what returns."""
-        target = await self._route(record, call)
+        target = await self._route(record, call)  # claim 5
         body = await call.read(record.principal.tenant)
         request, asked = await self._parse(record, call, body)
-        self._decide_infer(record, asked, target)
-        await self._name_subjects(record, request, target)
+        self._decide_infer(record, asked, target)  # claim 2
+        await self._name_subjects(record, request, target)  # claim 6
         model = await self.sessions.get(target.version)
         self._hold_to_contract(record, model, request)
         found = await self.sessions.run(record.principal.tenant, model, request.inputs)
         verdict = model.judge(found, request.rows) if model.judge else UNSCREENED
         record.screened(verdict, model.profile_digest)
-        target = await self._reconfirm(record, target)
-        self._decide_release(record, asked, target)
+        target = await self._reconfirm(record, target)  # claim 4
+        self._decide_release(record, asked, target)  # claim 2
         outputs, added = _minimised(
             {spec.name: found[spec.name] for spec in model.outputs}, verdict
         )
