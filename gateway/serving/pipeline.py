@@ -15,8 +15,8 @@ Safety argument, in the order of the steps:
 6. A model of personal data never answers without a data subject; who it is goes sealed into the
    record, and as a random reference into everything else.
 
-What a door still owes: a body bounded in bytes and time, errors as problems that repeat nothing, the
-answer in one piece with its place in the log, and no retry of its own.
+What a door still owes: a body bounded in bytes and time, errors as problems that repeat nothing,
+the answer in one piece with its place in the log, and no retry of its own.
 """
 
 from __future__ import annotations
