@@ -63,6 +63,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
             {
                 "SEALGATE_OPERATIONS_PORT": str(operations),
                 "SEALGATE_SITES_PORT": str(sites),
+                "SEALGATE_FEDERATION": "off",
             },
         )
 
