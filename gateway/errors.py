@@ -18,6 +18,9 @@ class SealgateError(Exception):
 
     Args:
         message: Public text: lowercase, no full stop, nothing that a caller sent.
+
+    Attributes:
+        receipt: Where the refusal is in the audit log (`origin/index`); empty when it is not.
     """
 
     code: ClassVar[str] = "internal"
@@ -25,6 +28,7 @@ class SealgateError(Exception):
 
     def __init__(self, message: str | None = None) -> None:
         self.public = message or type(self).message
+        self.receipt = ""
         super().__init__(self.public)
 
 

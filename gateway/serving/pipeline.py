@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from audit.log import AuditLog, Receipt
+from gateway.errors import SealgateError
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.errors import Unauthenticated
 from gateway.identity.principal import Principal
@@ -114,7 +115,9 @@ class Pipeline:
         try:  # claim 3, on every way out
             body, header_length = await self._answer(record, call)
         except Exception as refusal:
-            await self._finish(record, refusal)
+            receipt = await self._finish(record, refusal)
+            if isinstance(refusal, SealgateError):
+                refusal.receipt = str(receipt)
             raise
         receipt = await self._finish(record, None)
         return InferAnswer(body, header_length, receipt)

@@ -172,6 +172,8 @@ def problem_of(error: Exception) -> tuple[int, list[tuple[bytes, bytes]], bytes]
         return problem(500, "internal", SealgateError.message)
     detail = error.public if isinstance(error, SealgateError) else str(error)
     status, headers, body = problem(STATUS[code], code, detail, _extra(error))
+    if receipt := getattr(error, "receipt", ""):
+        headers.append((b"sealgate-audit", receipt.encode()))
     challenge = getattr(error, "challenge", None)
     if isinstance(challenge, str):
         headers.append((b"www-authenticate", challenge.encode("latin-1")))

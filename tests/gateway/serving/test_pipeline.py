@@ -299,6 +299,13 @@ def refusing_log(store: StallingStore) -> Iterator[AuditLog]:
         log.close()
 
 
+def test_a_refusal_names_its_place_in_the_log(shop: Works) -> None:
+    with pytest.raises(ContractViolation) as refused:
+        ask(shop, row(CLEAN[:, :3]))
+    index = int(refused.value.receipt.rpartition("/")[2])
+    assert shop.house.reader.entry(TENANT, index).event.reason == "contract.shape"
+
+
 def test_what_cannot_be_recorded_is_not_answered(shop: Works) -> None:
     store = StallingStore()
     with refusing_log(store) as log:

@@ -48,6 +48,13 @@ def test_a_refusal_names_its_policies() -> None:
     assert orjson.loads(problem_of(Forbidden(("acme/owners",)))[2])["policy_ids"] == ["acme/owners"]
 
 
+def test_a_recorded_refusal_names_its_place_in_the_log() -> None:
+    refusal = NotFound()
+    refusal.receipt = "audit.example/acme/7"
+    assert (b"sealgate-audit", b"audit.example/acme/7") in problem_of(refusal)[1]
+    assert b"sealgate-audit" not in dict(problem_of(NotFound())[1])
+
+
 class Order(BaseModel):
     model_config = ConfigDict(extra="forbid")
     count: int
