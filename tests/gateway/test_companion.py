@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import stat
 import subprocess
@@ -82,7 +83,11 @@ def pipe(tmp_path: Path) -> Path:
 
 def said(pipe: Path) -> int:
     """Wait for the next child to say its number."""
-    with pipe.open() as stream:
+    descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    ready, _, _ = select.select([descriptor], [], [], 20)
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor) as stream:
+        assert ready, "no child came"
         return int(stream.read())
 
 
