@@ -155,6 +155,7 @@ def _guard(base: Foundation, recorder: Recorder) -> Guard:
         base.tenants,
         base.federations,
         recorder,
+        confirm=base.standing.confirm,
         region=base.settings.region,
         epoch=epoch,
         solo=SoloMode(base.clients, solo_since(base), base.around.clock, epoch),

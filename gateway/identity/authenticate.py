@@ -26,7 +26,13 @@ from gateway.identity.errors import (
     Unauthenticated,
 )
 from gateway.identity.issuers import Issuers
-from gateway.identity.principal import AGE_MARGIN_SECONDS, Principal, principal_of, registered_id
+from gateway.identity.principal import (
+    AGE_MARGIN_SECONDS,
+    Principal,
+    principal_of,
+    registered_id,
+    still_stands,
+)
 from gateway.identity.revocation import Standing
 from gateway.identity.signed import MAX_COMPACT
 from gateway.identity.tokens import AccessClaims, parse_access_token, read_access_token
@@ -155,15 +161,8 @@ class Authenticator:
         registration = self._standing.remembered(principal.client_id)
         if registration is None:
             registration = await asyncio.to_thread(self._standing.look_up, principal.client_id)
-        client, tenant = registration
-        if (
-            client is None
-            or client.disabled
-            or client.roles != principal.roles
-            or tenant is None
-            or tenant.suspended
-            or self._standing.is_revoked(principal.issuer, principal.token_id)
-        ):
+        revoked = self._standing.is_revoked(principal.issuer, principal.token_id)
+        if revoked or not still_stands(principal, *registration):
             self._refuse(InvalidToken(), "Bearer")
 
     def _recall(self, token: bytes) -> _Remembered | None:

@@ -70,6 +70,24 @@ def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str
     return registered
 
 
+def still_stands(principal: Principal, client: Client | None, tenant: Tenant | None) -> bool:
+    """Tell whether what is registered now is what the principal was made from.
+
+    Args:
+        principal: As it was authenticated.
+        client: The registered client of its `client_id`, now.
+        tenant: The tenant of that client, now.
+    """
+    return (
+        client is not None
+        and not client.disabled
+        and client.tenant == principal.tenant
+        and client.roles == principal.roles
+        and tenant is not None
+        and not tenant.suspended
+    )
+
+
 def principal_of(
     claims: AccessClaims,
     trust: IssuerTrust,

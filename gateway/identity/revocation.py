@@ -13,7 +13,9 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from gateway.identity.errors import InvalidToken
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
+from gateway.identity.principal import Principal, still_stands
 from gateway.identity.records import Client, Tenant
 
 MAX_REMEMBERED: Final = 10_000
@@ -95,6 +97,18 @@ class Standing:
         if client is not None and tenant is not None:
             self._remember(changes, client, tenant)
         return client, tenant
+
+    def confirm(self, principal: Principal) -> None:
+        """Make sure that a principal still stands as it was authenticated. Blocks.
+
+        Raises:
+            InvalidToken: Its token was revoked, or its client or tenant changed or fell.
+        """
+        registration = self.look_up(principal.client_id)
+        revoked = self.is_revoked(principal.issuer, principal.token_id)
+        if revoked or not still_stands(principal, *registration):
+            scheme = "DPoP" if principal.binding == "dpop" else "Bearer"
+            raise InvalidToken(challenge=f'{scheme} error="{InvalidToken.code}"')
 
     def revoke_token(self, issuer: str, token_id: str, expires: int) -> int:
         """Revoke one token and return the new epoch. Blocks until it holds."""

@@ -60,6 +60,11 @@ class Call:
     request_id: str
 
 
+def registered_purpose(principal: Principal, purpose: str | None) -> str:
+    """Return the purpose as it may be recorded: one that is not registered is the caller's text."""
+    return purpose if purpose is not None and purpose in principal.purposes else ""
+
+
 class Recorder:
     """Builds events and makes them durable.
 

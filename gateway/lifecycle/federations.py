@@ -24,7 +24,7 @@ from gateway.lifecycle.errors import (
     LimitReached,
     NotFound,
 )
-from gateway.lifecycle.evidence import Call
+from gateway.lifecycle.evidence import Call, registered_purpose
 from gateway.lifecycle.guard import Guard
 from gateway.lifecycle.node_keys import canonical_node_key
 from gateway.lifecycle.ports import FederationStore, Registry
@@ -125,7 +125,7 @@ class Federations:
             NotFound: Absent, or not for this caller.
         """
         federation = self._find(call, name)
-        if not self._guard.decide(call, "readMetadata", self._facts(federation)).allowed:
+        if not self._guard.may_read(call, self._facts(federation)):
             raise NotFound
         return federation
 
@@ -135,9 +135,7 @@ class Federations:
         """Return the federations that the caller may read, by name, and the next cursor."""
         page = self._store.list_federations(call.principal.tenant, after=after, limit=limit)
         readable = [
-            federation
-            for federation in page
-            if self._guard.decide(call, "readMetadata", self._facts(federation)).allowed
+            federation for federation in page if self._guard.may_read(call, self._facts(federation))
         ]
         return readable, page[-1].name if len(page) == limit else None
 
@@ -217,7 +215,7 @@ class Federations:
             state="starting",
             started=int(self._clock()),
             started_by=call.principal.client_id,
-            purpose=call.purpose or "",
+            purpose=registered_purpose(call.principal, call.purpose),
         )
         with self._guard.witness(
             call, "startRound", facts, decision, model_id=found.model, model_version=version
@@ -266,7 +264,8 @@ class Federations:
                 raise AlreadyExists
             return known
         if self._store.site_by_key(key) is not None:
-            raise AlreadyExists("the node key belongs to another site")
+            # Whose key it is stays untold: the site may be another tenant's.
+            raise AlreadyExists
         site = Site(
             tenant=tenant,
             name=name,

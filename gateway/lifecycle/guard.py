@@ -2,18 +2,22 @@
 
 Safety argument:
 1. Every use case calls `Guard.require` before it reads or changes anything that belongs to a
-   tenant, and goes on only with an allowing decision.
+   tenant, and goes on only with an allowing decision. Work that waited, for bytes or for a worker,
+   calls it once more.
 2. A refusal is durable before the caller hears of it.
 3. A caller of another tenant hears `NotFound`, as it would for something absent; policy ids are
    told only to callers of the owning tenant.
-4. Facts of tenants and sites are remembered only under one value of the revocation epoch, which
-   every suspension and revocation raises.
+4. A decision is for a caller who stands at this moment: token, client and tenant are looked at
+   anew each time, not as they were when the request came in.
+5. Facts of tenants and sites are remembered only under one value of the revocation epoch, which
+   every suspension and revocation raises; what was read while it moved is not kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final, NoReturn, Unpack
 
 from audit.event import Outcome
@@ -21,7 +25,7 @@ from audit.log import Receipt
 from gateway.identity.ports import TenantStore
 from gateway.identity.principal import Principal
 from gateway.lifecycle.errors import Forbidden, NotFound
-from gateway.lifecycle.evidence import Call, Details, Recorder
+from gateway.lifecycle.evidence import Call, Details, Recorder, registered_purpose
 from gateway.lifecycle.ports import FederationStore
 from gateway.lifecycle.records import Model, ModelVersion
 from policies.engine import Decision, PolicyEngine
@@ -60,6 +64,15 @@ MAX_REMEMBERED: Final = 10_000
 """Tenants and sites kept between two epochs; above it the memory starts anew."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Facts that were read under one epoch."""
+
+    epoch: int
+    tenants: dict[str, TenantFacts] = field(default_factory=dict)
+    sites: dict[tuple[str, str], SiteFacts | None] = field(default_factory=dict)
+
+
 class Guard:
     """Decides calls.
 
@@ -68,6 +81,7 @@ class Guard:
         tenants: Where tenants are registered.
         federation: Where the sites are registered.
         recorder: Makes refusals durable.
+        confirm: Raises `InvalidToken` for a caller who stands no more; may block.
         region: Where this gateway stands.
         epoch: The revocation epoch in force.
         solo: Whether the recorded solo mode of the one administrator is on.
@@ -80,6 +94,7 @@ class Guard:
         federation: FederationStore,
         recorder: Recorder,
         *,
+        confirm: Callable[[Principal], None],
         region: str,
         epoch: Callable[[], int],
         solo: Callable[[], bool],
@@ -88,12 +103,11 @@ class Guard:
         self._tenants = tenants
         self._federation = federation
         self._recorder = recorder
+        self._confirm = confirm
         self._region = region
         self._epoch = epoch
         self._solo = solo
-        self._remembered_at = -1
-        self._tenant_facts: dict[str, TenantFacts] = {}
-        self._site_facts: dict[tuple[str, str], SiteFacts | None] = {}
+        self._remembered = _Memory(-1)
 
     def tenant(self, tenant_id: str) -> TenantFacts:
         """Return the facts of a tenant.
@@ -101,8 +115,8 @@ class Guard:
         Raises:
             NotFound: There is none of that id.
         """
-        self._forget_after_revocation()
-        facts = self._tenant_facts.get(tenant_id)
+        memory = self._memory()
+        facts = memory.tenants.get(tenant_id)
         if facts is None:
             tenant = self._tenants.get(tenant_id)
             if tenant is None:
@@ -113,7 +127,7 @@ class Guard:
                 suspended=tenant.suspended,
                 purposes=tenant.purposes,
             )
-            self._tenant_facts[tenant_id] = facts
+            memory.tenants[tenant_id] = facts
         return facts
 
     def platform(self) -> PlatformFacts:
@@ -180,6 +194,15 @@ class Guard:
         )
         return self._engine.decide(self.principal(principal), action, resource, context)
 
+    def may_read(self, call: Call, about: ResourceFacts) -> bool:
+        """Tell whether the caller may know of a thing; nothing is recorded. May block.
+
+        Raises:
+            InvalidToken: The caller stands no more.
+        """
+        self._confirm(call.principal)
+        return self.decide(call, "readMetadata", about).allowed
+
     def require(
         self,
         call: Call,
@@ -191,11 +214,15 @@ class Guard:
     ) -> Decision:
         """Decide, and record a refusal. A `recipient` among the details is part of the decision.
 
+        Blocks, so it is called from threads.
+
         Raises:
+            InvalidToken: The caller stands no more.
             NotFound: Refused, and the thing belongs to another tenant.
             Forbidden: Refused, and the thing belongs to the caller's tenant.
             EvidenceUnavailable: The refusal could not be recorded.
         """
+        self._confirm(call.principal)
         decision = self.decide(
             call, action, about, approvals=approvals, recipient=details.get("recipient")
         )
@@ -274,9 +301,7 @@ class Guard:
             EvidenceUnavailable: It could not be recorded.
         """
         details.setdefault("resource", "::".join(about.uid))
-        # A purpose that is not registered is the caller's text and stays out of the log.
-        stated = call.purpose if call.purpose in call.principal.purposes else None
-        details.setdefault("purpose", stated or "")
+        details.setdefault("purpose", registered_purpose(call.principal, call.purpose))
         details.setdefault("request_id", call.request_id)
         event = self._recorder.event_for(
             call.principal, action, outcome, decision, category=CATEGORIES[action], **details
@@ -284,21 +309,26 @@ class Guard:
         return self._recorder.write(event)
 
     def _site(self, principal: Principal) -> SiteFacts | None:
-        self._forget_after_revocation()
+        memory = self._memory()
         key = (principal.tenant, principal.client_id)
-        if key not in self._site_facts:
-            site = self._federation.get_site(*key)
-            self._site_facts[key] = (
-                SiteFacts(tenant=self.tenant(site.tenant), name=site.name, revoked=site.revoked)
-                if site
-                else None
-            )
-        return self._site_facts[key]
+        if key in memory.sites:
+            return memory.sites[key]
+        site = self._federation.get_site(*key)
+        facts = (
+            SiteFacts(tenant=self.tenant(site.tenant), name=site.name, revoked=site.revoked)
+            if site
+            else None
+        )
+        memory.sites[key] = facts
+        return facts
 
-    def _forget_after_revocation(self) -> None:
-        epoch = self._epoch()
-        full = len(self._tenant_facts) + len(self._site_facts) > MAX_REMEMBERED
-        if epoch != self._remembered_at or full:
-            # INVARIANT: the epoch is read before the records, so no older record outlives it.
-            self._tenant_facts, self._site_facts = {}, {}
-            self._remembered_at = epoch
+    def _memory(self) -> _Memory:
+        """Return the memory of the epoch in force; ask for it before reading what it will hold.
+
+        INVARIANT: a record goes into the memory of an epoch that was in force before it was read,
+        so what an epoch took away is in no memory of that epoch or a later one.
+        """
+        epoch, memory = self._epoch(), self._remembered
+        if epoch != memory.epoch or len(memory.tenants) + len(memory.sites) > MAX_REMEMBERED:
+            memory = self._remembered = _Memory(epoch)
+        return memory

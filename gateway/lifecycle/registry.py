@@ -101,18 +101,14 @@ class Catalogue:
         model = self._registry.get_model(call.principal.tenant, name)
         if model is None:
             raise NotFound
-        if not self._guard.decide(call, "readMetadata", self._guard.model(model)).allowed:
+        if not self._guard.may_read(call, self._guard.model(model)):
             raise NotFound
         return model
 
     def models(self, call: Call, *, after: str, limit: int) -> tuple[list[Model], str | None]:
         """Return the models of the caller's tenant that it may read, and the next cursor."""
         page = self._registry.list_models(call.principal.tenant, after=after, limit=limit)
-        readable = [
-            model
-            for model in page
-            if self._guard.decide(call, "readMetadata", self._guard.model(model)).allowed
-        ]
+        readable = [model for model in page if self._guard.may_read(call, self._guard.model(model))]
         return readable, page[-1].name if len(page) == limit else None
 
     def version(self, call: Call, name: str, version: str) -> tuple[Model, ModelVersion]:
@@ -122,7 +118,7 @@ class Catalogue:
             NotFound: Absent, or not for this caller.
         """
         model, found = self.find(call, name, version)
-        if not self._guard.decide(call, "readMetadata", self._guard.version(model, found)).allowed:
+        if not self._guard.may_read(call, self._guard.version(model, found)):
             raise NotFound
         return model, found
 
@@ -151,7 +147,7 @@ class Catalogue:
         readable = [
             version
             for version in page
-            if self._guard.decide(call, "readMetadata", self._guard.version(model, version)).allowed
+            if self._guard.may_read(call, self._guard.version(model, version))
         ]
         return readable, page[-1].version if len(page) == limit else None
 

@@ -21,7 +21,7 @@ from audit.log import SealedField
 from audit.sealing import SubjectVault
 from gateway.errors import SealgateError
 from gateway.identity.principal import Principal
-from gateway.lifecycle.evidence import Call, Recorder
+from gateway.lifecycle.evidence import Call, Recorder, registered_purpose
 from gateway.screening.verdict import Verdict
 from gateway.serving.oip import InferRequest
 from gateway.serving.routing import Target
@@ -172,7 +172,8 @@ class RecordWriter:
             resource="::".join(target.facts.uid) if target else "",
             model_id=record.model if target else "",
             model_version=record.version if target else "",
-            purpose=_registered(record),
+            # One that is not registered is the caller's text, too.
+            purpose=registered_purpose(record.principal, record.purpose),
             policy_ids=record.policy_ids,
             subject_refs=record.subject_refs,
             input_commit=record.commitment,
@@ -186,12 +187,6 @@ class RecordWriter:
 def code_of(refusal: Exception | None) -> str:
     """Return the stable code of a refusal, `internal` for a fault, nothing for an answer."""
     return "" if refusal is None else str(getattr(refusal, "code", SealgateError.code))
-
-
-def _registered(record: InferenceRecord) -> str:
-    """Return the purpose if the client has registered it; else it is the caller's text, too."""
-    purpose = record.purpose or ""
-    return purpose if purpose in record.principal.purposes else ""
 
 
 def _outcome(record: InferenceRecord, refusal: Exception | None) -> Outcome:

@@ -14,7 +14,7 @@ from audit.note import LogSigner
 from audit.reader import LogReader
 from audit.stores.memory import MemoryLogStore
 from gateway.identity.principal import Principal
-from gateway.identity.records import SCOPES, Client, Tenant
+from gateway.identity.records import ROLES, SCOPES, Client, Tenant
 from gateway.identity.revocation import Standing
 from gateway.lifecycle.evidence import Call, Recorder
 from gateway.lifecycle.guard import Guard
@@ -37,6 +37,7 @@ class House:
     reader: LogReader
     recorder: Recorder
     guard: Guard
+    engine: PolicyEngine
     standing: Standing
     author: PolicyAuthor
     new_id: Callable[[], str]
@@ -98,11 +99,15 @@ def house(*tenants: str, solo: bool = False) -> Iterator[House]:
     for tenant in ("platform", TENANT, *tenants):
         stores.tenants.add(Tenant(tenant, tenant, "eu", purposes=frozenset({"care"})))
         author.publish(tenant, starter_text(), "test")
+        for role in sorted(ROLES - {"administrator"}):
+            stores.clients.add(client_record(f"{tenant}-{role}", tenant, role))
+    stores.clients.add(client_record("second", TENANT, "owner"))
     guard = Guard(
         engine,
         stores.tenants,
         stores.federations,
         recorder,
+        confirm=standing.confirm,
         region="eu",
         epoch=lambda: standing.epoch,
         solo=lambda: solo,
@@ -115,6 +120,7 @@ def house(*tenants: str, solo: bool = False) -> Iterator[House]:
             LogReader(log_store, log.verifier),
             recorder,
             guard,
+            engine,
             standing,
             author,
             recorder.new_id,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -18,7 +19,7 @@ from gateway.lifecycle.errors import (
     PublishRefused,
 )
 from gateway.lifecycle.federations import Federations, Plan
-from gateway.lifecycle.records import Federation, Model, Run
+from gateway.lifecycle.records import Federation, Model, Run, Site
 from gateway.lifecycle.rounds import RunFollower, step_id
 from gateway.lifecycle.site_door import SiteDoor
 from tests.gateway.lifecycle.house import NOW, TENANT, House, call, house
@@ -212,6 +213,25 @@ def test_a_run_that_is_lost_with_its_coordinator_ends_in_the_log_too(scene: Fiel
 def _last(scene: Field) -> tuple[str, str, str]:
     event = scene.home.events()[-1]
     return event["action"], event["outcome"], event["reason"]
+
+
+def test_a_key_of_another_tenants_site_is_taken_and_no_more_is_told(scene: Field) -> None:
+    scene.add("a")
+    taken = _key()
+    scene.home.stores.federations.add_site(Site("rival", "theirs", taken, "9", 0))
+    with pytest.raises(AlreadyExists) as refused:
+        scene.federations.add_site(CONVENOR, "lungs", "b", taken)
+    assert refused.value.public == AlreadyExists().public
+
+
+def test_the_purpose_of_a_run_is_recorded_only_if_it_is_registered(scene: Field) -> None:
+    scene.add("a", "b")
+    asked = replace(CONVENOR, purpose="Jane Doe, 4711")
+    with suppress(Forbidden):
+        scene.federations.start(asked, "lungs", "1", 3)
+    runs = scene.home.stores.federations.list_runs(TENANT, "lungs", after="", limit=9)
+    assert all(run.purpose == "" for run in runs)
+    assert "Jane" not in str(scene.home.events())
 
 
 def test_a_node_key_belongs_to_one_site_for_ever(scene: Field) -> None:

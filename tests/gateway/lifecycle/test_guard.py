@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from gateway.identity.errors import InvalidToken
 from gateway.lifecycle.errors import Forbidden, NotFound
+from gateway.lifecycle.guard import Guard
 from gateway.lifecycle.records import Model, Site
 from gateway.lifecycle.solo import SOLO_SECONDS, SoloMode
-from tests.gateway.lifecycle.house import NOW, TENANT, call, client_record, house
+from tests.gateway.lifecycle.house import NOW, TENANT, House, call, client_record, house
 
 
 def _model(tenant: str = TENANT, *shared: str) -> Model:
@@ -71,6 +75,113 @@ def test_facts_fall_with_the_epoch() -> None:
         assert tenant is not None
         home.standing.save_tenant(replace(tenant, suspended=True))
         assert home.guard.tenant(TENANT).suspended
+
+
+def _fallen(home: House, what: str) -> None:
+    client, tenant = home.stores.clients.get("acme-owner"), home.stores.tenants.get(TENANT)
+    assert client is not None
+    assert tenant is not None
+    if what == "token":
+        home.standing.revoke_token("https://gateway.example", "t", int(NOW) + 300)
+    elif what == "disabled":
+        home.standing.save_client(replace(client, disabled=True))
+    elif what == "roles":
+        home.standing.save_client(replace(client, roles=frozenset({"caller"})))
+    else:
+        home.standing.save_tenant(replace(tenant, suspended=True))
+
+
+@pytest.mark.parametrize("what", ["token", "disabled", "roles", "suspended"])
+def test_a_caller_who_fell_since_the_request_came_in_is_not_decided_for(what: str) -> None:
+    with house() as home:
+        facts, asked = home.guard.model(_model()), call("owner")
+        assert home.guard.require(asked, "uploadArtifact", facts).allowed
+        _fallen(home, what)
+        for decide in (
+            lambda: home.guard.require(asked, "uploadArtifact", facts),
+            lambda: home.guard.permit(asked, "uploadArtifact", facts),
+            lambda: home.guard.may_read(asked, facts),
+        ):
+            with pytest.raises(InvalidToken) as refused:
+                decide()
+            assert refused.value.challenge == 'Bearer error="invalid_token"'
+        assert home.events() == []
+
+
+class _Meanwhile:
+    """A store that reads a record, and lets something happen before it hands it over."""
+
+    def __init__(self, store: object, method: str, act: Callable[[], object]) -> None:
+        self._store, self._method, self._act = store, method, act
+
+    def __getattr__(self, name: str) -> object:
+        real = getattr(self._store, name)
+        if name != self._method:
+            return real
+
+        def read(*key: str) -> object:
+            record, act = real(*key), self._act
+            self._act = lambda: None
+            act()
+            return record
+
+        return read
+
+
+def _guard_on(home: House, **stores: object) -> Guard:
+    given: dict[str, Any] = {
+        "tenants": home.stores.tenants, "federation": home.stores.federations, **stores
+    }  # fmt: skip
+    return Guard(
+        home.engine,
+        given["tenants"],
+        given["federation"],
+        home.recorder,
+        confirm=home.standing.confirm,
+        region="eu",
+        epoch=lambda: home.standing.epoch,
+        solo=lambda: False,
+    )
+
+
+def test_a_record_that_was_read_before_a_suspension_is_not_kept_after_it() -> None:
+    with house() as home:
+
+        def suspend() -> None:
+            _fallen(home, "suspended")
+            guard.tenant("platform")  # somebody asks under the new epoch before the old read ends
+
+        guard = _guard_on(home, tenants=_Meanwhile(home.stores.tenants, "get", suspend))
+        guard.tenant(TENANT)
+        assert guard.tenant(TENANT).suspended
+
+
+def test_a_site_that_was_read_before_its_revocation_is_not_kept_after_it() -> None:
+    with house() as home:
+        home.stores.federations.add_site(Site(TENANT, "acme-site", "key", "1", 0))
+
+        def revoke() -> None:
+            home.stores.federations.revoke_site(TENANT, "acme-site")
+            home.changed()
+            guard.tenant("platform")
+
+        store = _Meanwhile(home.stores.federations, "get_site", revoke)
+        guard = _guard_on(home, federation=store)
+        asked = call("site").principal
+        guard.principal(asked)
+        site = guard.principal(asked).site
+        assert site is not None
+        assert site.revoked
+
+
+def test_a_purpose_that_is_not_registered_stays_out_of_the_log() -> None:
+    with house() as home:
+        facts = home.guard.model(_model())
+        for purpose in ("Jane Doe, 4711", "care"):
+            home.guard.record(
+                replace(call("owner"), purpose=purpose), "uploadArtifact", "done", None, facts
+            )
+        assert [event.get("purpose", "") for event in home.events()] == ["", "care"]
 
 
 def test_a_revoked_site_is_out() -> None:
