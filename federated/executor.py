@@ -1,8 +1,8 @@
 """Task processes by fork: Flower, numpy and the app are imported once and every task starts warm.
 
 A stock SuperExec starts a new interpreter for each message. This executor keeps a fork server that
-has imported everything; a task is a fork of it. The fork server ends with its SuperExec, and tasks
-end with the fork server (`child.die_with_parent`).
+has imported everything; a task is a fork of it. The fork server ends with its SuperExec (`tether`),
+and tasks end with the fork server (`child.die_with_parent`).
 
 A site's task runs the app that the site installed, and nothing else: a FAB whose files differ from
 it is refused, and no FAB is ever unpacked at a site.
@@ -37,11 +37,13 @@ MAX_FAB_BYTES = 1024 * 1024
 
 PRELOAD: Final[Mapping[str, tuple[str, ...]]] = {
     "flwr-clientapp": (
+        "federated.tether",
         "flwr.supernode.runtime.run_clientapp",
         "federated.executor",
         "federated.app.client_app",
     ),
     "flwr-serverapp": (
+        "federated.tether",
         "flwr.superlink.runtime.run_serverapp",
         "federated.executor",
         "federated.app.server_app",
