@@ -43,6 +43,7 @@ from tests.e2e.federation_place import (
     partners,
 )
 from tests.e2e.house import keystore, until
+from tests.federated.stack import alive, descendants
 
 pytest.importorskip("flwr")
 pytestmark = [pytest.mark.e2e, pytest.mark.federated]
@@ -322,11 +323,12 @@ def test_a_revoked_site_gets_no_task_and_the_others_go_on(place: Partners) -> No
 
 def test_a_killed_gateway_ends_its_run_at_the_next_start(place: Partners) -> None:
     """The coordinator dies with its gateway, and the run with it: that is what is recorded."""
-    coordinator = coordinator_pid(place.house)
     run = place.start("valleys", "cut", LONG)
     place.await_step(run, "roundAggregated", 1)
+    family = descendants(place.house.pid)
+    assert coordinator_pid(place.house) in family
     place.house.kill()
-    until(lambda: not Path(f"/proc/{coordinator}").exists())
+    until(lambda: not any(alive(pid) for pid in family))
     place.house.start()
     restarted = place.size()
     end = place.ended("valleys", run)
@@ -344,7 +346,9 @@ def test_a_killed_coordinator_fails_its_run_and_the_next_one_works(place: Partne
     run = place.start("valleys", "lost", LONG)
     place.await_step(run, "roundAggregated", 1)
     before, killed = place.size(), coordinator_pid(place.house)
+    family = descendants(killed)
     os.kill(killed, signal.SIGKILL)
+    until(lambda: not any(alive(pid) for pid in family))
     end = place.ended("valleys", run)
     assert (end["state"], end["reason"]) == ("failed", "coordinator_lost")
     check_lost(place, run)
