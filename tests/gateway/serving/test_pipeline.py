@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +11,9 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from audit.errors import AuditUnavailable
-from audit.log import AuditLog, Limits
-from audit.note import LogSigner
 from gateway.artifacts.errors import StatementInvalid
 from gateway.errors import SealgateError
 from gateway.identity.errors import InvalidToken, TokenMissing
-from gateway.identity.tokens import parse_access_token
-from gateway.lifecycle.errors import NotFound
 from gateway.screening.verdict import ATLAS, Verdict
 from gateway.serving.errors import (
     BodyTooLarge,
@@ -31,34 +24,14 @@ from gateway.serving.errors import (
     RunTimeout,
     TooManyRequests,
 )
-from gateway.serving.pipeline import MAX_SUBJECTS, InferAnswer
-from gateway.serving.record import Personal
-from gateway.serving.routing import Routes
+from gateway.serving.pipeline import MAX_SUBJECTS
 from gateway.serving.sessions import ServableModel, open_session
-from tests.audit.stalling import StallingStore
 from tests.gateway.artifacts.hostile_models import endless_loop, words
-from tests.gateway.lifecycle.house import KEY, NOW, TENANT
+from tests.gateway.lifecycle.house import TENANT
 
-from .works import CLEAN, Works, row, works
+from .works import CLEAN, STRANGE, Works, ask, head, row, works
 
 MARKER = "Marta-Example-1971"
-STRANGE = np.full((1, 6), 7.0, np.float32)
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Works]:
-    """A released, screened version 1 of `m`."""
-    with works(tmp_path, "rival") as made:
-        made.publish()
-        yield made
-
-
-def ask(shop: Works, *arguments: Any, **options: Any) -> InferAnswer:
-    return asyncio.run(shop.infer(*arguments, **options))
-
-
-def head(answer: InferAnswer) -> Any:
-    return json.loads(answer.body[0])
 
 
 def subjects(x: Any, *names: str) -> dict[str, Any]:
@@ -280,228 +253,6 @@ def test_texts_go_in_and_out(shop: Works) -> None:
     texts = ["a", "", "žluťoučký", "\u0000"]
     asked = {"inputs": [{"name": "x", "shape": [4, 1], "datatype": "BYTES", "data": texts}]}
     assert head(ask(shop, asked, model="words"))["outputs"][0]["data"] == texts
-
-
-@contextmanager
-def refusing_log(store: StallingStore) -> Iterator[AuditLog]:
-    log = AuditLog(
-        store,
-        lambda tenant: LogSigner(f"log/{tenant}", KEY),
-        clock=lambda: NOW,
-        random_bytes=lambda length: b"r" * length,
-        limits=Limits(idle_seconds=30.0),
-    )
-    log.start()
-    try:
-        yield log
-    finally:
-        store.make_room()
-        log.close()
-
-
-def test_a_refusal_names_its_place_in_the_log(shop: Works) -> None:
-    with pytest.raises(ContractViolation) as refused:
-        ask(shop, row(CLEAN[:, :3]))
-    index = int(refused.value.receipt.rpartition("/")[2])
-    assert shop.house.reader.entry(TENANT, index).event.reason == "contract.shape"
-
-
-def test_what_cannot_be_recorded_is_not_answered(shop: Works) -> None:
-    store = StallingStore()
-    with refusing_log(store) as log:
-        shop.log = log
-        ask(shop)
-        store.fill_disk()
-        with pytest.raises(AuditUnavailable):
-            ask(shop)
-        store.make_room()
-        assert ask(shop).receipt.index == 1, "nothing was half applied"
-
-
-@pytest.mark.parametrize("kind", ["absent", "syntax", "screen", "shape"])
-def test_a_refusal_that_cannot_be_recorded_says_only_that(shop: Works, kind: str) -> None:
-    options, refusal, _, _ = REFUSED[kind]
-    store = StallingStore()
-    with refusing_log(store) as log:
-        shop.log = log
-        store.fill_disk()
-        with pytest.raises(AuditUnavailable) as heard:
-            ask(shop, **options)
-    assert not isinstance(heard.value, refusal)
-    assert str(heard.value) == AuditUnavailable.message
-
-
-def test_no_answer_is_there_before_its_record_is_durable(shop: Works) -> None:
-    store = StallingStore()
-
-    async def scenario() -> None:
-        store.go.clear()
-        task = asyncio.create_task(shop.infer())
-        assert await asyncio.to_thread(store.reached.wait, 10)
-        assert not task.done()
-        store.go.set()
-        await task
-
-    with refusing_log(store) as log:
-        shop.log = log
-        asyncio.run(scenario())
-
-
-def test_each_receipt_points_at_its_own_entry_however_many_run_at_once(shop: Works) -> None:
-    async def scenario() -> list[InferAnswer]:
-        calls = [
-            shop.infer({**row(CLEAN[:1], subject=f"subject-{number}"), "id": str(number)})
-            for number in range(40)
-        ]
-        return await asyncio.gather(*calls)
-
-    answers = asyncio.run(scenario())
-    assert len({answer.receipt.index for answer in answers}) == 40
-    for number, answer in enumerate(answers):
-        assert head(answer)["id"] == str(number)
-        entry = shop.house.reader.entry(TENANT, answer.receipt.index)
-        assert entry.event.id == answer.receipt.event_id
-        (field,) = shop.house.reader.sealed(TENANT, answer.receipt.index)
-        plain = shop.vault.open(TENANT, field.subject_ref, field.ciphertext, entry.event.id)
-        assert msgspec.json.decode(plain, type=Personal).subject == f"subject-{number}"
-
-
-def _revoke(shop: Works, token: str) -> None:
-    issuer, _, unverified = parse_access_token(token.encode())
-    shop.house.standing.revoke_token(issuer, unverified.claims["jti"], int(NOW) + 300)
-
-
-def _disable(shop: Works, token: str) -> None:
-    shop.house.standing.save_client(replace(shop.client(), disabled=True))
-
-
-def _demote(shop: Works, token: str) -> None:
-    shop.house.standing.save_client(replace(shop.client(), roles=frozenset({"officer"})))
-
-
-def _suspend(shop: Works, token: str) -> None:
-    tenant = shop.house.stores.tenants.get(TENANT)
-    assert tenant is not None
-    shop.house.standing.save_tenant(replace(tenant, suspended=True))
-
-
-def _unregister(shop: Works, token: str) -> None:
-    tenant = shop.house.stores.tenants.get(TENANT)
-    assert tenant is not None
-    shop.house.standing.save_tenant(replace(tenant, purposes=frozenset()))
-
-
-def _forbid(shop: Works, token: str) -> None:
-    text = '@id("none")\nforbid (principal, action == Action::"releaseOutput", resource);'
-    shop.house.author.publish(TENANT, text, "test")
-
-
-def _retire(shop: Works, token: str) -> None:
-    shop.set_state("retired")
-
-
-CHANGES: dict[str, tuple[Callable[[Works, str], None], tuple[type[SealgateError], ...]]] = {
-    "token revoked": (_revoke, (InvalidToken,)),
-    "client disabled": (_disable, (InvalidToken,)),
-    "client of other roles": (_demote, (InvalidToken,)),
-    "tenant suspended": (_suspend, (InvalidToken,)),
-    "purpose withdrawn": (_unregister, (OutputRefused,)),
-    "policy withdrawn": (_forbid, (OutputRefused,)),
-    "version retired": (_retire, (ModelNotFound, NotFound)),
-}
-
-
-@pytest.mark.parametrize("kind", CHANGES)
-def test_what_was_taken_away_while_the_model_ran_is_not_released(shop: Works, kind: str) -> None:
-    change, refusals = CHANGES[kind]
-    token, gate = shop.bearer(), shop.gate()
-
-    async def scenario() -> None:
-        task = asyncio.create_task(shop.infer(token=token))
-        assert await asyncio.to_thread(gate.reached.wait, 10)
-        await asyncio.to_thread(change, shop, token)
-        gate.go.set()
-        with pytest.raises(refusals):
-            await task
-
-    asyncio.run(scenario())
-    event = shop.events()[-1]
-    assert event["outcome"] in ("deny", "error")
-    assert event["reason"] in {refusal.code for refusal in refusals}
-    assert "screening" in event, "it was refused after the model had answered"
-
-
-def test_a_change_that_concerns_others_does_not_stop_an_answer(shop: Works) -> None:
-    gate = shop.gate()
-
-    async def scenario() -> InferAnswer:
-        task = asyncio.create_task(shop.infer())
-        assert await asyncio.to_thread(gate.reached.wait, 10)
-        shop.client("owner")
-        await asyncio.to_thread(
-            shop.house.standing.save_client, replace(shop.client("owner"), disabled=True)
-        )
-        gate.go.set()
-        return await task
-
-    assert head(asyncio.run(scenario()))["model_version"] == "1"
-
-
-def test_a_release_that_moves_meanwhile_does_not_change_who_answered(shop: Works) -> None:
-    shop.publish("2", release=False)
-    gate = shop.gate()
-
-    async def scenario() -> InferAnswer:
-        task = asyncio.create_task(shop.infer())
-        assert await asyncio.to_thread(gate.reached.wait, 10)
-        await asyncio.to_thread(shop.release, "2")
-        gate.go.set()
-        return await task
-
-    answer = asyncio.run(scenario())
-    assert head(answer)["model_version"] == "1"
-    assert shop.events()[-1]["model_version"] == "1"
-
-
-class Interrupted:
-    """The registry, in which something happens just after a version was read a second time."""
-
-    def __init__(self, registry: Any, change: Callable[[], None]) -> None:
-        self._registry = registry
-        self._change: Callable[[], None] | None = change
-        self.armed = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._registry, name)
-
-    def get_version(self, tenant: str, model: str, version: str) -> Any:
-        found = self._registry.get_version(tenant, model, version)
-        if self.armed and self._change is not None:
-            change, self._change = self._change, None
-            change()
-        return found
-
-
-@pytest.mark.parametrize("kind", ["token revoked", "client disabled", "version retired"])
-def test_what_is_taken_away_during_the_second_look_is_not_released_either(
-    shop: Works, kind: str
-) -> None:
-    """The caller is looked at, then the version: what changes between the two counts as well."""
-    change, refusals = CHANGES[kind]
-    token, gate = shop.bearer(), shop.gate()
-    registry = Interrupted(shop.house.stores.registry, lambda: change(shop, token))
-    shop.routes = Routes(registry, shop.house.guard, lambda: shop.house.standing.epoch)  # type: ignore[arg-type]
-
-    async def scenario() -> None:
-        task = asyncio.create_task(shop.infer(token=token))
-        assert await asyncio.to_thread(gate.reached.wait, 10)
-        registry.armed = True
-        shop.house.changed()
-        gate.go.set()
-        with pytest.raises(refusals):
-            await task
-
-    asyncio.run(scenario())
 
 
 def test_a_degraded_answer_is_the_label_only_and_says_so(shop: Works) -> None:
