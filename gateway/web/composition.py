@@ -39,6 +39,8 @@ from gateway.web import (
     subjects,
     uploads,
 )
+from gateway.web.authenticated import Authenticated
+from gateway.web.bounded_body import BoundedBody
 from gateway.web.dependencies import Services, UseCases, attach
 from gateway.web.fleet import FleetRelay
 from policies.compiled import starter_text
@@ -98,6 +100,7 @@ def compose(parts: Services) -> UseCases:
         sealer=parts.sealer,
         artifacts=parts.artifacts,
         max_upload_bytes=parts.settings.max_upload_bytes,
+        body_timeout_seconds=parts.settings.body_timeout_seconds,
         workers=executor,
         subjects=rights,
         policies=PolicyDesk(parts.author, catalogue, guard),
@@ -130,8 +133,10 @@ def compose(parts: Services) -> UseCases:
 
 
 def install_control_plane(app: FastAPI, use_cases: UseCases) -> None:
-    """Add the routes under `/v1` to `app`."""
+    """Add the routes under `/v1` to `app`, and before all of its routes what guards them."""
     attach(app, use_cases)
+    app.add_middleware(Authenticated, authenticator=use_cases.authenticator)
+    app.add_middleware(BoundedBody, seconds=use_cases.body_timeout_seconds)  # the outer one
     for part in (
         administration,
         artifacts,

@@ -37,6 +37,7 @@ from gateway.lifecycle.rounds import RunFollower
 from gateway.lifecycle.subjects import Subjects
 from gateway.lifecycle.uploads import Uploads
 from gateway.settings import Settings
+from gateway.web.authenticated import principal_of
 from policies.author import PolicyAuthor
 from policies.engine import PolicyEngine
 
@@ -96,6 +97,7 @@ class UseCases:
     sealer: Sealer
     artifacts: ArtifactStore
     max_upload_bytes: int
+    body_timeout_seconds: float
     workers: Executor
     subjects: Subjects
     policies: PolicyDesk
@@ -126,10 +128,7 @@ async def _call(
     use_cases: UseCasesDep,
     purpose: Annotated[str | None, Header(alias="sealgate-purpose", max_length=63)] = None,
 ) -> Call:
-    """Authenticate the request before anything of it is used."""
-    principal = await use_cases.authenticator.authenticate_headers(
-        request.headers.raw, request.method, request.scope["raw_path"].decode("latin-1")
-    )
+    principal = principal_of(request.scope)
     return Call(principal, purpose or principal.default_purpose, use_cases.new_id())
 
 

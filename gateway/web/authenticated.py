@@ -1,0 +1,55 @@
+"""Everything under `/v1/` is asked for by somebody: who it is stands before anything else is read.
+
+Safety argument:
+1. A route reads body and parameters only when the caller has been authenticated: strangers make
+   the gateway hold and parse nothing.
+2. A route that is not behind this layer finds no principal and fails: it never runs for nobody.
+3. A stranger cannot tell the paths that exist from those that do not.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.errors import SealgateError
+from gateway.identity.authenticate import Authenticator
+from gateway.identity.principal import Principal
+from gateway.web.bounded_body import CLOSE, has_body, refuse
+
+PREFIX: Final = "/v1/"
+_KEY: Final = "sealgate.principal"
+
+
+class Authenticated:
+    """Lets nobody through whom the authenticator does not know.
+
+    Args:
+        app: The ASGI application to guard.
+        authenticator: Reads the headers.
+    """
+
+    def __init__(self, app: ASGIApp, *, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+            path = scope["raw_path"].decode("latin-1")
+            try:
+                scope[_KEY] = await self._authenticator.authenticate_headers(
+                    scope["headers"], scope["method"], path
+                )
+            except SealgateError as refusal:
+                await refuse(send, refusal, *([CLOSE] if has_body(scope) else []))
+                return
+        await self._app(scope, receive, send)
+
+
+def principal_of(scope: Scope) -> Principal:
+    """Return who asks; only for requests that came through `Authenticated`."""
+    principal = scope[_KEY]
+    assert isinstance(principal, Principal)
+    return principal
