@@ -22,9 +22,8 @@ import structlog
 
 from audit.errors import EventConflict
 from audit.event import Event, FederatedPart
-from gateway.errors import SealgateError
 from gateway.lifecycle.coordinator import Coordinator, RunEvent
-from gateway.lifecycle.errors import CoordinatorUnavailable, NotFound
+from gateway.lifecycle.errors import CoordinatorUnavailable, EvidenceUnavailable, NotFound
 from gateway.lifecycle.evidence import Recorder
 from gateway.lifecycle.ports import FederationStore
 from gateway.lifecycle.records import Federation, Run
@@ -130,8 +129,10 @@ class RunFollower:
             return self._fail(run, "federation_gone")
         try:
             self._publish(federation, run, self._coordinator.result(run.id))
-        except SealgateError as fault:
-            return self._fail(run, fault.code)
+        except EvidenceUnavailable:
+            raise  # the run goes on from here at the next start
+        except Exception as fault:
+            return self._fail(run, str(getattr(fault, "code", "fault")))
         self._coordinator.forget(run.id)
         return self._store.replace_run(replace(run, state="finished"))
 

@@ -184,17 +184,23 @@ def test_a_step_that_was_recorded_before_a_crash_is_not_recorded_again(scene: Fi
     assert len(actions) == len(STEPS)
 
 
-def test_a_result_that_is_refused_fails_the_run_with_the_reason(scene: Field) -> None:
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(PublishRefused("malformed"), "publish_refused"), (OSError("no space left"), "fault")],
+)
+def test_a_result_that_cannot_be_published_fails_the_run_with_the_reason(
+    scene: Field, fault: Exception, reason: str
+) -> None:
     scene.add("a", "b")
     run = scene.federations.start(CONVENOR, "lungs", "2.0", 1)
 
     def refuses(*_: object) -> None:
-        raise PublishRefused("malformed")
+        raise fault
 
     store = scene.home.stores.federations
     failed = RunFollower(store, scene.rounds, scene.home.recorder, refuses).follow(run)
-    assert (failed.state, failed.reason) == ("failed", "publish_refused")
-    assert _last(scene) == ("runFailed", "error", "publish_refused")
+    assert (failed.state, failed.reason) == ("failed", reason)
+    assert _last(scene) == ("runFailed", "error", reason)
 
 
 def test_a_run_that_is_lost_with_its_coordinator_ends_in_the_log_too(scene: Field) -> None:
