@@ -31,7 +31,6 @@ from gateway.housekeeping import (
 from gateway.identity.metadata import resource_metadata
 from gateway.lifecycle.evidence import Recorder
 from gateway.lifecycle.guard import Guard
-from gateway.lifecycle.ports import Registry
 from gateway.lifecycle.solo import SoloMode
 from gateway.lifecycle.token_evidence import TokenEvidence
 from gateway.lifecycle.uploads import Uploads
@@ -110,7 +109,7 @@ def create_app(base: Foundation) -> Gateway:
     metrics = Metrics()
     watchdog = Watchdog(base.settings.run_timeout_seconds)
     pipeline = _pipeline(base, identity, guard, recorder, watchdog, metrics)
-    public = _public_app(base.settings, use_cases, identity, recorder, pipeline, base.registry)
+    public = _public_app(base, use_cases, identity, recorder, pipeline)
     sites = build_site_door(services, httpx.AsyncClient(timeout=FLEET_TIMEOUT))
     operations = OperationsApp(metrics, base.log, base.engine, identity.authenticator)
     housekeeping = _housekeeping(base, identity, recorder, use_cases.uploads, pipeline)
@@ -244,12 +243,11 @@ def _pipeline(
 
 
 def _public_app(
-    settings: Settings,
+    base: Foundation,
     use_cases: UseCases,
     identity: Identity,
     recorder: Recorder,
     pipeline: Pipeline,
-    registry: Registry,
 ) -> ASGIApp:
     app = FastAPI(title="sealgate", version=VERSION, docs_url=None, redoc_url=None)
     app.include_router(api_page.router)
@@ -257,15 +255,15 @@ def _public_app(
     resource = resource_metadata(identity.server.issuer, identity.issuers.names)
     app.include_router(oauth.build_router(identity.server, resource, TokenEvidence(recorder)))
     directory = oip.ModelDirectory(
-        identity.authenticator, pipeline.guard, pipeline.routes, pipeline.sessions, registry
+        identity.authenticator, pipeline.guard, pipeline.routes, pipeline.sessions, base.registry
     )
-    app.include_router(oip.build_router(directory, VERSION))
+    app.include_router(oip.build_router(directory, VERSION, lambda: base.log.ready))
     install_control_plane(app, use_cases)
     endpoint = InferEndpoint(
         pipeline,
         problem_of,
-        max_body_bytes=settings.max_body_bytes,
-        body_timeout=settings.body_timeout_seconds,
+        max_body_bytes=base.settings.max_body_bytes,
+        body_timeout=base.settings.body_timeout_seconds,
     )
     return Boundary(PublicApp(endpoint, app))
 

@@ -122,7 +122,7 @@ def _build(folder: Path, plan: Plan, around: Surroundings) -> str:
         (folder / name).mkdir(mode=0o700)
     keys = LocalKeyStore.create(folder / KEYSTORE, unlock_of(settings), around.random_bytes)
     keys.create_tenant(PLATFORM_TENANT)
-    with laid(settings, around) as foundation:
+    with laid(settings, around, founding=True) as foundation:
         if foundation.tenants.get(PLATFORM_TENANT) is not None:
             raise ConfigurationError(
                 "the database holds the records of another data folder",

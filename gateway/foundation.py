@@ -26,7 +26,7 @@ from gateway.artifacts.unlock import Credential, KeyFile, Passphrase, Unlock
 from gateway.artifacts.upload import Sealer
 from gateway.errors import ConfigurationError
 from gateway.identity.revocation import Standing
-from gateway.settings import Settings
+from gateway.settings import CONTROL_FILE, Settings
 from gateway.storage.database import Database, open_database
 from gateway.storage.sql_identity import SqlClientStore, SqlRevocationStore, SqlTenantStore
 from gateway.storage.sql_lifecycle import SqlFederationStore, SqlPendingStore, SqlUploadStore
@@ -62,8 +62,10 @@ class Surroundings:
 class Foundation:
     """Keys, stores and audit log of one data folder. Make one by `laid`."""
 
-    def __init__(self, settings: Settings, around: Surroundings) -> None:
+    def __init__(self, settings: Settings, around: Surroundings, *, founding: bool) -> None:
         data = settings.data_dir
+        if not founding:
+            _refuse_incomplete(settings)
         self.settings = settings
         self.around = around
         self.keys = LocalKeyStore.open(data / KEYSTORE, unlock_of(settings), around.random_bytes)
@@ -160,17 +162,40 @@ class Foundation:
 
 
 @contextmanager
-def laid(settings: Settings, around: Surroundings) -> Iterator[Foundation]:
+def laid(
+    settings: Settings, around: Surroundings, *, founding: bool = False
+) -> Iterator[Foundation]:
     """Open the foundation for as long as the block runs.
+
+    Args:
+        settings: Of the data folder.
+        around: Time and randomness.
+        founding: The databases are being made; otherwise a missing one is refused.
 
     Raises:
         SealgateError: Something of the data folder is missing, unsafe or unreadable.
     """
-    foundation = Foundation(settings, around)
+    foundation = Foundation(settings, around, founding=founding)
     try:
         yield foundation
     finally:
         foundation.close()
+
+
+def _refuse_incomplete(settings: Settings) -> None:
+    """Refuse a data folder that lost a database: an empty one would be made in its place.
+
+    Raises:
+        ConfigurationError: One is missing.
+    """
+    names = [AUDIT_FILE, SUBJECTS_FILE]
+    if settings.database_url is None:
+        names.append(CONTROL_FILE)
+    for name in names:
+        if not (settings.data_dir / name).is_file():
+            raise ConfigurationError(
+                f"`{name}` is missing from the data folder", "restore it from a backup"
+            )
 
 
 def unlock_of(settings: Settings) -> Unlock:

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gateway.errors import ConfigurationError
 
 SETTINGS_FILE = "sealgate.toml"
+CONTROL_FILE = "control.db"
 PREFIX = "SEALGATE_"
 MAX_PORT = 65_535
 # Read by the command line, not by the server.
@@ -104,7 +105,7 @@ class Settings(BaseSettings):
     @property
     def control_url(self) -> str:
         """The database of the control plane: the configured one, else SQLite in the data folder."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'control.db'}"
+        return self.database_url or f"sqlite:///{self.data_dir / CONTROL_FILE}"
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Settings:

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import socket
 import time
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from gateway.bootstrap import Plan, found
 from gateway.errors import ConfigurationError
 from gateway.foundation import Surroundings
+from gateway.settings import SETTINGS_FILE
 
 LOOPBACK: Final = "127.0.0.1"
 MARK: Final = "demo.json"
@@ -87,7 +89,7 @@ def prepare(folder: Path) -> Place:
         ConfigurationError: The folder holds something else than a demo.
     """
     folder = folder.absolute()
-    if folder.exists() and any(folder.iterdir()) and not (folder / "data").is_dir():
+    if folder.exists() and any(folder.iterdir()) and not _is_demo(folder):
         raise ConfigurationError("the folder holds something else than a demo")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
@@ -107,6 +109,15 @@ def prepare(folder: Path) -> Place:
     around = Surroundings(time.time, time.monotonic, secrets.token_bytes)
     made = found(folder / "data", Plan(settings, "eu"), around)
     return Place(folder, port, operations_port, sites_port, made.log_key)
+
+
+def _is_demo(folder: Path) -> bool:
+    """Tell whether the folder was made by an earlier demo, so that it may be replaced."""
+    try:
+        settings = tomllib.loads((folder / "data" / SETTINGS_FILE).read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
+    return settings.get("mode") == "demo"
 
 
 def free_port(preferred: int = 0) -> int:

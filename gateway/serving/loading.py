@@ -20,10 +20,12 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.artifacts.age import SecretBuffer
+from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.manifest import Manifest, TensorSpec, parse_manifest
 from gateway.artifacts.signature import LinkStatement, verify_link
 from gateway.lifecycle.records import ModelVersion, SealedPayload
 from gateway.screening.contract import contract_for
+from gateway.screening.errors import ProfileInvalid
 from gateway.screening.profile import Profile, decode_profile
 from gateway.screening.verdict import Judge
 from gateway.serving.errors import ModelUnavailable
@@ -75,10 +77,13 @@ class ModelLoader:
             RunFailed: onnxruntime does not take the graph.
             SealgateError: The store or the keys are not available.
         """
-        link = verify_link(self._release_key(version.tenant), version.link)
-        manifest = self._manifest(version, link)
-        stored = _linked_payloads(version, link)
-        profile = self._profile(version.tenant, stored.get("profile"), link)
+        try:
+            link = verify_link(self._release_key(version.tenant), version.link)
+            manifest = self._manifest(version, link)
+            stored = _linked_payloads(version, link)
+            profile = self._profile(version.tenant, stored.get("profile"), link)
+        except (StatementInvalid, ProfileInvalid) as broken:
+            raise ModelUnavailable from broken
         graph = stored["fused"] if profile is not None else stored["graph"]
         digest = link.fused if profile is not None else graph.plain_digest
         with self._open_payload(version.tenant, graph) as plain:

@@ -3,8 +3,8 @@
 Safety argument.
 1. The event holds references and digests; the identifiers of data subjects are sealed under their
    own keys, so that erasing the key erases them.
-2. The input's commitment is salted anew for each event. With a data subject the salt is sealed too:
-   after an erasure the commitment proves and reveals nothing.
+2. The input's commitment is salted anew for each event. With data subjects the salt is sealed too,
+   for each of them: when all are erased the commitment proves and reveals nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from audit.event import Event, Outcome, Screening
 from audit.log import SealedField
 from audit.sealing import SubjectVault
 from gateway.errors import SealgateError
+from gateway.identity.errors import Unauthenticated
 from gateway.identity.principal import Principal
 from gateway.lifecycle.evidence import Call, Recorder, registered_purpose
 from gateway.screening.verdict import Verdict
+from gateway.serving.errors import ModelNotFound, OutputRefused
 from gateway.serving.oip import InferRequest
 from gateway.serving.routing import Target
 from policies.engine import Decision
@@ -162,7 +164,7 @@ class RecordWriter:
         event = self._recorder.event_for(
             record.principal,
             "infer" if verdict is None else "releaseOutput",
-            _outcome(record, refusal),
+            _outcome(refusal),
             record.decision,
             category="inference",
             id=record.id,
@@ -189,11 +191,11 @@ def code_of(refusal: Exception | None) -> str:
     return "" if refusal is None else str(getattr(refusal, "code", SealgateError.code))
 
 
-def _outcome(record: InferenceRecord, refusal: Exception | None) -> Outcome:
+def _outcome(refusal: Exception | None) -> Outcome:
     if refusal is None:
         return "allow"
-    decided_no = record.decision is not None and not record.decision.allowed
-    return "deny" if decided_no or record.target is None else "error"
+    denied = isinstance(refusal, (Unauthenticated, ModelNotFound, OutputRefused))
+    return "deny" if denied else "error"
 
 
 def _screening(record: InferenceRecord) -> Screening | None:

@@ -11,11 +11,11 @@ calls `config`, `stats` and the repository index.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from gateway.artifacts.manifest import TensorSpec
 from gateway.identity.authenticate import Authenticator
@@ -115,12 +115,15 @@ def _configured(tensor: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": tensor["name"], "data_type": datatype, "dims": tensor["shape"]}
 
 
-def build_router(directory: ModelDirectory, version: str) -> APIRouter:
+def build_router(
+    directory: ModelDirectory, version: str, is_ready: Callable[[], bool]
+) -> APIRouter:
     """Build the routes.
 
     Args:
         directory: Answers about models.
         version: The gateway's own version.
+        is_ready: Whether the audit log takes records.
     """
     router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
@@ -136,9 +139,11 @@ def build_router(directory: ModelDirectory, version: str) -> APIRouter:
         return {"live": True}
 
     @router.get("/health/ready")
-    def ready() -> dict[str, bool]:
-        """Tell that requests are taken."""
-        return {"ready": True}
+    def ready(response: Response) -> dict[str, bool]:
+        """Tell whether requests are taken."""
+        taken = is_ready()
+        response.status_code = 200 if taken else 503
+        return {"ready": taken}
 
     @router.post("/repository/index")
     async def index(request: Request) -> list[dict[str, str]]:

@@ -209,5 +209,18 @@ def test_a_log_that_begins_otherwise_has_no_solo_mode(tmp_path: Path) -> None:
     for leftover in data.glob("audit.db*"):
         leftover.unlink()
     (data / "checkpoints.json").unlink(missing_ok=True)
-    with laid(load_settings(data), AROUND) as base:
+    with laid(load_settings(data), AROUND, founding=True) as base:
         assert solo_since(base) is None
+
+
+@pytest.mark.parametrize("name", ["audit.db", "subjects.db", "control.db"])
+def test_a_folder_that_lost_a_database_is_refused(tmp_path: Path, name: str) -> None:
+    data = tmp_path / "data"
+    found(data, PLAN, AROUND)
+    (data / name).unlink()
+    with (
+        pytest.raises(ConfigurationError, match=name),
+        laid(load_settings(data), AROUND),
+    ):
+        pass
+    assert not (data / name).exists()

@@ -89,7 +89,6 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "ten years of work"
 
 
-@pytest.mark.xfail(strict=True, reason="any folder with a folder `data` in it passes for a demo")
 def test_somebodys_project_with_a_folder_of_data_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.txt").write_text("ten years of work")

@@ -18,7 +18,6 @@ from gateway.artifacts.errors import (
     KeyUnavailable,
     PayloadAbsent,
     PayloadCorrupt,
-    StatementInvalid,
 )
 from gateway.artifacts.manifest import TensorSpec, parse_manifest
 from gateway.artifacts.signature import sign_link, verify_link
@@ -209,18 +208,18 @@ TAMPERED: dict[str, tuple[Change, type[SealgateError]]] = {
     "everything of another model": (lambda shop, v: replace(v, model="other"), ModelUnavailable),
     "link of another tenant": (
         lambda shop, v: replace(v, link=shop.version("1", tenant="rival").link),
-        StatementInvalid,
+        ModelUnavailable,
     ),
     "everything of another tenant": (
         lambda shop, v: replace(shop.version("1", tenant="rival"), tenant=TENANT),
-        StatementInvalid,
+        ModelUnavailable,
     ),
     "link by another key": (
         lambda shop, v: replace(v, link=_by(Ed25519PrivateKey.generate(), shop, v)),
-        StatementInvalid,
+        ModelUnavailable,
     ),
-    "no link": (lambda shop, v: replace(v, link=b""), StatementInvalid),
-    "cut link": (lambda shop, v: replace(v, link=v.link[:-20]), StatementInvalid),
+    "no link": (lambda shop, v: replace(v, link=b""), ModelUnavailable),
+    "cut link": (lambda shop, v: replace(v, link=v.link[:-20]), ModelUnavailable),
     "edited manifest": (
         lambda shop, v: replace(v, manifest=_edited_manifest(v)),
         ModelUnavailable,

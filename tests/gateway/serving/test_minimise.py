@@ -32,6 +32,11 @@ def test_margins_that_differ_look_the_same(scores: np.ndarray) -> None:
     assert left.tolist() == right.tolist()
 
 
+def test_one_probability_becomes_yes_or_no() -> None:
+    reduced = label_only({"p": np.array([[0.51], [0.49]], np.float32)})["p"]
+    assert reduced.tolist() == [[1.0], [0.0]]
+
+
 @pytest.mark.parametrize(
     "array",
     [

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from gateway.artifacts.errors import StatementInvalid
 from gateway.errors import SealgateError
 from gateway.identity.errors import InvalidToken, TokenMissing
 from gateway.screening.verdict import ATLAS, Verdict
@@ -20,6 +19,7 @@ from gateway.serving.errors import (
     ContractViolation,
     MalformedRequest,
     ModelNotFound,
+    ModelUnavailable,
     OutputRefused,
     RunTimeout,
     TooManyRequests,
@@ -179,11 +179,11 @@ def test_a_version_that_is_not_what_was_signed_is_refused_and_recorded(shop: Wor
     registry = shop.house.stores.registry
     registry.replace_version(replace(shop.version(), link=shop.version().link[:-9]))
     shop.house.changed()
-    with pytest.raises(StatementInvalid):
+    with pytest.raises(ModelUnavailable):
         ask(shop)
     assert (shop.events()[-1]["outcome"], shop.events()[-1]["reason"]) == (
         "error",
-        "statement_invalid",
+        "model_unavailable",
     )
 
 

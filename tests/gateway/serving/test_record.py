@@ -176,10 +176,10 @@ def test_a_target_is_recorded_as_it_was_resolved(shop: Works) -> None:
         (True, NO, OutputRefused(), "deny", "output_refused"),
         (True, NO, ModelNotFound(), "deny", "model_not_found"),
         (False, None, ModelNotFound(), "deny", "model_not_found"),
-        (False, None, MalformedRequest(), "deny", "malformed_request"),
-        (False, None, BodyTooLarge(), "deny", "body_too_large"),
+        (False, None, MalformedRequest(), "error", "malformed_request"),
+        (False, None, BodyTooLarge(), "error", "body_too_large"),
         (True, YES, RunTimeout(), "error", "run_timeout"),
-        (True, YES, InvalidToken(), "error", "invalid_token"),
+        (True, YES, InvalidToken(), "deny", "invalid_token"),
         (True, YES, ValueError(MARKER), "error", "internal"),
     ],
 )
