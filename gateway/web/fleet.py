@@ -5,8 +5,10 @@ Safety argument:
    way through this door.
 2. The node proves possession of its key by a fresh signature before anything is held or sent on.
 3. The key leads to the site and the site to the tenant; nothing the node says chooses the target.
-4. A revoked site or suspended tenant is refused; while a pull is held that is asked again and
-   again, and once more after it was answered: no task leaves after a revoke has returned.
+4. A revoked site or suspended tenant is refused. That is asked again when a body has come in: its
+   end, without which the SuperLink does nothing, is passed on only if the site may pass then. While
+   a pull is held it is asked again and again, and once more after it was answered: no task leaves
+   after a revoke has returned.
 5. A held pull ends with its site's connection: the SuperLink hands a message over once, so one that
    is pulled for a site that has gone would be lost.
 6. Bodies are bounded; upstream errors are not passed on in detail. The SuperLink keeps at most one
@@ -113,6 +115,8 @@ class FleetRelay:
             return await self._forward(request, key, call)
         except _OversizeError:
             return Response(status_code=413)
+        except _ShutError:
+            return Response(status_code=401)
         except ClientDisconnect:
             return Response(status_code=400)
         except httpx.HTTPError as fault:
@@ -139,9 +143,10 @@ class FleetRelay:
         if target is None:
             return Response(status_code=401)
         site, url = target
+        body = self._while_open(key, _bounded(request))
         upstream = await self._client.send(
             self._client.build_request(
-                "POST", f"{url}{PREFIX}{call}", content=_bounded(request), headers=_onward(request)
+                "POST", f"{url}{PREFIX}{call}", content=body, headers=_onward(request)
             ),
             stream=True,
         )
@@ -150,6 +155,18 @@ class FleetRelay:
         return StreamingResponse(
             _drain(upstream), upstream.status_code, headers=_backward(upstream)
         )
+
+    async def _while_open(self, key: str, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Pass a body on one piece behind, and its last piece only if the door is open by then."""
+        last = b""
+        async for piece in body:
+            if last:
+                yield last
+            last = piece
+        if await self._door(key) is None:
+            raise _ShutError
+        if last:
+            yield last
 
     async def _hold(self, request: Request, key: str) -> Response:
         """Pass a pull on; the SuperLink keeps it open until there is a message.
@@ -187,6 +204,10 @@ class FleetRelay:
 
 class _OversizeError(Exception):
     """A body went over its bound."""
+
+
+class _ShutError(Exception):
+    """The site may not pass any more."""
 
 
 async def _disconnected(request: Request) -> None:

@@ -63,7 +63,7 @@ async def _call(
     door: Door | None = None,
     method: str = "POST",
     headers: dict[str, str] | None = None,
-    content: bytes = b"body",
+    content: bytes | AsyncIterator[bytes] = b"body",
 ) -> httpx.Response:
     async with httpx.AsyncClient(transport=httpx.MockTransport(upstream)) as onward:
         relay = FleetRelay(door or Door(), onward, lambda: NOW, recheck_s=0.01)
@@ -116,6 +116,36 @@ def test_a_revoked_site_does_not_pass() -> None:
     door = Door()
     door.shut = True
     assert asyncio.run(_call(_never, door=door)).status_code == 401
+
+
+def test_a_site_that_is_revoked_while_it_sends_is_not_passed_on() -> None:
+    """The SuperLink gets no end of the body, and so no request."""
+    door, seen = Door(), []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"first "
+        door.shut = True
+        yield b"last"
+
+    async def superlink(request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        async for piece in request.stream:
+            seen.append(piece)
+        seen.append(b"the end")
+        return httpx.Response(200)
+
+    answer = asyncio.run(_call(superlink, door=door, content=pieces()))
+    assert (answer.status_code, answer.content) == (401, b"")
+    assert b"last" not in seen
+    assert b"the end" not in seen
+
+
+def test_a_body_in_pieces_is_passed_on_whole() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"a", b"", b"bc", b"d"):
+            yield piece
+
+    assert asyncio.run(_call(_echo, content=pieces())).content.endswith(b"abcd")
 
 
 def test_a_body_is_bounded() -> None:
