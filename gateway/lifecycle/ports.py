@@ -100,8 +100,8 @@ class UploadStore(Protocol):
     def get_upload(self, tenant: str, upload_id: str) -> Upload | None:
         """The upload of that tenant, or None."""
 
-    def count_uploads(self, tenant: str) -> int:
-        """How many uploads of the tenant are stored."""
+    def list_uploads(self, tenant: str, *, after: str, limit: int) -> list[Upload]:
+        """Uploads of one tenant by id."""
 
     def remove_upload(self, tenant: str, upload_id: str) -> None:
         """Forget it; nothing happens when it is absent."""

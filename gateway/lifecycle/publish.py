@@ -1,7 +1,9 @@
 """Publishing: from a sealed upload to a candidate that somebody may promote.
 
 Safety argument:
-1. The intent is durable before anything is opened, the result before anything is acknowledged.
+1. A publish is decided when it is asked for, and again when its turn has come: only what is allowed
+   then begins. The intent is durable before anything is opened, the result before anything is
+   acknowledged.
 2. The plaintext exists in memory only, is read by confined jobs only, and is wiped at the end.
 3. The owner's signature is checked over the very bytes that were admitted.
 4. The tenant's release key signs the link from that signature to every stored payload.
@@ -128,11 +130,13 @@ class Publisher:
             AlreadyExists: The version name is taken.
             LimitReached: Too many jobs are under way.
         """
-        decision, details = self._decide(call, order)
-        graph = self._uploads.find(call, order.upload)
-        calibration = self._uploads.find(call, order.calibration) if order.calibration else None
-        if calibration and calibration.payload.plain_length > MAX_CALIBRATION:
-            raise InvalidRequest("the calibration set is too large")
+        self._decide(call, order)
+        if order.calibration == order.upload:
+            raise InvalidRequest("`upload` and `calibration` must be two uploads")
+        wanted = [order.upload, *([order.calibration] if order.calibration else [])]
+        for upload in [self._uploads.find(call, upload_id) for upload_id in wanted][1:]:
+            if upload.payload.plain_length > MAX_CALIBRATION:
+                raise InvalidRequest("the calibration set is too large")
         version = ModelVersion(
             tenant=call.principal.tenant,
             model=order.model,
@@ -145,11 +149,15 @@ class Publisher:
         )
 
         def work(progress: Progress) -> str:
-            publication = self._begin(version, call.principal, decision, details)
-            self._complete(publication, lambda: self._material(order, graph, calibration), progress)
-            self._uploads.spend(graph)
-            if calibration is not None:
-                self._uploads.discard(calibration)
+            decision, details = self._decide(call, order)
+            with self._uploads.using(call, *wanted) as (graph, *calibration):
+                publication = self._begin(version, call.principal, decision, details)
+                self._complete(
+                    publication, lambda: self._material(order, graph, *calibration), progress
+                )
+                self._uploads.spend(graph)
+                for used_up in calibration:
+                    self._uploads.discard(used_up)
             return f"/v1/models/{order.model}/versions/{order.version}"
 
         return jobs.start(call.principal.tenant, "publish", work)
@@ -289,7 +297,9 @@ class Publisher:
             replace(moved(version, "rejected"), payloads=(), reason=reason)
         )
 
-    def _material(self, order: PublishOrder, graph: Upload, calibration: Upload | None) -> Material:
+    def _material(
+        self, order: PublishOrder, graph: Upload, calibration: Upload | None = None
+    ) -> Material:
         plain = self._sealer.open_payload(graph.tenant, graph.payload)
         try:
             rows = (

@@ -171,10 +171,12 @@ class MemoryUploadStore:
         upload = self._uploads.get(upload_id)
         return upload if upload is not None and upload.tenant == tenant else None
 
-    def count_uploads(self, tenant: str) -> int:
+    def list_uploads(self, tenant: str, *, after: str, limit: int) -> list[Upload]:
         """See the port."""
+        check_key(tenant, after)
         with self._lock:
-            return sum(upload.tenant == tenant for upload in self._uploads.values())
+            mine = [u for u in self._uploads.values() if u.tenant == tenant and u.id > after]
+        return sorted(mine, key=lambda upload: upload.id)[:limit]
 
     def remove_upload(self, tenant: str, upload_id: str) -> None:
         """See the port."""

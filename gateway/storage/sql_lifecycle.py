@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, select
+from sqlalchemy import RowMapping, delete, select
 
 from gateway.lifecycle.errors import AlreadyExists, StateConflict
 from gateway.lifecycle.records import Federation, Pending, Run, Site, Upload
@@ -48,13 +48,17 @@ class SqlUploadStore:
             row = get_one(connection, tables.upload, id=upload_id, tenant=tenant)
         return None if row is None else _upload(row)
 
-    def count_uploads(self, tenant: str) -> int:
+    def list_uploads(self, tenant: str, *, after: str, limit: int) -> list[Upload]:
         """See the port."""
-        if not is_storable(tenant):
-            return 0
-        query = select(func.count()).select_from(tables.upload).where(_UPLOAD.tenant == tenant)
+        check_key(tenant, after)
+        query = (
+            select(tables.upload)
+            .where(_UPLOAD.tenant == tenant, _UPLOAD.id > after)
+            .order_by(_UPLOAD.id)
+            .limit(limit)
+        )
         with self._database.reading() as connection:
-            return connection.execute(query).scalar_one()
+            return [_upload(row) for row in rows(connection, query)]
 
     def remove_upload(self, tenant: str, upload_id: str) -> None:
         """See the port."""

@@ -67,9 +67,10 @@ def create_federation(body: NewFederation, call: CallDep, use: UseCasesDep) -> d
         quorum=body.quorum,
         deadline_s=body.deadline_s,
     )
-    held_out = use.uploads.find(call, body.calibration) if body.calibration else None
-    federation = use.federations.create(call, plan, held_out.payload if held_out else None)
-    if held_out is not None:
+    if body.calibration is None:
+        return federation_body(use.federations.create(call, plan, None))
+    with use.uploads.using(call, body.calibration) as (held_out,):
+        federation = use.federations.create(call, plan, held_out.payload)
         use.uploads.spend(held_out)
     return federation_body(federation)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from gateway.artifacts.errors import UploadTruncated
+from gateway.artifacts.errors import UploadTooLarge, UploadTruncated
 from gateway.lifecycle.errors import InvalidRequest
 from gateway.web.dependencies import CallDep, UseCasesDep
 from gateway.web.shapes import upload_body
@@ -28,7 +28,9 @@ async def upload(
     """Seal the body of the request; it becomes part of a version later."""
     if content_length is None:
         raise InvalidRequest("`Content-Length` is required")
-    decision = await run_in_threadpool(use.uploads.admit, call, model)
+    if content_length > use.max_upload_bytes:
+        raise UploadTooLarge
+    place = await run_in_threadpool(use.uploads.admit, call, model, content_length)
     try:
         payload = await use.sealer.seal_stream(
             call.principal.tenant,
@@ -37,7 +39,16 @@ async def upload(
             expected_length=content_length,
             post_quantum=post_quantum,
         )
+        kept = await run_in_threadpool(use.uploads.keep, call, model, payload)
     except ClientDisconnect as cause:
         raise UploadTruncated from cause
-    kept = await run_in_threadpool(use.uploads.keep, call, model, decision, payload)
+    finally:
+        use.uploads.leave(place)
     return upload_body(kept)
+
+
+@router.delete("/{upload_id}", status_code=204)
+def discard_upload(upload_id: str, call: CallDep, use: UseCasesDep) -> Response:
+    """Discard an upload of your own that was not published."""
+    use.uploads.give_up(call, upload_id)
+    return Response(status_code=204)

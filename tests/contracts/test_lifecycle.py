@@ -17,7 +17,11 @@ def test_an_upload_waits_for_its_tenant(stores: Stores) -> None:
     assert uploads.get_upload("acme", "U1") is None
     with pytest.raises(AlreadyExists):
         uploads.add_upload(replace(UPLOAD, tenant="other"))
-    assert (uploads.count_uploads("acme"), uploads.count_uploads("other")) == (1, 0)
+    uploads.add_upload(replace(UPLOAD, id="u0"))
+    assert [u.id for u in uploads.list_uploads("acme", after="", limit=9)] == ["u0", "u1"]
+    assert uploads.list_uploads("acme", after="u0", limit=9) == [UPLOAD]
+    assert [u.id for u in uploads.list_uploads("acme", after="", limit=1)] == ["u0"]
+    assert uploads.list_uploads("other", after="", limit=9) == []
 
 
 def test_an_upload_is_removed_by_its_tenant_only(stores: Stores) -> None:
@@ -28,7 +32,7 @@ def test_an_upload_is_removed_by_its_tenant_only(stores: Stores) -> None:
     uploads.remove_upload("acme", "u1")
     uploads.remove_upload("acme", "u1")
     assert uploads.get_upload("acme", "u1") is None
-    assert uploads.count_uploads("acme") == 0
+    assert uploads.list_uploads("acme", after="", limit=9) == []
 
 
 def test_expired_uploads_come_oldest_first_over_all_tenants(stores: Stores) -> None:

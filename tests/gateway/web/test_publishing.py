@@ -107,6 +107,22 @@ def test_a_refused_model_is_rejected_for_good(
     assert place.foundation.pending.list_pending(limit=10) == []
 
 
+def test_an_upload_is_discarded_by_its_client_and_by_nobody_else(
+    place: Place, owner: Connection
+) -> None:
+    upload = _upload(owner, b"a mistake")
+    found = place.foundation.uploads.get_upload("press", upload)
+    assert found is not None
+    place.tenant("rival")
+    for role, tenant in (("caller", "press"), ("owner", "rival")):
+        with place.client(tenant, role) as other, pytest.raises(CommandFailed) as refused:
+            other.send("DELETE", f"/v1/uploads/{upload}")
+        assert refused.value.code == ExitCode.NOT_FOUND
+    assert owner.send("DELETE", f"/v1/uploads/{upload}").status_code == 204
+    assert place.foundation.uploads.get_upload("press", upload) is None
+    assert not place.foundation.artifacts.exists(found.payload.digest)
+
+
 def test_an_upload_belongs_to_the_client_that_sent_it(place: Place, owner: Connection) -> None:
     content = classifier()
     upload = _upload(owner, content)
