@@ -89,7 +89,9 @@ def test_anothers_model_is_answered_like_no_model_at_all(house: House) -> None:
 
     def ask(method: str, path: str, **how: Any) -> tuple[int, bytes, list[tuple[str, str]]]:
         answer = house.cast.http.request(method, house.url + path, headers=bank, **how)
-        return answer.status_code, answer.content, sorted(answer.headers.items())
+        # The place in the caller's own log goes up with every entry and tells nothing else.
+        headers = {n: v for n, v in answer.headers.items() if n != "sealgate-audit"}
+        return answer.status_code, answer.content, sorted(headers.items())
 
     for rest, method in (
         ("infer", "POST"),
