@@ -11,13 +11,14 @@ request with a timer and a limited arena for that reason.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
 
 from gateway.artifacts.errors import ModelRefused, SandboxFailed
 from gateway.artifacts.manifest import TensorSpec
-from gateway.artifacts.sandbox import Limits, run_sandboxed
+from gateway.artifacts.sandbox import Limits, SandboxResult, run_sandboxed
 
 MODEL_LIMIT: Final = (2 << 30) - 1  # protobuf cannot hold more
 _MODULE: Final = "gateway.artifacts.admission_job"
@@ -88,13 +89,17 @@ def limits_for(model_bytes: int) -> Limits:
 
 
 def admit(
-    model: bytes | bytearray | memoryview, *, run_seconds: float = _RUN_SECONDS
+    model: bytes | bytearray | memoryview,
+    *,
+    run_seconds: float = _RUN_SECONDS,
+    run: Callable[..., SandboxResult] = run_sandboxed,
 ) -> AdmissionReport:
     """Examine a model. Blocks: call it from a worker thread.
 
     Args:
         model: The ONNX file's bytes.
         run_seconds: Until the trial run is ended.
+        run: Runs the examination.
 
     Returns:
         What the model is.
@@ -106,7 +111,7 @@ def admit(
         raise _refused("too_large")
     arguments = {"run_seconds": run_seconds}
     try:
-        result = run_sandboxed(_MODULE, {"model": model}, arguments, limits=limits_for(len(model)))
+        result = run(_MODULE, {"model": model}, arguments, limits=limits_for(len(model)))
     except SandboxFailed as failure:
         reason = failure.kind if failure.kind in REASONS else "crashed"
         raise _refused(reason) from failure

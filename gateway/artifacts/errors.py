@@ -23,6 +23,7 @@ ArtifactError
 │   ├── UploadTooLarge       more bytes than the limit, or than were declared
 │   └── UploadTruncated      fewer bytes than were declared, or none
 ├── StatementInvalid         a manifest, owner's statement or link does not parse or verify
+├── Interrupted              the gateway stops, and so does work that takes long
 ├── SandboxFailed            a confined job crashed, ran out of time or of memory
 └── ModelRefused             admission said no; `reason` is stable
 """
@@ -221,6 +222,13 @@ class SandboxFailed(ArtifactError):
         super().__init__()
         self.kind: SandboxFailure = kind
         self.diagnostics = diagnostics
+
+
+class Interrupted(ArtifactError):
+    """The gateway is stopping: the work was ended, and nobody is to blame."""
+
+    code = "interrupted"
+    message = "the gateway is being stopped"
 
 
 class ModelRefused(ArtifactError):

@@ -8,7 +8,9 @@ holds the inside and its safety argument. The outside promises:
 2. Only those files are inherited; the environment is ours, not the gateway's.
 3. A wall clock ends the job and every process of its group, whatever it does.
 4. What comes back is bounded, parsed strictly and copied after the last writer is dead.
-5. What the job printed is kept for the operator's log and is never part of a public error.
+5. When the gateway stops, so does the job: an alarm ends it at once, and the kernel ends it should
+   the gateway die without ringing it.
+6. What the job printed is kept for the operator's log and is never part of a public error.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import select
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -33,9 +36,9 @@ from gateway.artifacts.confinement import (
     RESULT_MAGIC,
     job,
 )
-from gateway.artifacts.errors import SandboxFailed, SandboxFailure
+from gateway.artifacts.errors import Interrupted, SandboxFailed, SandboxFailure
 
-__all__ = ["Limits", "SandboxResult", "job", "run_sandboxed"]
+__all__ = ["Alarm", "Limits", "SandboxResult", "job", "run_sandboxed"]
 
 _HEADER_LIMIT: Final = 4 << 20  # a report is small: names, shapes, thresholds
 _DIAGNOSTICS_LIMIT: Final = 8 << 10
@@ -53,6 +56,22 @@ _ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
 }
+
+
+class Alarm:
+    """Ends every job that was started with it, and every one that will be. It rings for ever."""
+
+    def __init__(self) -> None:
+        self._fd = os.eventfd(0, os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._fd)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable once the alarm rings."""
+        return self._fd
+
+    def ring(self) -> None:
+        """End the jobs; they raise `Interrupted` where they were waited for."""
+        os.eventfd_write(self._fd, 1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,6 +114,7 @@ def run_sandboxed(
     args: Mapping[str, Any],
     *,
     limits: Limits,
+    alarm: Alarm | None = None,
 ) -> SandboxResult:
     """Run `python -m module` confined and wait for it. Blocks: call it from a worker thread.
 
@@ -103,12 +123,14 @@ def run_sandboxed(
         inputs: Bytes by name; `main` gets each as a read-only memoryview.
         args: Small values that fit JSON.
         limits: What the job may use.
+        alarm: Ends the job when it rings.
 
     Returns:
         The report and outputs of `main`, with how far it was confined.
 
     Raises:
         SandboxFailed: The job crashed, ran out of time or memory, or returned nonsense.
+        Interrupted: The alarm rang.
     """
     with contextlib.ExitStack() as stack:
         files = {name: (stack.enter_context(_sealed(d)), len(d)) for name, d in inputs.items()}
@@ -127,7 +149,7 @@ def run_sandboxed(
         }
         spec_fd = stack.enter_context(_sealed(json.dumps(spec).encode()))
         inherited = [spec_fd, result, *(fd for fd, _ in files.values())]
-        code = _run_until(spec_fd, inherited, printed, limits.wall_seconds)
+        code = _run_until(spec_fd, inherited, printed, limits.wall_seconds, alarm)
         if code != 0:
             raise SandboxFailed(_kind(code), _tail(printed))
         try:
@@ -136,7 +158,9 @@ def run_sandboxed(
             raise SandboxFailed("output", _tail(printed)) from error
 
 
-def _run_until(spec_fd: int, inherited: list[int], printed: int, wall_seconds: float) -> int:
+def _run_until(
+    spec_fd: int, inherited: list[int], printed: int, wall_seconds: float, alarm: Alarm | None
+) -> int:
     """Start the child, wait, and kill its group before it is reaped.
 
     INVARIANT: the group is signalled while its leader is at least a zombie, so its number
@@ -157,14 +181,19 @@ def _run_until(spec_fd: int, inherited: list[int], printed: int, wall_seconds: f
         try:
             poll = select.poll()
             poll.register(pidfd, select.POLLIN)
-            in_time = bool(poll.poll(wall_seconds * 1000))
+            if alarm is not None:
+                poll.register(alarm, select.POLLIN)
+            happened = {fd for fd, _ in poll.poll(wall_seconds * 1000)}
+            ended = pidfd in happened
         finally:
             os.close(pidfd)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
-    return code if in_time else -signal.SIGXCPU
+    if happened and not ended:
+        raise Interrupted
+    return code if ended else -signal.SIGXCPU
 
 
 def _kind(code: int) -> SandboxFailure:

@@ -71,6 +71,7 @@ STATUS: Final[dict[str, int]] = {
     "upload_truncated": 400,
     "statement_invalid": 422,
     "sandbox_failed": 422,
+    "interrupted": 503,
     "model_refused": 422,
     # screening
     "screening": 500,

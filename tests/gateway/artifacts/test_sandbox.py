@@ -4,12 +4,13 @@ import ctypes
 import os
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from gateway.artifacts.errors import SandboxFailed
-from gateway.artifacts.sandbox import Limits, SandboxResult, run_sandboxed
+from gateway.artifacts.errors import Interrupted, SandboxFailed
+from gateway.artifacts.sandbox import Alarm, Limits, SandboxResult, run_sandboxed
 
 PR_SET_CHILD_SUBREAPER = 36
 LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=20, wall_seconds=30.0, output_bytes=1 << 20)
@@ -107,3 +108,28 @@ def test_no_file_descriptor_leaks() -> None:
     run("echo", {"model": b"x"})
     failure("fail")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_alarm_ends_the_jobs_under_way_and_those_to_come() -> None:
+    alarm = Alarm()
+    limits = Limits(memory_bytes=1 << 30, cpu_seconds=600, wall_seconds=600.0)
+
+    def asleep(_: int) -> None:
+        with pytest.raises(Interrupted):
+            run_sandboxed(
+                "tests.gateway.artifacts.jobs", {}, {"do": "sleep"}, limits=limits, alarm=alarm
+            )
+
+    with ThreadPoolExecutor(2) as two:
+        under_way = [two.submit(asleep, number) for number in range(2)]
+        alarm.ring()
+        for job in under_way:
+            job.result(15)
+    asleep(3)
+
+
+def test_a_job_whose_alarm_is_silent_ends_by_itself() -> None:
+    result = run_sandboxed(
+        "tests.gateway.artifacts.jobs", {"a": b"b"}, {"do": "echo"}, limits=LIMITS, alarm=Alarm()
+    )
+    assert result.outputs == {"a": b"b"}
