@@ -29,8 +29,9 @@ from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 
 LOCK_FILE: Final = "lock"
-# A request that is under way when the process is asked to stop may take this long to end.
-GRACE_SECONDS: Final = 10
+# A request that is under way when the process is asked to stop may take this long to end; with
+# what follows, the process ends within 10 s.
+GRACE_SECONDS: Final = 6
 
 
 @contextlib.contextmanager

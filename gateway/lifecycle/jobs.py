@@ -1,24 +1,28 @@
 """Long work: started by a call, watched by the same tenant, forgotten after a while.
 
-Jobs live in the memory of one process: what they change is in the stores, and a job that died with
-its process is found again by reconciliation, not here.
+A tenant has at most half of the workers, so that it cannot keep the others waiting. Jobs live in
+the memory of one process: what they change is in the stores, and a job that died with its process
+is found again by reconciliation, not here.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import structlog
 
+from gateway.artifacts.errors import Interrupted
 from gateway.errors import SealgateError
 from gateway.lifecycle.errors import LimitReached
 
-MAX_RUNNING: Final = 4
-"""Per tenant: each holds a plaintext model in memory while it is admitted and calibrated."""
+WORKERS: Final = 4
+"""Jobs at once: each holds a plaintext model in memory and keeps a core busy."""
+MAX_RUNNING: Final = WORKERS // 2
+"""Jobs of one tenant, under way or waiting."""
 MAX_KEPT: Final = 1_000
 """Finished jobs that can still be asked for, over all tenants; the oldest are forgotten first."""
 
@@ -61,7 +65,7 @@ class Jobs:
     """Starts work on threads and remembers how it goes.
 
     Args:
-        executor: Where the work runs.
+        executor: Where the work runs, on `WORKERS` threads.
         new_id: Gives an unguessable id.
     """
 
@@ -70,6 +74,8 @@ class Jobs:
         self._new_id = new_id
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
+        self._under_way: set[Future[None]] = set()
+        self._stopping = threading.Event()
 
     def start(self, tenant: str, kind: str, work: Work) -> Job:
         """Start `work`.
@@ -84,8 +90,20 @@ class Jobs:
             job = Job(id=self._new_id(), tenant=tenant, kind=kind)
             self._jobs[job.id] = job
             self._forget_oldest()
-        self._executor.submit(self._run, job.id, work)
+        future = self._executor.submit(self._run, job.id, work)
+        self._under_way.add(future)
+        future.add_done_callback(self._under_way.discard)
         return job
+
+    def close(self, seconds: float) -> bool:
+        """Begin no more work and stop what is under way at its next stage.
+
+        Returns:
+            Whether everything ended within `seconds`; it is not waited for any longer.
+        """
+        self._stopping.set()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        return not wait(tuple(self._under_way), seconds).not_done
 
     def get(self, tenant: str, job_id: str) -> Job | None:
         """Return the job of that tenant, or None when unknown or forgotten."""
@@ -94,6 +112,8 @@ class Jobs:
 
     def _run(self, job_id: str, work: Work) -> None:
         def progress(stage: str, done: int, total: int) -> None:
+            if self._stopping.is_set():
+                raise Interrupted
             self._change(job_id, stage=stage, done=done, total=total)
 
         try:

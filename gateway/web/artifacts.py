@@ -119,7 +119,7 @@ async def _send(use: UseCases, call: Call, opened: Opened, span: Span) -> AsyncI
         if not recorded:
             # The request may be cancelled, so nothing can be awaited here.
             sent = position - span.start
-            use.workers.submit(partial(use.delivery.close, call, opened, sent=sent, complete=False))
+            use.results.submit(partial(use.delivery.close, call, opened, sent=sent, complete=False))
 
 
 def _headers(payload: SealedPayload, span: Span) -> dict[str, str]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import httpx
+import structlog
 from fastapi import FastAPI
 
 from gateway.artifacts.admission import admit
-from gateway.artifacts.sandbox import run_sandboxed
+from gateway.artifacts.sandbox import Alarm, run_sandboxed
 from gateway.lifecycle.administration import Administration
 from gateway.lifecycle.assembly import Assembly
 from gateway.lifecycle.audit_desk import AuditDesk
 from gateway.lifecycle.delivery import Delivery
 from gateway.lifecycle.federations import Federations
-from gateway.lifecycle.jobs import Jobs
+from gateway.lifecycle.jobs import WORKERS, Jobs
 from gateway.lifecycle.policy_desk import PolicyDesk
 from gateway.lifecycle.publish import Publisher
 from gateway.lifecycle.reconcile import Reconciliation
@@ -45,14 +47,17 @@ from gateway.web.dependencies import Services, UseCases, attach
 from gateway.web.fleet import FleetRelay
 from policies.compiled import starter_text
 
-WORKERS: Final = 4
-"""Publishes at once: each holds a model in memory and keeps a core busy."""
+STOP_SECONDS: Final = 3.0
+"""Until the process ends whatever a job does; what did not end is ended at the next start."""
 
 
 def compose(parts: Services) -> UseCases:
     """Make the use cases; starts nothing but idle worker threads."""
     guard, recorder, clock = parts.guard, parts.recorder, parts.clock
-    executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="job")
+    queue = Jobs(ThreadPoolExecutor(WORKERS, thread_name_prefix="job"), recorder.new_id)
+    results = ThreadPoolExecutor(1, thread_name_prefix="result")
+    alarm = Alarm()
+    confined = partial(run_sandboxed, alarm=alarm)
     catalogue = Catalogue(parts.registry, guard, changed=parts.changed, clock=clock)
     kept = Uploads(
         parts.uploads,
@@ -69,8 +74,8 @@ def compose(parts: Services) -> UseCases:
         Assembly(
             parts.sealer,
             parts.keys.release_key,
-            admit=admit,
-            run_sandboxed=run_sandboxed,
+            admit=partial(admit, run=confined),
+            run_sandboxed=confined,
             clock=clock,
         ),
         guard=guard,
@@ -83,15 +88,18 @@ def compose(parts: Services) -> UseCases:
     delivery = Delivery(catalogue, guard, recorder, parts.pending, parts.sealer.header_for, clock)
 
     def close() -> None:
+        alarm.ring()
         if follower is not None:
             follower.stop()
-        executor.shutdown()
+        if not queue.close(STOP_SECONDS):
+            structlog.get_logger().warning("jobs_unfinished")
+        results.shutdown()
 
     rights = Subjects(parts.log, parts.reader, parts.vault, guard, recorder, parts.pending, clock)
     return UseCases(
         authenticator=parts.authenticator,
         new_id=recorder.new_id,
-        jobs=Jobs(executor, recorder.new_id),
+        jobs=queue,
         catalogue=catalogue,
         uploads=kept,
         publisher=publisher,
@@ -101,7 +109,7 @@ def compose(parts: Services) -> UseCases:
         artifacts=parts.artifacts,
         max_upload_bytes=parts.settings.max_upload_bytes,
         body_timeout_seconds=parts.settings.body_timeout_seconds,
-        workers=executor,
+        results=results,
         subjects=rights,
         policies=PolicyDesk(parts.author, catalogue, guard),
         administration=_administration(parts),

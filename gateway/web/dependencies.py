@@ -98,7 +98,7 @@ class UseCases:
     artifacts: ArtifactStore
     max_upload_bytes: int
     body_timeout_seconds: float
-    workers: Executor
+    results: Executor
     subjects: Subjects
     policies: PolicyDesk
     administration: Administration

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
+from threading import Event
 from typing import Any
 
 import pytest
@@ -65,6 +67,51 @@ def test_a_failure_is_told_by_code_and_public_text_only() -> None:
     hidden = jobs.get("acme", second.id)
     assert (hidden.state, hidden.error) == ("failed", "internal")
     assert "secret" not in hidden.message
+
+
+def test_a_tenant_cannot_keep_all_workers() -> None:
+    hold = Event()
+
+    def held(_: Progress) -> str:
+        hold.wait()
+        return ""
+
+    with ThreadPoolExecutor(jobs_module.WORKERS) as executor:
+        numbers = iter(range(10_000))
+        jobs = Jobs(executor, lambda: f"job{next(numbers)}")
+        try:
+            with suppress(LimitReached):
+                while True:
+                    jobs.start("acme", "publish", held)
+            ended = Event()
+            jobs.start("other", "publish", lambda _: str(ended.set()))
+            assert ended.wait(20)
+        finally:
+            hold.set()
+
+
+def test_when_it_stops_work_ends_at_its_next_stage_and_none_begins() -> None:
+    at, go, begun = Event(), Event(), []
+
+    def staged(progress: Progress) -> str:
+        at.set()
+        go.wait()
+        progress("sealing", 1, 2)
+        raise AssertionError
+
+    executor = ThreadPoolExecutor(1)
+    numbers = iter(range(10_000))
+    jobs = Jobs(executor, lambda: f"job{next(numbers)}")
+    job = jobs.start("acme", "publish", staged)
+    jobs.start("acme", "publish", lambda _: str(begun.append(1)))
+    assert at.wait(20)
+    assert not jobs.close(0.01), "it does not wait for what does not end"
+    go.set()
+    assert jobs.close(20)
+    executor.shutdown()
+    told = jobs.get("acme", job.id)
+    assert told is not None
+    assert (told.state, told.error, begun) == ("failed", "interrupted", [])
 
 
 def test_another_tenant_does_not_see_it() -> None:
