@@ -26,7 +26,6 @@ from gateway.lifecycle.records import (
     Run,
     Site,
     Upload,
-    VersionState,
 )
 
 
@@ -44,9 +43,6 @@ class Registry(Protocol):
 
     def list_models(self, tenant: str, *, after: str, limit: int) -> list[Model]:
         """Models of one tenant by name."""
-
-    def list_shared_models(self, tenant: str, *, limit: int) -> list[Model]:
-        """Models of other tenants whose `shared_with` holds `tenant`, by (tenant, name)."""
 
     def add_version(self, version: ModelVersion) -> None:
         """Put a version at revision 0; key (tenant, model, version). A rejected one keeps its name.
@@ -67,9 +63,6 @@ class Registry(Protocol):
     ) -> list[ModelVersion]:
         """Versions of a model by version name."""
 
-    def versions_in_state(self, state: VersionState, *, limit: int) -> list[ModelVersion]:
-        """Versions of every tenant in that state, any order; for reconciliation."""
-
     def current(self, tenant: str, model: str) -> Release | None:
         """The newest release of the model, or None when nothing was released yet."""
 
@@ -77,8 +70,9 @@ class Registry(Protocol):
         """Move the release pointer, in one transaction.
 
         Checks that the newest release names `expected` (None: there is none) and that
-        `entry.version` is in state `candidate` or `released`; makes that version `released` (with
-        `revision + 1` if its state changed) and appends `entry` with the next sequence number.
+        `entry.version` is in state `candidate` or `released`; makes that version `released` with
+        `revision + 1`, also when it was before, so that whoever read it earlier cannot retire it;
+        and appends `entry` with the next sequence number.
 
         Returns:
             The entry with its sequence.
@@ -140,9 +134,6 @@ class FederationStore(Protocol):
 
     def revoke_site(self, tenant: str, name: str) -> None:
         """Mark it revoked, for ever; raises `StateConflict` when absent."""
-
-    def list_sites(self, tenant: str, *, after: str, limit: int) -> list[Site]:
-        """Sites of one tenant by name."""
 
     def add_run(self, run: Run) -> None:
         """Put a run at revision 0; key id."""

@@ -19,7 +19,6 @@ from gateway.lifecycle.records import (
     Run,
     Site,
     Upload,
-    VersionState,
 )
 from gateway.storage.bounds import check_key, check_record
 
@@ -64,17 +63,6 @@ class MemoryRegistry:
             keys = sorted(key for key in self._models if key[0] == tenant and key[1] > after)
             return [self._models[key] for key in keys[:limit]]
 
-    def list_shared_models(self, tenant: str, *, limit: int) -> list[Model]:
-        """See the port."""
-        check_key(tenant)
-        with self._lock:
-            shared = [
-                key
-                for key, model in self._models.items()
-                if tenant in model.shared_with and model.tenant != tenant
-            ]
-            return [self._models[key] for key in sorted(shared)[:limit]]
-
     def add_version(self, version: ModelVersion) -> None:
         """See the port."""
         key = (version.tenant, version.model, version.version)
@@ -113,11 +101,6 @@ class MemoryRegistry:
             keys = [k for k in self._versions if k[:2] == (tenant, model) and k[2] > after]
             return deepcopy([self._versions[key] for key in sorted(keys)[:limit]])
 
-    def versions_in_state(self, state: VersionState, *, limit: int) -> list[ModelVersion]:
-        """See the port."""
-        with self._lock:
-            return deepcopy([v for v in self._versions.values() if v.state == state][:limit])
-
     def current(self, tenant: str, model: str) -> Release | None:
         """See the port."""
         with self._lock:
@@ -135,8 +118,7 @@ class MemoryRegistry:
                 raise StateConflict
             if version is None or version.state not in ("candidate", "released"):
                 raise StateConflict
-            if version.state == "candidate":
-                self.replace_version(replace(version, state="released"))
+            self.replace_version(replace(version, state="released"))
             history = self._releases.setdefault((entry.tenant, entry.model), [])
             stored = replace(entry, sequence=len(history) + 1)
             history.append(stored)
@@ -260,13 +242,6 @@ class MemoryFederationStore:
             if site is None:
                 raise StateConflict
             self._sites[tenant, name] = replace(site, revoked=True)
-
-    def list_sites(self, tenant: str, *, after: str, limit: int) -> list[Site]:
-        """See the port."""
-        check_key(tenant, after)
-        with self._lock:
-            keys = sorted(k for k in self._sites if k[0] == tenant and k[1] > after)
-            return [self._sites[key] for key in keys[:limit]]
 
     def add_run(self, run: Run) -> None:
         """See the port."""

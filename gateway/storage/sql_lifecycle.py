@@ -163,18 +163,6 @@ class SqlFederationStore:
             ):
                 raise StateConflict
 
-    def list_sites(self, tenant: str, *, after: str, limit: int) -> list[Site]:
-        """See the port."""
-        check_key(tenant, after)
-        query = (
-            select(tables.site)
-            .where(_SITE.tenant == tenant, _SITE.name > after)
-            .order_by(_SITE.name)
-            .limit(limit)
-        )
-        with self._database.reading() as connection:
-            return [Site(**row) for row in rows(connection, query)]
-
     def add_run(self, run: Run) -> None:
         """See the port."""
         check_key(run.id, run.tenant, run.federation)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, tuple_
 
 from gateway.lifecycle.errors import AlreadyExists, StateConflict
-from gateway.lifecycle.records import Model, ModelVersion, Release, VersionState
+from gateway.lifecycle.records import Model, ModelVersion, Release
 from gateway.storage import tables
 from gateway.storage.bounds import check_key, check_record, is_storable
 from gateway.storage.database import Database
@@ -63,18 +63,6 @@ class SqlRegistry:
         query = select(tables.model).where(_MODEL.tenant == tenant, _MODEL.name > after)
         return self._models(query.order_by(_MODEL.name).limit(limit))
 
-    def list_shared_models(self, tenant: str, *, limit: int) -> list[Model]:
-        """See the port."""
-        check_key(tenant)
-        query = (
-            select(tables.model)
-            .join(tables.model_share)
-            .where(_SHARE.shared_with == tenant, _MODEL.tenant != tenant)
-            .order_by(_MODEL.tenant, _MODEL.name)
-            .limit(limit)
-        )
-        return self._models(query)
-
     def add_version(self, version: ModelVersion) -> None:
         """See the port."""
         check_key(version.tenant, version.model, version.version)
@@ -111,12 +99,6 @@ class SqlRegistry:
         )
         return self._versions(query.order_by(_VERSION.version).limit(limit))
 
-    def versions_in_state(self, state: VersionState, *, limit: int) -> list[ModelVersion]:
-        """See the port."""
-        return self._versions(
-            select(tables.model_version).where(_VERSION.state == state).limit(limit)
-        )
-
     def current(self, tenant: str, model: str) -> Release | None:
         """See the port."""
         if not is_storable(tenant, model):
@@ -142,8 +124,7 @@ class SqlRegistry:
             )
             if row is None or row["state"] not in ("candidate", "released"):
                 raise StateConflict
-            if row["state"] == "candidate":
-                _replace_version(connection, replace(_version(row), state="released"))
+            _replace_version(connection, replace(_version(row), state="released"))
             stored = replace(entry, sequence=1 if newest is None else newest.sequence + 1)
             connection.execute(insert(tables.release), _release_row(stored))
             return stored

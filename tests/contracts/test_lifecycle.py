@@ -103,15 +103,6 @@ def test_a_revoked_site_stays_revoked(stores: Stores) -> None:
         stores.federations.add_site(replace(SITE, name="again"))
 
 
-def test_sites_are_listed_by_name(stores: Stores) -> None:
-    for tenant, name in [("acme", "b"), ("acme", "B"), ("other", "a"), ("acme", "a")]:
-        key = f"{tenant} {name}"
-        stores.federations.add_site(replace(SITE, tenant=tenant, name=name, public_key=key))
-    listed = stores.federations.list_sites("acme", after="", limit=9)
-    assert [site.name for site in listed] == ["B", "a", "b"]
-    assert [s.name for s in stores.federations.list_sites("acme", after="B", limit=1)] == ["a"]
-
-
 def test_a_run_is_replaced_at_its_revision_only(stores: Stores) -> None:
     federations = stores.federations
     federations.add_run(replace(RUN, revision=4))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from gateway.identity.errors import AlreadyExists as IdentityTaken
 from gateway.lifecycle.errors import AlreadyExists, StateConflict
 from gateway.lifecycle.records import ModelVersion, Release
@@ -47,7 +49,7 @@ def test_one_of_many_adds_the_client_the_model_the_version_and_the_site(stores: 
     model = stores.registry.get_model("acme", "ecg")
     assert model is not None
     assert model.shared_with == ECG.shared_with
-    assert len(stores.federations.list_sites("acme", after="", limit=99)) == 1
+    assert stores.federations.site_by_key(SITE.public_key) is not None
 
 
 def test_one_of_many_replaces_a_revision(stores: Stores) -> None:
@@ -73,8 +75,8 @@ def test_one_of_many_moves_the_release_pointer(stores: Stores) -> None:
     (winner,) = [result for result in results if isinstance(result, Release)]
     assert sum(isinstance(result, StateConflict) for result in results) == COUNT - 1
     assert stores.registry.releases("acme", "ecg", after=0, limit=9) == [winner]
-    released = stores.registry.versions_in_state("released", limit=9)
-    assert [version.version for version in released] == [winner.version]
+    versions = stores.registry.list_versions("acme", "ecg", after="", limit=9)
+    assert [v.version for v in versions if v.state == "released"] == [winner.version]
 
 
 def test_a_release_and_a_retirement_do_not_both_win(stores: Stores) -> None:
@@ -92,6 +94,24 @@ def test_a_release_and_a_retirement_do_not_both_win(stores: Stores) -> None:
     released = stores.registry.current("acme", "ecg") is not None
     assert version is not None
     assert version.state == ("released" if released else "retired")
+
+
+def test_who_read_a_version_before_it_was_served_again_does_not_retire_it(stores: Stores) -> None:
+    """A roll-back comes between the look and the change of a retirement."""
+    stores.registry.add_model(ECG)
+    for number in ("1", "2"):
+        stores.registry.add_version(replace(VERSION, version=number))
+    stores.registry.release(replace(RELEASE, version="1"), expected=None)
+    stores.registry.release(replace(RELEASE, version="2", previous="1"), expected="1")
+    read = stores.registry.get_version("acme", "ecg", "1")
+    assert read is not None
+    back = replace(RELEASE, version="1", previous="2", action="rollback")
+    stores.registry.release(back, expected="2")
+    with pytest.raises(StateConflict):
+        stores.registry.replace_version(replace(read, state="retired"))
+    served = stores.registry.get_version("acme", "ecg", "1")
+    assert served is not None
+    assert (served.state, served.revision) == ("released", read.revision + 1)
 
 
 def test_sharing_lists_are_never_mixed(stores: Stores) -> None:
