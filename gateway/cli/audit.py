@@ -17,6 +17,7 @@ from gateway.cli.output import (
     ProfileOption,
     check_writable,
     event_row,
+    open_private,
     show,
     show_line,
     show_list,
@@ -141,7 +142,8 @@ def proof(
     if out is None:
         print(answer.text, end="")
     else:
-        out.write_bytes(answer.content)
+        with open_private(out) as file:
+            file.write(answer.content)
 
 
 @app.command()
@@ -251,7 +253,7 @@ def _verify(path: Path, keys: list[str], kept: list[Path], *, as_json: bool) -> 
 def _fetch_export(connection: Connection, out: Path) -> int:
     check_writable(out)
     part = out.with_name(out.name + ".part")
-    with connection.stream("GET", "/v1/audit/export") as answer, part.open("wb") as file:
+    with connection.stream("GET", "/v1/audit/export") as answer, open_private(part) as file:
         for block in answer.iter_bytes():
             file.write(block)
         size = int(answer.headers["sealgate-log-size"])

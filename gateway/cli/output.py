@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, BinaryIO, Final, Protocol
 
 import typer
 
@@ -111,6 +111,12 @@ def check_writable(path: Path) -> None:
     """
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise CommandFailed(f"{path} cannot be written", ExitCode.USAGE, "check the folder")
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a new file that only its owner may read; one of that name makes room for it."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 class Advance(Protocol):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import secrets
+import stat
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,20 @@ def test_verification_needs_the_key_and_the_right_one(officer: Path, tmp_path: P
     out.write_bytes(damaged)
     assert sealgate("audit", "verify", out, "--key", key).code == ExitCode.UNVERIFIED
     assert sealgate("audit", "verify", out, "--key", "nonsense").code == ExitCode.USAGE
+
+
+def test_what_is_written_of_the_log_is_for_its_owner_only(officer: Path, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        for command in (["export"], ["proof", "0"]):
+            out = tmp_path / command[0]
+            for name in (out.name, f"{out.name}.part"):
+                (tmp_path / name).write_bytes(b"left by an earlier one, for everybody to read")
+                (tmp_path / name).chmod(0o644)
+            assert sealgate("audit", *command, "--out", out, "--profile", officer).code == 0
+            assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
 
 
 def test_a_person_is_erased_only_when_the_reference_is_repeated(
