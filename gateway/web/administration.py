@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.lifecycle.administration import ClientOrder
+from gateway.web.bodies import Body, Name, Title, Words
 from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
 from gateway.web.shapes import client_body, page_body, tenant_body
 
 router = APIRouter(prefix="/v1", tags=["administration"])
 
-Words = Annotated[frozenset[Annotated[str, Field(max_length=63)]], Field(max_length=64)]
 
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NewTenant(_Body):
+class NewTenant(Body):
     """A tenant."""
 
-    id: str
-    name: str
-    region: str
+    id: Name
+    name: Title
+    region: Name
     purposes: Words = frozenset()
 
 
-class Standing(_Body):
+class Standing(Body):
     """Whether a tenant is suspended."""
 
     suspended: bool
 
 
-class NewClient(_Body):
+class NewClient(Body):
     """A client of a tenant."""
 
-    id: str
-    name: str
-    tenant: str
+    id: Name
+    name: Title
+    tenant: Name
     roles: Words = frozenset()
     scopes: Words = frozenset()
     purposes: Words = frozenset()
-    default_purpose: str | None = None
+    default_purpose: Name | None = None
     auth_method: Literal["private_key_jwt", "client_secret_basic"] = "private_key_jwt"
     jwks: dict[str, Any] | None = None
     token_binding: Literal["dpop", "none"] = "dpop"  # noqa: S105 - a kind of binding

@@ -7,45 +7,42 @@ from typing import Annotated, Any
 import msgspec
 import orjson
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway.lifecycle.federations import Plan
+from gateway.web.bodies import Body, Name, Reference, VersionName
 from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
 from gateway.web.shapes import federation_body, page_body, run_body, site_body
 
 router = APIRouter(prefix="/v1/federations", tags=["federations"])
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NewFederation(_Body):
+class NewFederation(Body):
     """A federation, at first without sites.
 
     `calibration` names an upload: the convenor's held-out set, which screens every result.
     """
 
-    name: str
-    model: str
-    task: str = "logistic-regression"
+    name: Name
+    model: Name
+    task: Name = "logistic-regression"
     config: dict[str, Any]
     quorum: int = 2
     deadline_s: int = 600
-    calibration: str | None = None
+    calibration: Reference | None = None
 
 
-class NewSite(_Body):
+class NewSite(Body):
     """A site and the public key of its node (OpenSSH line or PEM, EC P-384)."""
 
-    name: str
+    name: Name
     public_key: Annotated[str, Field(max_length=1024)]
 
 
-class NewRun(_Body):
+class NewRun(Body):
     """A run; its result becomes a candidate with this version name."""
 
-    version: str
+    version: VersionName
     rounds: int
 
 

@@ -7,10 +7,11 @@ import binascii
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway.lifecycle.errors import InvalidRequest
 from gateway.lifecycle.publish import PublishOrder
+from gateway.web.bodies import Body, Name, Reference, Title, VersionName, Words
 from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
 from gateway.web.shapes import job_body, model_body, page_body, release_body, version_body
 
@@ -21,34 +22,30 @@ MAX_BUNDLE = 64 << 10
 MAX_PEM = 1024
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NewModel(_Body):
+class NewModel(Body):
     """A name to publish under."""
 
-    name: str
+    name: Name
     personal: bool
-    data_class: str = "internal"
-    shared_with: Annotated[frozenset[str], Field(max_length=64)] = frozenset()
+    data_class: Name = "internal"
+    shared_with: Words = frozenset()
 
 
-class Sharing(_Body):
+class Sharing(Body):
     """Tenants that may use a model."""
 
-    shared_with: Annotated[frozenset[str], Field(max_length=64)]
+    shared_with: Words
 
 
-class NewVersion(_Body):
+class NewVersion(Body):
     """A version made of uploads that were sealed before."""
 
-    version: str
-    upload: str
+    version: VersionName
+    upload: Reference
     owner_bundle: Annotated[str, Field(max_length=MAX_BUNDLE)]
     owner_key: Annotated[str, Field(max_length=MAX_PEM)]
-    calibration: str | None = None
-    licence: Annotated[str, Field(max_length=200)] = ""
+    calibration: Reference | None = None
+    licence: Title = ""
     lineage: Annotated[
         tuple[Annotated[str, Field(max_length=2000)], ...], Field(max_length=32)
     ] = ()
@@ -71,10 +68,10 @@ class NewVersion(_Body):
         )
 
 
-class RollBack(_Body):
+class RollBack(Body):
     """Where to roll back to; without a version to the release before."""
 
-    version: str | None = None
+    version: VersionName | None = None
 
 
 @router.get("")

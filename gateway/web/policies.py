@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gateway.web.bodies import Body, Name, VersionName
 from gateway.web.dependencies import CallDep, UseCasesDep
 from policies.bundle import SignedBundle
 from policies.shape import MAX_TEXT_BYTES
@@ -14,22 +15,18 @@ from policies.shape import MAX_TEXT_BYTES
 router = APIRouter(prefix="/v1/policies", tags=["policies"])
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PolicyText(_Body):
+class PolicyText(Body):
     """A policy set."""
 
     text: Annotated[str, Field(max_length=MAX_TEXT_BYTES)]
 
 
-class Question(_Body):
+class Question(Body):
     """What the caller wants to know about its own standing."""
 
-    action: Annotated[str, Field(max_length=64)]
-    model: Annotated[str, Field(max_length=63)]
-    version: Annotated[str, Field(max_length=32)]
+    action: Name
+    model: Name
+    version: VersionName
     verdict: Annotated[str | None, Field(max_length=16)] = None
 
 

@@ -5,28 +5,25 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gateway.web.bodies import Body, Reference
 from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
 from gateway.web.shapes import entry_body, page_body
 
 router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LookUp(_Body):
+class LookUp(Body):
     """Who is looked for."""
 
     identifier: Annotated[str, Field(min_length=1, max_length=512)]
 
 
-class Erase(_Body):
+class Erase(Body):
     """Repeats the reference, because this cannot be undone."""
 
-    confirm: str
+    confirm: Reference
 
 
 @router.post("/lookup")

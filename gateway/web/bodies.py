@@ -1,0 +1,29 @@
+"""What bodies of requests are made of. Each text is bounded; the use case checks its rule.
+
+A bound here keeps the work of reading small; it is no rule: `NAME` and the like are the records'.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_WORDS: Final = 64
+"""Members of a set: roles, scopes, purposes, tenants that share."""
+
+
+class Body(BaseModel):
+    """A body with no field but those that it names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Name = Annotated[str, Field(max_length=63)]
+"""Of a tenant, client, model, site, federation, purpose."""
+VersionName = Annotated[str, Field(max_length=32)]
+Reference = Annotated[str, Field(max_length=64)]
+"""What the gateway gave out: the id of an upload, the reference of a data subject."""
+Title = Annotated[str, Field(max_length=200)]
+"""For people."""
+Words = Annotated[frozenset[Name], Field(max_length=MAX_WORDS)]
