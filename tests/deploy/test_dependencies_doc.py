@@ -21,10 +21,12 @@ def required() -> dict[str, set[str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = dict(project["optional-dependencies"])
     tools = extras.pop("test") + extras.pop("dev")
+    optional = {name_of(one) for group in extras.values() for one in group}
     return {
         "At run time": {name_of(one) for one in project["dependencies"]},
-        "Extras": {name_of(one) for group in extras.values() for one in group},
-        "For tests and development": {name_of(one) for one in tools} - {"sealgate"},
+        "Extras": optional,
+        # What an extra brings as well is explained there.
+        "For tests and development": {name_of(one) for one in tools} - optional - {"sealgate"},
     }
 
 
