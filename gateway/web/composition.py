@@ -9,6 +9,8 @@ from typing import Final
 
 import httpx
 import structlog
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
 from gateway.artifacts.admission import admit
@@ -136,8 +138,15 @@ def compose(parts: Services) -> UseCases:
             follower,
             kept,
         ),
+        release_key=lambda tenant: public_pem(parts.keys.release_key(tenant)),
         close=close,
     )
+
+
+def public_pem(key: Ed25519PrivateKey) -> str:
+    """Return the public half of a signing key as PEM."""
+    encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_key().public_bytes(encoding, form).decode()
 
 
 def install_control_plane(app: FastAPI, use_cases: UseCases) -> None:

@@ -106,6 +106,7 @@ class UseCases:
     follower: RunFollower | None
     audit: AuditDesk
     reconciliation: Reconciliation
+    release_key: Callable[[str], str]
     close: Callable[[], None]
 
 

@@ -140,9 +140,14 @@ def get_manifest(model: str, version: str, call: CallDep, use: UseCasesDep) -> R
 
 @router.get("/{model}/versions/{version}/signatures")
 def get_signatures(model: str, version: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
-    """Return both signatures: the owner's over the files, the tenant's over the link."""
+    """Return both signatures: the owner's over the files, the tenant's over the link.
+
+    The release key is here so that it can be compared with one that came another way; only such a
+    pinned key proves anything.
+    """
     found = use.catalogue.version(call, model, version)[1]
     return {
+        "release_key": use.release_key(found.tenant),
         "owner_bundle": base64.b64encode(found.owner_bundle).decode(),
         "owner_key": found.owner_key_pem.decode("ascii", "replace"),
         "link": base64.b64encode(found.link).decode(),

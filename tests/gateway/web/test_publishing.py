@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from gateway.artifacts.signature import owner_statement, verify_link
 from gateway.cli.connection import Connection, connect
@@ -65,6 +67,9 @@ def test_a_candidate_is_signed_over_everything_that_is_stored(
     manifest = owner.send("GET", "/v1/models/m/versions/1/manifest").content
     signatures = owner.get("/v1/models/m/versions/1/signatures")
     public = place.foundation.keys.release_key("press").public_key()
+    told = load_pem_public_key(signatures["release_key"].encode())
+    assert isinstance(told, Ed25519PublicKey)
+    assert told.public_bytes_raw() == public.public_bytes_raw()
     link = verify_link(public, base64.b64decode(signatures["link"]))
     stored = place.foundation.registry.get_version("press", "m", "1")
     assert stored is not None
