@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from gateway.artifacts.age import (
 )
 from gateway.artifacts.manifest import Manifest, PayloadEntry
 from gateway.artifacts.signature import LinkStatement, sign_link
+from tests.tools import require_tool
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of click, as typer imports it
@@ -132,14 +132,14 @@ def test_keygen_prints_the_file_when_it_is_given_no_name(
     assert captured.err.strip() == f"public key: {parse_identity(secret).recipient}"
 
 
-@pytest.mark.skipif(shutil.which("age") is None, reason="needs the `age` command")
 def test_the_age_command_takes_our_identity_file(tmp_path: Path) -> None:
+    age = require_tool("age")
     path = tmp_path / "site.key"
     assert invoke(["artifact", "keygen", "-o", str(path)]) == 0
     public = path.read_text().splitlines()[1].removeprefix("# public key: ")
-    sealed = subprocess.run(["age", "-r", public], input=CONTENT, capture_output=True, check=True)  # noqa: S607
+    sealed = subprocess.run([age, "-r", public], input=CONTENT, capture_output=True, check=True)
     opened = subprocess.run(
-        ["age", "-d", "-i", str(path)],  # noqa: S607
+        [age, "-d", "-i", str(path)],
         input=sealed.stdout,
         capture_output=True,
         check=True,

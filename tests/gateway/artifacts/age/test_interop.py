@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,10 +20,10 @@ from gateway.artifacts.age import (
     parse_recipient,
     read_header,
 )
+from tests.tools import require_tool
 
 VECTORS = Path(__file__).parents[3] / "vectors" / "age"
 LENGTHS = pytest.mark.parametrize("length", [0, 1, 65536, 65537, 200_000])
-needs_age = pytest.mark.skipif(shutil.which("age") is None, reason="needs the `age` command")
 
 
 def encrypt(plaintext: bytes, *recipients: str) -> bytes:
@@ -57,9 +56,9 @@ def test_identities_are_the_same_text_in_pyrage() -> None:
     assert str(pyrage.x25519.Identity.from_str(ours.secret).to_public()) == ours.recipient
 
 
-@needs_age
 @LENGTHS
 def test_the_age_command_opens_ours_and_we_open_its(length: int, tmp_path: Path) -> None:
+    program = require_tool("age")
     plaintext = os.urandom(length)
     identity = generate_identity(os.urandom)
     (tmp_path / "key").write_text(identity.secret + "\n")
@@ -67,7 +66,7 @@ def test_the_age_command_opens_ours_and_we_open_its(length: int, tmp_path: Path)
 
     def age(*arguments: str, stdin: bytes = b"") -> bytes:
         return subprocess.run(
-            ["age", *arguments],  # noqa: S607
+            [program, *arguments],
             input=stdin,
             cwd=tmp_path,
             check=True,
