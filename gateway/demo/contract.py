@@ -8,19 +8,29 @@ import msgspec
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """One input of a model, in the terms of the Open Inference Protocol."""
+    """One input of a model, in the terms of the Open Inference Protocol.
+
+    Attributes:
+        example: One ordinary row, flat: a request with it is answered.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    example: tuple[float, ...]
 
 
 class DemoModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that the tenant's client may call."""
+    """A model that the tenant's client may call.
+
+    Attributes:
+        personal: Each request names its data subject in the parameter `subject`.
+    """
 
     name: str
     version: str
     inputs: tuple[Input, ...]
+    personal: bool = False
 
 
 class DemoTenant(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 
 from gateway.demo.attack import run_attack
 from gateway.demo.cast import Cast
-from gateway.demo.datasets import Digits, digits
-from gateway.demo.models import digits_model
+from gateway.demo.datasets import Digits, Hospitals, Split, digits, hospitals
+from gateway.demo.models import breast_cancer_model, digits_model
 from gateway.demo.narrator import hold
 
 MODEL: Final = "digits"
+TABULAR: Final = "risk"
 VERSION: Final = "1.0"
 ATTACKED_ROWS: Final = 12
 
@@ -41,6 +43,7 @@ class ServingChapter:
         self._cast = cast
         self._say = cast.narrator
         self.data: Digits = digits()
+        self.patients: Hospitals = _standardised(hospitals())
         self.model: bytes = b""
 
     def publish(self) -> None:
@@ -59,6 +62,10 @@ class ServingChapter:
             e.text = f"{made['facts']['calibration_rows']} calibration rows"
         with self._say.check("released by a recorded promotion"):
             self._cast.run("clinic-owner", "model", "promote", MODEL, VERSION)
+        with self._say.check("a second model, with too few calibration rows to block by") as e:
+            made = self._publish_tabular(owner)
+            hold(made["facts"]["enforce"] == "no", "it would block")
+            e.text = f"{made['facts']['calibration_rows']} rows: odd inputs are flagged only"
         with self._say.check("no piece of its weights is on the gateway's disk in clear") as e:
             e.text = self._search_for_weights()
 
@@ -70,6 +77,19 @@ class ServingChapter:
             *("clinic-owner", "model", "push", MODEL, VERSION, str(owner / "digits.onnx")),
             *("--key", key, "--calibration", str(owner / "calibration.npz")),
         )
+
+    def _publish_tabular(self, owner: Path) -> Any:
+        file, rows = owner / "risk.onnx", owner / "patients.npz"
+        file.write_bytes(breast_cancer_model(self.patients.sites["north"]))
+        rows.write_bytes(self.patients.calibration.npz())
+        run = self._cast.run
+        run("clinic-owner", "model", "create", TABULAR, "--no-personal")
+        made = run(
+            *("clinic-owner", "model", "push", TABULAR, VERSION, str(file)),
+            *("--key", str(owner / "owner.key"), "--calibration", str(rows)),
+        )
+        run("clinic-owner", "model", "promote", TABULAR, VERSION)
+        return made
 
     def _search_for_weights(self) -> str:
         """Look for the middle of the model, which is all weights, in every file of the gateway."""
@@ -125,6 +145,15 @@ class ServingChapter:
             blocked = statuses.count(403)
             hold(blocked * 2 > len(statuses), f"{blocked} of {len(statuses)} kept back")
             e.text = f"{blocked} of {len(statuses)} that fool the model"
+        with self._say.check("an odd input of the other model is answered, and flagged in the log"):
+            signs = np.resize([1.0, -1.0], self.patients.test.x.shape[1])
+            odd = (3 * signs)[None].astype(np.float32)
+            answer = self._cast.infer(token, TABULAR, request("features", odd))
+            hold(answer.status_code == 200, f"status {answer.status_code}")
+            index = answer.headers["sealgate-audit"].rpartition("/")[2]
+            with self._cast.connection("clinic-officer") as officer:
+                event = officer.get(f"/v1/audit/events/{index}")["event"]
+            hold(event["screening"].get("rules"), "no screen fired")
         with self._say.check("clean digits still get answers") as e:
             clean = [
                 self._cast.infer(token, MODEL, request("image", row[None])).status_code
@@ -148,3 +177,19 @@ class ServingChapter:
             hold(answer.status_code == 200, f"revocation: status {answer.status_code}")
             after = self._cast.infer(token, MODEL, body).status_code
             hold(after == 401, f"status {after}")
+
+
+def _standardised(data: Hospitals) -> Hospitals:
+    """Measure every feature from its mean, in its own spread: zeros are an average patient."""
+    known = np.concatenate([site.x for site in data.sites.values()])
+    mean, spread = known.mean(axis=0), known.std(axis=0)
+
+    def scaled(split: Split) -> Split:
+        return replace(split, x=((split.x - mean) / spread).astype(np.float32))
+
+    return replace(
+        data,
+        sites={name: scaled(site) for name, site in data.sites.items()},
+        calibration=scaled(data.calibration),
+        test=scaled(data.test),
+    )

@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from gateway.cli.connection import Connection
@@ -22,8 +24,8 @@ from gateway.demo.narrator import BrokenPromise, Narrator
 from gateway.demo.place import MARK, ORIGIN, Place, prepare
 from gateway.demo.running import Running, start_gateway
 from gateway.demo.serving_chapter import MODEL as DIGITS
+from gateway.demo.serving_chapter import TABULAR, ServingChapter
 from gateway.demo.serving_chapter import VERSION as DIGITS_VERSION
-from gateway.demo.serving_chapter import ServingChapter
 
 
 def take(folder: Path, console: Console, *, once: bool) -> int:
@@ -80,7 +82,13 @@ def _chapters(cast: Cast, stack: contextlib.ExitStack) -> Running:
     evidence.erase()
     gateway = stack.enter_context(evidence.survive(gateway))
     evidence.verify()
-    write_contract(cast, federation.names)
+    patient = federation.data.test.x[:1]
+    models = (
+        describe(TABULAR, DIGITS_VERSION, "features", serving.patients.test.x[:1]),
+        describe(DIGITS, DIGITS_VERSION, "image", serving.data.test.x[:1]),
+        describe(TUMOUR, TUMOUR_VERSION, "features", patient, personal=True),
+    )
+    write_contract(cast, models, federation.names)
     return gateway
 
 
@@ -90,21 +98,19 @@ def _refuse_second(place: Place) -> None:
         raise BrokenPromise("it started")
 
 
-def write_contract(cast: Cast, sites: list[str]) -> Path:
+def describe(
+    name: str, version: str, tensor: str, rows: NDArray[np.float32], *, personal: bool = False
+) -> DemoModel:
+    """Describe a model with one input, whose first row is the example."""
+    example = tuple(float(value) for value in rows[0].ravel())
+    shape = (-1, *rows.shape[1:])
+    given = Input(name=tensor, datatype="FP32", shape=shape, example=example)
+    return DemoModel(name=name, version=version, inputs=(given,), personal=personal)
+
+
+def write_contract(cast: Cast, models: tuple[DemoModel, ...], sites: list[str]) -> Path:
     """Write `demo.json`, readable by its owner only."""
     place = cast.place
-    models = (
-        DemoModel(
-            name=DIGITS,
-            version=DIGITS_VERSION,
-            inputs=(Input(name="image", datatype="FP32", shape=(-1, 1, 8, 8)),),
-        ),
-        DemoModel(
-            name=TUMOUR,
-            version=TUMOUR_VERSION,
-            inputs=(Input(name="features", datatype="FP32", shape=(-1, 30)),),
-        ),
-    )
     demo = Demo(
         base_url=place.url,
         issuer=place.url,

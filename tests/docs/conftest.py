@@ -17,7 +17,7 @@ from gateway.demo.narrator import Narrator
 from gateway.demo.place import Place, free_port, prepare
 from gateway.demo.running import start_gateway
 from gateway.demo.serving_chapter import ServingChapter, request
-from gateway.demo.tour import write_contract
+from gateway.demo.tour import describe, write_contract
 
 DEMO_FOLDER = ".sealgate-demo"
 
@@ -49,7 +49,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         ServingChapter(cast).publish()
         _release_tumour(cast)
         _ask_about(cast, "patient-7")
-        write_contract(cast, _bring_rows(place))
+        sites = _bring_rows(place)
+        rows = hospitals().test.x[:1]
+        write_contract(cast, (describe("tumour", "1", "features", rows, personal=True),), sites)
         assert cast.narrator.broken == 0
         mine, operations, sites = (free_port() for _ in range(3))
         yield Demo(

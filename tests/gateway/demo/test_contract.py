@@ -31,7 +31,7 @@ DEMO = Demo(
                 DemoModel(
                     name="digits",
                     version="1.0",
-                    inputs=(Input(name="image", datatype="FP32", shape=(-1, 1, 8, 8)),),
+                    inputs=(Input(name="x", datatype="FP32", shape=(-1, 2), example=(0.5, 1.0)),),
                 ),
             ),
         ),
@@ -66,8 +66,10 @@ def test_the_fields_are_the_promised_ones() -> None:
     assert set(found["tenants"][0]) == {
         "name", "client_id", "client_secret", "token_binding", "models",
     }  # fmt: skip
-    assert set(found["tenants"][0]["models"][0]) == {"name", "version", "inputs"}
-    assert set(found["tenants"][0]["models"][0]["inputs"][0]) == {"name", "datatype", "shape"}
+    assert set(found["tenants"][0]["models"][0]) == {"name", "version", "inputs", "personal"}
+    assert set(found["tenants"][0]["models"][0]["inputs"][0]) == {
+        "name", "datatype", "shape", "example",
+    }  # fmt: skip
     assert set(found["users"][0]) == {"name", "tenant", "role", "credential"}
     assert set(found["sites"][0]) == {"name", "tenant"}
 
