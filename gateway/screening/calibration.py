@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.ma  # noqa: F401  (np.unique needs it; a confined job cannot import it later)
+import numpy.ma  # np.unique needs it, and a confined job cannot import it later
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
