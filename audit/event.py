@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -46,6 +46,9 @@ PRUNE_ACTION = "pruneEvents"
 
 ERASE_ACTION = "eraseSubject"
 """The action of an event that authorises the deletion of a subject's sealed fields."""
+
+PLATFORM_TENANT: Final = "platform"
+"""The tenant whose tree holds the deployment's own events."""
 
 
 class Screening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,1 +1,1 @@
-"""The gateway: composes identity, policy, artifacts, serving and audit; alone in speaking HTTP."""
+"""The gateway: composes identity, policy, artifacts, inference, audit; alone in speaking HTTP."""

@@ -1,8 +1,15 @@
 """The gateway's error tree.
 
 SealgateError
-├── identity, artifacts, screening, serving, lifecycle, storage: their own `errors.py`
-└── ConfigurationError   the process refuses to start
+├── ConfigurationError   the process refuses to start
+├── NotFound             absent, or hidden from this caller: the two look the same
+├── Forbidden            decided no, told to a caller who may know of the thing
+├── AlreadyExists        a name that was given away once is never given away again
+├── StateConflict        the record changed since it was read, or the move is not legal
+├── InvalidRequest       a value that the use case cannot accept
+├── LimitReached         a bounded table or queue is full
+├── EvidenceUnavailable  the record could not be made durable, so nothing was done
+└── identity, artifacts, screening, inference, registry, federation, storage: their own `errors.py`
 
 An error carries a stable `code` and a public message that never repeats what a caller sent.
 Nothing here knows HTTP: `gateway.web.problems` maps each class to a status.
@@ -46,3 +53,60 @@ class ConfigurationError(SealgateError):
     def __init__(self, message: str | None = None, advice: str = "") -> None:
         super().__init__(message)
         self.advice = advice
+
+
+class NotFound(SealgateError):
+    """The thing is absent, or this caller may not know that it exists."""
+
+    code = "not_found"
+    message = "there is nothing here"
+
+
+class Forbidden(SealgateError):
+    """The decision was no, and the caller belongs to the tenant that owns the thing.
+
+    Args:
+        policy_ids: The policies that determined the decision.
+    """
+
+    code = "forbidden"
+    message = "a policy does not allow this"
+
+    def __init__(self, policy_ids: tuple[str, ...] = ()) -> None:
+        self.policy_ids = policy_ids
+        super().__init__()
+
+
+class AlreadyExists(SealgateError):
+    """A record of that name exists, or existed."""
+
+    code = "already_exists"
+    message = "the name is taken"
+
+
+class StateConflict(SealgateError):
+    """The record was changed by somebody else since it was read."""
+
+    code = "state_conflict"
+    message = "the state changed meanwhile"
+
+
+class InvalidRequest(SealgateError):
+    """A value breaks a rule of the use case; the message names the field, never the value."""
+
+    code = "invalid_request"
+    message = "a field of the request is not acceptable"
+
+
+class LimitReached(SealgateError):
+    """A bounded table or queue is full for this tenant."""
+
+    code = "limit_reached"
+    message = "a limit of this tenant is reached"
+
+
+class EvidenceUnavailable(SealgateError):
+    """The audit record could not be made durable; nothing was done and nothing is told."""
+
+    code = "evidence_unavailable"
+    message = "the record of this action cannot be kept at the moment"

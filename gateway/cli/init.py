@@ -43,9 +43,9 @@ def init(
     import time
     from urllib.parse import urlsplit
 
-    from gateway.bootstrap import Plan, found, without_password
     from gateway.cli.failures import CommandFailed, ExitCode
-    from gateway.foundation import Surroundings
+    from gateway.composition.bootstrap import Plan, found, without_password
+    from gateway.composition.environment import Environment
 
     os.umask(0o077)
     url = urlsplit(public_url)
@@ -61,8 +61,8 @@ def init(
         settings["port"] = url.port
     if database_url is not None:
         settings["database_url"] = without_password(database_url)
-    around = Surroundings(time.time, time.monotonic, secrets.token_bytes)
-    made = found(data, Plan(settings, region), around)
+    environment = Environment(time.time, time.monotonic, secrets.token_bytes)
+    made = found(data, Plan(settings, region), environment)
     if as_json:
         facts = {"data": str(data), "profile": str(made.profile), "log_key": made.log_key}
         typer.echo(json.dumps(facts))

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.artifacts.signature import owner_statement
 from gateway.cli.failures import CommandFailed
-from gateway.lifecycle.assembly import MODEL_FILE
+from gateway.registry.packaging import MODEL_FILE
 
 BLOCK: Final = 1 << 20
 

@@ -34,10 +34,12 @@ def serve(
 
     import uvloop
 
-    from gateway.app import create_app
-    from gateway.foundation import Surroundings, laid
-    from gateway.process import keep_memory_private, owned, serve_doors
-    from gateway.serving.sessions import bound_run_memory
+    from gateway.composition.environment import Environment
+    from gateway.composition.foundation import open_foundation
+    from gateway.composition.gateway import create_app
+    from gateway.inference.sessions import bound_run_memory
+    from gateway.process.doors import serve_doors
+    from gateway.process.ownership import keep_memory_private, owned
     from gateway.settings import load_settings
     from gateway.telemetry import configure_logs
 
@@ -46,10 +48,10 @@ def serve(
     keep_memory_private()
     bound_run_memory(settings.run_memory_bytes)
     os.umask(0o077)
-    around = Surroundings(time.time, time.monotonic, secrets.token_bytes)
+    environment = Environment(time.time, time.monotonic, secrets.token_bytes)
     with (
         owned(settings.data_dir),
-        laid(settings, around) as base,
+        open_foundation(settings, environment) as base,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         gateway = create_app(base)

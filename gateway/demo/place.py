@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.bootstrap import Plan, found
+from gateway.composition.bootstrap import Plan, found
+from gateway.composition.environment import Environment
 from gateway.errors import ConfigurationError
-from gateway.foundation import Surroundings
 from gateway.settings import SETTINGS_FILE
 
 LOOPBACK: Final = "127.0.0.1"
@@ -106,8 +106,8 @@ def prepare(folder: Path) -> Place:
         "sites_certificate": str(folder / "sites.pem"),
         "sites_key": str(folder / "sites.key"),
     }
-    around = Surroundings(time.time, time.monotonic, secrets.token_bytes)
-    made = found(folder / "data", Plan(settings, "eu"), around)
+    environment = Environment(time.time, time.monotonic, secrets.token_bytes)
+    made = found(folder / "data", Plan(settings, "eu"), environment)
     return Place(folder, port, operations_port, sites_port, made.log_key)
 
 

@@ -33,7 +33,7 @@ from gateway.identity.principal import (
     registered_id,
     still_stands,
 )
-from gateway.identity.revocation import Standing
+from gateway.identity.revocation import RevocationState
 from gateway.identity.signed import MAX_COMPACT
 from gateway.identity.tokens import AccessClaims, parse_access_token, read_access_token
 
@@ -79,14 +79,14 @@ class Authenticator:
     def __init__(
         self,
         issuers: Issuers,
-        standing: Standing,
+        revocation_state: RevocationState,
         proofs: ProofChecker,
         *,
         public_url: str,
         clock: Callable[[], float],
     ) -> None:
         self._issuers = issuers
-        self._standing = standing
+        self._revocation_state = revocation_state
         self._proofs = proofs
         self._clock = clock
         self._memo: dict[bytes, _Remembered] = {}
@@ -158,10 +158,12 @@ class Authenticator:
         Raises:
             InvalidToken: Its token was revoked, or its client or tenant changed or fell.
         """
-        registration = self._standing.remembered(principal.client_id)
+        registration = self._revocation_state.remembered(principal.client_id)
         if registration is None:
-            registration = await asyncio.to_thread(self._standing.look_up, principal.client_id)
-        revoked = self._standing.is_revoked(principal.issuer, principal.token_id)
+            registration = await asyncio.to_thread(
+                self._revocation_state.look_up, principal.client_id
+            )
+        revoked = self._revocation_state.is_revoked(principal.issuer, principal.token_id)
         if revoked or not still_stands(principal, *registration):
             self._refuse(InvalidToken(), "Bearer")
 
@@ -174,7 +176,7 @@ class Authenticator:
         return known
 
     def _epoch(self) -> tuple[int, int]:
-        return self._standing.epoch, self._issuers.generation
+        return self._revocation_state.epoch, self._issuers.generation
 
     async def _verify(self, token: bytes) -> _Remembered:
         if len(token) > MAX_COMPACT:
@@ -199,10 +201,10 @@ class Authenticator:
         claims = read_access_token(unverified, key, trust, now)
         own = trust is self._issuers.own
         client_id = registered_id(claims, trust, own=own)
-        registration = self._standing.remembered(client_id)
+        registration = self._revocation_state.remembered(client_id)
         if registration is None:
-            registration = await asyncio.to_thread(self._standing.look_up, client_id)
-        if self._standing.is_revoked(claims.issuer, claims.token_id):
+            registration = await asyncio.to_thread(self._revocation_state.look_up, client_id)
+        if self._revocation_state.is_revoked(claims.issuer, claims.token_id):
             raise InvalidToken("the access token has been revoked")
         return claims, principal_of(claims, trust, *registration, now, own=own)
 

@@ -17,7 +17,7 @@ from gateway.identity.client_authentication import ClientAuthenticator
 from gateway.identity.dpop import ProofChecker
 from gateway.identity.errors import InvalidProof, InvalidToken, OAuthRefusal
 from gateway.identity.records import Client
-from gateway.identity.revocation import Standing
+from gateway.identity.revocation import RevocationState
 from gateway.identity.token_grant import TokenGrant, TokenRequest
 from gateway.identity.tokens import (
     AccessClaims,
@@ -101,13 +101,13 @@ class AuthorizationServer:
         minter: TokenMinter,
         clients: ClientAuthenticator,
         proofs: ProofChecker,
-        standing: Standing,
+        revocation_state: RevocationState,
         *,
         clock: Callable[[], float],
     ) -> None:
         self._minter = minter
         self._clients = clients
-        self._standing = standing
+        self._revocation_state = revocation_state
         self._clock = clock
         self._keys = minter.trusted_keys()
         self._trust = minter.trust
@@ -164,7 +164,7 @@ class AuthorizationServer:
         """Carry a revocation out; when it returns the token is accepted nowhere."""
         claims = revocation.claims
         if claims.expires > self._clock():
-            self._standing.revoke_token(claims.issuer, claims.token_id, claims.expires)
+            self._revocation_state.revoke_token(claims.issuer, claims.token_id, claims.expires)
 
     @property
     def jwks(self) -> Mapping[str, Any]:

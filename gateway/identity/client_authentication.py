@@ -30,7 +30,7 @@ from gateway.identity.errors import KeyRefused, OAuthRefusal, SignatureRefused
 from gateway.identity.key_admission import DEFAULT_ALGORITHMS, TrustedKey, admit
 from gateway.identity.records import AuthMethod, Client, is_identifier
 from gateway.identity.replay import ReplayCache
-from gateway.identity.revocation import Standing
+from gateway.identity.revocation import RevocationState
 from gateway.identity.signed import Unverified, numeric_date, parse, short_text, verify
 from gateway.identity.tokens import LEEWAY_SECONDS
 
@@ -60,8 +60,10 @@ class ClientAuthenticator:
         refusals: Number of refusals by OAuth error code.
     """
 
-    def __init__(self, standing: Standing, issuer: str, *, clock: Callable[[], float]) -> None:
-        self._standing = standing
+    def __init__(
+        self, revocation_state: RevocationState, issuer: str, *, clock: Callable[[], float]
+    ) -> None:
+        self._revocation_state = revocation_state
         self._issuer = issuer
         self._clock = clock
         self._replay = ReplayCache(ASSERTION_SECONDS + LEEWAY_SECONDS, clock)
@@ -104,7 +106,7 @@ class ClientAuthenticator:
     def _registered(self, client_id: str, method: AuthMethod) -> Client | None:
         if not is_identifier(client_id):
             return None
-        client, tenant = self._standing.look_up(client_id)
+        client, tenant = self._revocation_state.look_up(client_id)
         if client is None or client.disabled or tenant is None or tenant.suspended:
             return None
         return client if client.auth_method == method else None

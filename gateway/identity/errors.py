@@ -10,9 +10,7 @@ IdentityError
 ├── KeyRefused                 a JWK that must not be trusted
 ├── IssuerUnavailable          an issuer's metadata or keys cannot be had right now
 ├── RegistrationRefused        a client or tenant record that must not be stored
-├── AlreadyExists              the identifier is taken
-├── UnknownRecord              an update of something that is not stored
-└── EvidenceUnavailable        the token event could not be recorded, so no token is given out
+└── UnknownRecord              an update of something that is not stored
 """
 
 from __future__ import annotations
@@ -107,22 +105,8 @@ class RegistrationRefused(IdentityError):
     message = "the registration is not acceptable"
 
 
-class AlreadyExists(IdentityError):
-    """A record with this identifier is already stored."""
-
-    code = "already_exists"
-    message = "the identifier is already taken"
-
-
 class UnknownRecord(IdentityError):
     """An update names a record that is not stored."""
 
     code = "unknown_record"
     message = "the record does not exist"
-
-
-class EvidenceUnavailable(IdentityError):
-    """The event could not be recorded, so its outcome is withheld."""
-
-    code = "evidence_unavailable"
-    message = "the event could not be recorded"

@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-PLATFORM_TENANT: Final = "platform"
-"""The tenant of the platform's own administrators."""
-
 ROLES: Final = frozenset({"administrator", "owner", "caller", "officer", "site", "convenor"})
 """What a client can be; `administrator` only in the platform tenant."""
 SCOPES: Final = frozenset(

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from audit.event import PLATFORM_TENANT
 from gateway.identity.client_authentication import client_keys, secret_hash
 from gateway.identity.errors import KeyRefused, RegistrationRefused
 from gateway.identity.ports import ClientStore, TenantStore
 from gateway.identity.records import (
-    PLATFORM_TENANT,
     ROLES,
     SCOPES,
     AuthMethod,

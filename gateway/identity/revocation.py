@@ -27,7 +27,7 @@ Registration = tuple[Client | None, Tenant | None]
 """A client and its tenant, as far as they exist."""
 
 
-class Standing:
+class RevocationState:
     """Who and what is in good standing, as of the newest change.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.lifecycle.records import SealedPayload
+from gateway.registry.records import SealedPayload
 
 _T = TypeVar("_T")
 _ENCODER = msgspec.json.Encoder(order="deterministic")

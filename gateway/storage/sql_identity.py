@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
-from gateway.identity.errors import AlreadyExists, UnknownRecord
+from gateway.errors import AlreadyExists
+from gateway.identity.errors import UnknownRecord
 from gateway.identity.records import Client, Tenant
 from gateway.storage import tables
 from gateway.storage.bounds import check_key, check_record, is_storable

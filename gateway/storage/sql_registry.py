@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, tuple_
 
-from gateway.lifecycle.errors import AlreadyExists, StateConflict
-from gateway.lifecycle.records import Model, ModelVersion, Release
+from gateway.errors import AlreadyExists, StateConflict
+from gateway.registry.records import Model, ModelVersion, Release
 from gateway.storage import tables
 from gateway.storage.bounds import check_key, check_record, is_storable
 from gateway.storage.database import Database
@@ -26,7 +26,7 @@ _SHARE = tables.model_share.c
 
 
 class SqlRegistry:
-    """`gateway.lifecycle.ports.Registry`."""
+    """`gateway.registry.ports.Registry`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.authorization.ports import PendingStore
+from gateway.federation.ports import FederationStore
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
-from gateway.lifecycle.ports import FederationStore, PendingStore, Registry, UploadStore
+from gateway.registry.ports import Registry, UploadStore
 from gateway.storage.database import Database
-from gateway.storage.memory import (
-    MemoryBundleStore,
+from gateway.storage.memory_federation import MemoryFederationStore
+from gateway.storage.memory_identity import (
     MemoryClientStore,
     MemoryRevocationStore,
     MemoryTenantStore,
 )
-from gateway.storage.memory_lifecycle import (
-    MemoryFederationStore,
-    MemoryPendingStore,
-    MemoryRegistry,
-    MemoryUploadStore,
-)
+from gateway.storage.memory_pending import MemoryPendingStore
+from gateway.storage.memory_policies import MemoryBundleStore
+from gateway.storage.memory_registry import MemoryRegistry
+from gateway.storage.memory_uploads import MemoryUploadStore
+from gateway.storage.sql_federation import SqlFederationStore
 from gateway.storage.sql_identity import SqlClientStore, SqlRevocationStore, SqlTenantStore
-from gateway.storage.sql_lifecycle import SqlFederationStore, SqlPendingStore, SqlUploadStore
+from gateway.storage.sql_pending import SqlPendingStore
 from gateway.storage.sql_policies import SqlBundleStore
 from gateway.storage.sql_registry import SqlRegistry
+from gateway.storage.sql_uploads import SqlUploadStore
 from policies.ports import BundleStore
 
 

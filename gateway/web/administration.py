@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter
 
-from gateway.lifecycle.administration import ClientOrder
+from gateway.tenancy.administration import ClientOrder
 from gateway.web.bodies import Body, Name, Title, Words
 from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
 from gateway.web.shapes import client_body, page_body, tenant_body

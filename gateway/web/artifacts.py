@@ -16,9 +16,9 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from gateway.lifecycle.delivery import Opened
-from gateway.lifecycle.evidence import Call
-from gateway.lifecycle.records import SealedPayload
+from gateway.authorization.recorder import Call
+from gateway.registry.delivery import Opened
+from gateway.registry.records import SealedPayload
 from gateway.web.dependencies import CallDep, UseCases, UseCasesDep
 
 router = APIRouter(prefix="/v1/models/{model}/versions/{version}/payloads", tags=["artifacts"])

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from audit.errors import EntryUnknown
 from audit.ports import Filter
 from audit.tiles import parse_tile_path
-from gateway.lifecycle.errors import NotFound
+from gateway.errors import NotFound
 from gateway.web.dependencies import CallDep, UseCasesDep
 from gateway.web.shapes import entry_body, page_body
 

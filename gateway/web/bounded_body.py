@@ -17,7 +17,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import SealgateError
-from gateway.serving.errors import BodyTimeout, BodyTooLarge
+from gateway.inference.errors import BodyTimeout, BodyTooLarge
 from gateway.web.problems import problem_of
 
 MAX_BODY: Final = 1 << 20

@@ -15,29 +15,31 @@ from audit.sealing import SubjectVault
 from gateway.artifacts.keys import KeyProvider
 from gateway.artifacts.store import ArtifactStore
 from gateway.artifacts.upload import Sealer
+from gateway.authorization.guard import Guard
+from gateway.authorization.ports import PendingStore
+from gateway.authorization.recorder import Call, Recorder
+from gateway.composition.recovery import Reconciliation
+from gateway.errors import InvalidRequest
+from gateway.federation.coordinator import Coordinator
+from gateway.federation.federations import Federations
+from gateway.federation.ports import FederationStore
+from gateway.federation.run_follower import RunFollower
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
-from gateway.identity.revocation import Standing
-from gateway.lifecycle.administration import Administration
-from gateway.lifecycle.audit_desk import AuditDesk
-from gateway.lifecycle.coordinator import Coordinator
-from gateway.lifecycle.delivery import Delivery
-from gateway.lifecycle.errors import InvalidRequest
-from gateway.lifecycle.evidence import Call, Recorder
-from gateway.lifecycle.federations import Federations
-from gateway.lifecycle.guard import Guard
-from gateway.lifecycle.jobs import Jobs
-from gateway.lifecycle.policy_desk import PolicyDesk
-from gateway.lifecycle.ports import FederationStore, PendingStore, Registry, UploadStore
-from gateway.lifecycle.publish import Publisher
-from gateway.lifecycle.reconcile import Reconciliation
-from gateway.lifecycle.registry import PAGE, Catalogue
-from gateway.lifecycle.releases import Releases
-from gateway.lifecycle.rounds import RunFollower
-from gateway.lifecycle.subjects import Subjects
-from gateway.lifecycle.uploads import Uploads
+from gateway.identity.revocation import RevocationState
+from gateway.privacy.audit_access import AuditAccess
+from gateway.privacy.subjects import Subjects
+from gateway.registry.catalogue import PAGE, Catalogue
+from gateway.registry.delivery import Delivery
+from gateway.registry.ports import Registry, UploadStore
+from gateway.registry.publish import Publisher
+from gateway.registry.releases import Releases
+from gateway.registry.uploads import Uploads
 from gateway.settings import Settings
+from gateway.tenancy.administration import Administration
+from gateway.tenancy.policy_sets import PolicySets
 from gateway.web.authenticated import principal_of
+from gateway.work.jobs import Jobs
 from policies.author import PolicyAuthor
 from policies.engine import PolicyEngine
 
@@ -56,7 +58,7 @@ class Services:
     clock: Callable[[], float]
     random_bytes: Callable[[int], bytes]
     authenticator: Authenticator
-    standing: Standing
+    revocation_state: RevocationState
     tenants: TenantStore
     clients: ClientStore
     revocations: RevocationStore
@@ -79,12 +81,12 @@ class Services:
     def changed(self) -> None:
         """Raise the revocation epoch, here at once and durably for other replicas."""
         self.revocations.bump()
-        self.standing.refresh()
+        self.revocation_state.refresh()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseCases:
-    """What the routes call; `gateway.web.composition` makes one of `Services`."""
+    """What the routes call; `gateway.composition.use_cases` makes one of `Services`."""
 
     authenticator: Authenticator
     new_id: Callable[[], str]
@@ -100,11 +102,11 @@ class UseCases:
     body_timeout_seconds: float
     results: Executor
     subjects: Subjects
-    policies: PolicyDesk
+    policies: PolicySets
     administration: Administration
     federations: Federations
     follower: RunFollower | None
-    audit: AuditDesk
+    audit: AuditAccess
     reconciliation: Reconciliation
     release_key: Callable[[str], str]
     close: Callable[[], None]

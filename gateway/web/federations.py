@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from gateway.lifecycle.federations import Plan
+from gateway.federation.federations import Plan
 from gateway.web.bodies import Body, Name, Reference, VersionName
 from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
 from gateway.web.shapes import federation_body, page_body, run_body, site_body

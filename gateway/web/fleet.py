@@ -27,9 +27,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.lifecycle.errors import InvalidRequest
-from gateway.lifecycle.node_keys import node_key_of_header, signed_recently
-from gateway.lifecycle.records import Site
+from gateway.errors import InvalidRequest
+from gateway.federation.node_keys import node_key_of_header, signed_recently
+from gateway.federation.records import Site
 
 PREFIX: Final = "/v1/fleet/"
 CALLS: Final = frozenset(

@@ -10,10 +10,10 @@ import orjson
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from gateway.lifecycle.errors import NotFound
-from gateway.lifecycle.jobs import Job, Jobs
+from gateway.errors import NotFound
 from gateway.web.dependencies import CallDep, UseCasesDep
 from gateway.web.shapes import job_body
+from gateway.work.jobs import Job, Jobs
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from gateway.lifecycle.errors import InvalidRequest
-from gateway.lifecycle.publish import PublishOrder
+from gateway.errors import InvalidRequest
+from gateway.registry.publish import PublishOrder
 from gateway.web.bodies import Body, Name, Reference, Title, VersionName, Words
 from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
 from gateway.web.shapes import job_body, model_body, page_body, release_body, version_body

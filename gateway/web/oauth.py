@@ -21,9 +21,10 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from gateway.errors import EvidenceUnavailable
 from gateway.identity.authenticate import PROTECTED_RESOURCE_PATH
 from gateway.identity.authorization_server import AuthorizationServer, TokenEvent
-from gateway.identity.errors import EvidenceUnavailable, OAuthRefusal
+from gateway.identity.errors import OAuthRefusal
 from gateway.identity.metadata import (
     JWKS_PATH,
     REVOCATION_PATH,

@@ -1,6 +1,6 @@
 """The rest of the Open Inference Protocol v2: health, metadata, configuration, statistics, index.
 
-Inference itself is `gateway.serving.endpoint`. Health and server metadata are public; everything
+Inference itself is `gateway.web.infer`. Health and server metadata are public; everything
 that names a model is decided (`readMetadata`), and what is not allowed looks absent. Nothing here
 is recorded: it tells nothing of anybody's data.
 
@@ -18,13 +18,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from gateway.artifacts.manifest import TensorSpec
+from gateway.authorization.guard import Guard
+from gateway.authorization.recorder import Call
 from gateway.identity.authenticate import Authenticator
-from gateway.lifecycle.evidence import Call
-from gateway.lifecycle.guard import Guard
-from gateway.lifecycle.ports import Registry
-from gateway.serving.errors import ModelNotFound
-from gateway.serving.routing import Routes, Target
-from gateway.serving.sessions import Sessions
+from gateway.inference.errors import ModelNotFound
+from gateway.inference.routing import Routes, Target
+from gateway.inference.sessions import Sessions
+from gateway.registry.ports import Registry
 
 EXTENSIONS = ["model_configuration", "model_repository", "statistics", "binary_tensor_data"]
 MAX_INDEX = 1000

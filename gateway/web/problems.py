@@ -78,8 +78,8 @@ STATUS: Final[dict[str, int]] = {
     "calibration_refused": 422,
     "profile_invalid": 500,
     "screen_mismatch": 500,
-    # serving
-    "serving": 500,
+    # inference
+    "inference": 500,
     "malformed_request": 400,
     "contract_violation": 422,
     "body_too_large": 413,
@@ -90,8 +90,7 @@ STATUS: Final[dict[str, int]] = {
     "too_many_requests": 429,
     "run_failed": 422,
     "run_timeout": 504,
-    # lifecycle
-    "lifecycle": 500,
+    # use cases
     "not_found": 404,
     "forbidden": 403,
     "already_exists": 409,

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 
 from audit.reader import Entry
+from gateway.federation.records import Federation, Run, Site
 from gateway.identity.records import Client, Tenant
-from gateway.lifecycle.delivery import DELIVERED
-from gateway.lifecycle.jobs import Job
-from gateway.lifecycle.records import Federation, Model, ModelVersion, Release, Run, Site, Upload
+from gateway.registry.delivery import DELIVERED
+from gateway.registry.records import Model, ModelVersion, Release, Upload
+from gateway.work.jobs import Job
 
 
 def page_body(items: list[dict[str, Any]], following: str | None) -> dict[str, Any]:

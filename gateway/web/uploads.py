@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from gateway.artifacts.errors import UploadTooLarge, UploadTruncated
-from gateway.lifecycle.errors import InvalidRequest
+from gateway.errors import InvalidRequest
 from gateway.web.dependencies import CallDep, UseCasesDep
 from gateway.web.shapes import upload_body
 

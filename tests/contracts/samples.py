@@ -6,18 +6,10 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.authorization.records import Pending
+from gateway.federation.records import Federation, Run, Site
 from gateway.identity.records import Client, Tenant
-from gateway.lifecycle.records import (
-    Federation,
-    Model,
-    ModelVersion,
-    Pending,
-    Release,
-    Run,
-    SealedPayload,
-    Site,
-    Upload,
-)
+from gateway.registry.records import Model, ModelVersion, Release, SealedPayload, Upload
 from policies.bundle import SignedBundle, sign_bundle
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.identity.errors import AlreadyExists, UnknownRecord
+from gateway.errors import AlreadyExists
+from gateway.identity.errors import UnknownRecord
 from gateway.storage.stores import Stores
 from tests.contracts.samples import ACME, APP
 

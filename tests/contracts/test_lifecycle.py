@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.lifecycle.errors import AlreadyExists, StateConflict
+from gateway.errors import AlreadyExists, StateConflict
 from gateway.storage.stores import Stores
 from tests.contracts.samples import PENDING, RUN, SITE, TRIAL, UPLOAD
 

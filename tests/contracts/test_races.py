@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.identity.errors import AlreadyExists as IdentityTaken
-from gateway.lifecycle.errors import AlreadyExists, StateConflict
-from gateway.lifecycle.records import ModelVersion, Release
+from gateway.errors import AlreadyExists, StateConflict
+from gateway.errors import AlreadyExists as IdentityTaken
+from gateway.registry.records import ModelVersion, Release
 from gateway.storage.stores import Stores
 from policies.errors import EpochExists
 from tests.contracts.backends import race

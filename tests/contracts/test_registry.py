@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.lifecycle.errors import AlreadyExists, StateConflict
-from gateway.lifecycle.records import ModelVersion
+from gateway.errors import AlreadyExists, StateConflict
+from gateway.registry.records import ModelVersion
 from gateway.storage.stores import Stores
 from tests.contracts.samples import ECG, RELEASE, VERSION
 

@@ -12,8 +12,9 @@ from pydantic_core import PydanticUndefined
 
 from audit.event import Event, FederatedPart, Screening
 from gateway.demo.contract import Demo, schema
-from gateway.lifecycle.records import RunState, VersionState
-from gateway.lifecycle.states import DELIVERABLE, MOVES, SERVABLE
+from gateway.federation.records import RunState
+from gateway.registry.records import VersionState
+from gateway.registry.states import DELIVERABLE, MOVES, SERVABLE
 from gateway.settings import PREFIX, Settings, TrustedIssuer
 from tests.docs.tables import REFERENCE, rows
 

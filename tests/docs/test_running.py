@@ -8,8 +8,8 @@ import httpx
 import jsonschema
 import pytest
 
-from gateway.serving.endpoint import infer_target
 from gateway.web.fleet import CALLS, PREFIX
+from gateway.web.infer import infer_target
 from tests.docs.conftest import DEMO_FOLDER, Demo
 from tests.docs.tables import REFERENCE, rows
 

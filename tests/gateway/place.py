@@ -15,14 +15,15 @@ from typing import Any
 
 import uvicorn
 
-from gateway.app import create_app
-from gateway.bootstrap import Plan, found
 from gateway.cli.connection import Connection
 from gateway.cli.profile import load_profile
-from gateway.foundation import Foundation, Surroundings, laid
+from gateway.composition.bootstrap import Plan, found
+from gateway.composition.environment import Environment
+from gateway.composition.foundation import Foundation, open_foundation
+from gateway.composition.gateway import create_app
 from gateway.settings import load_settings
 
-AROUND = Surroundings(time.time, time.monotonic, secrets.token_bytes)
+ENVIRONMENT = Environment(time.time, time.monotonic, secrets.token_bytes)
 ROLES = {
     "owner": ["models", "artifacts", "infer", "policies"],
     "officer": ["audit", "models", "policies"],
@@ -93,7 +94,7 @@ def served_place(folder: Path) -> Iterator[Place]:
         settings = load_settings(data)
         if not listener.getsockname()[1]:
             listener.bind(("127.0.0.1", settings.port))
-        with laid(settings, AROUND) as foundation:
+        with open_foundation(settings, ENVIRONMENT) as foundation:
             gateway = create_app(foundation)
             gateway.start()
             try:
@@ -106,7 +107,7 @@ def served_place(folder: Path) -> Iterator[Place]:
 def _found(data: Path, port: int) -> None:
     url = f"http://127.0.0.1:{port}"
     settings = {"public_url": url, "port": port, "audit_origin": "test", "federation": "off"}
-    found(data, Plan(settings, "eu"), AROUND)
+    found(data, Plan(settings, "eu"), ENVIRONMENT)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from tests.policies.world import (
     NODE,
     OTHER,
     PERMIT_ALL,
-    PLATFORM,
+    PLATFORM_TENANT,
     RESOURCES,
     ROOT,
     SITE,
@@ -174,7 +174,7 @@ def test_an_unscreened_answer_is_the_tenants_own_choice(engine: PolicyEngine) ->
     assert engine.decide(APP, "releaseOutput", ECG, context).allowed
 
 
-ADMINISTERED: list[ResourceFacts] = [ACME, PLATFORM, RESOURCES["administer"], SUSPENDED]
+ADMINISTERED: list[ResourceFacts] = [ACME, PLATFORM_TENANT, RESOURCES["administer"], SUSPENDED]
 
 
 @pytest.mark.parametrize("resource", ADMINISTERED)
@@ -189,7 +189,7 @@ def test_the_platform_administers_every_tenant(resource: ResourceFacts) -> None:
         replace(APP, roles=frozenset({"administrator"})),
         replace(ANN, roles=frozenset({"administrator"})),
         replace(ROOT, roles=frozenset({"owner"})),
-        replace(ROOT, tenant=replace(PLATFORM, suspended=True)),
+        replace(ROOT, tenant=replace(PLATFORM_TENANT, suspended=True)),
     ],
 )
 def test_nobody_else_administers_whatever_their_tenant_permits(

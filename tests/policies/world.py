@@ -35,11 +35,11 @@ PURPOSES = frozenset({"care"})
 
 ACME = TenantFacts(id="acme", region="eu", suspended=False, purposes=PURPOSES)
 OTHER = replace(ACME, id="other")
-PLATFORM = replace(ACME, id="platform", purposes=frozenset())
+PLATFORM_TENANT = replace(ACME, id="platform", purposes=frozenset())
 
 APP = ServiceFacts(id="app", tenant=ACME, roles=frozenset({"caller"}), purposes=PURPOSES)
 ANN = UserFacts(id="ann", tenant=ACME, roles=frozenset({"owner"}), purposes=PURPOSES)
-ROOT = ServiceFacts(id="root", tenant=PLATFORM, roles=frozenset({"administrator"}))
+ROOT = ServiceFacts(id="root", tenant=PLATFORM_TENANT, roles=frozenset({"administrator"}))
 SITE = SiteFacts(tenant=ACME, name="north", revoked=False)
 NODE = ServiceFacts(
     id="north", tenant=ACME, roles=frozenset({"site"}), purposes=PURPOSES, site=SITE
@@ -81,7 +81,7 @@ RESOURCES: dict[str, ResourceFacts] = {
     "eraseSubject": SubjectFacts(tenant=ACME, ref="sub_1", legal_hold=False),
     "startRound": FederationFacts(tenant=ACME, name="trial", sites=frozenset({"north"})),
     "joinFederation": FederationFacts(tenant=ACME, name="trial", sites=frozenset({"north"})),
-    "administer": PlatformFacts(tenant=PLATFORM),
+    "administer": PlatformFacts(tenant=PLATFORM_TENANT),
 }
 """For each action a resource of acme that it applies to (the platform for `administer`)."""
 

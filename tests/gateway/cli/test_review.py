@@ -74,7 +74,7 @@ def test_a_person_is_erased_only_when_the_reference_is_repeated(
     ref = base.vault.ref(HOUSE, "MRN-7")
     base.log.append_blocking(
         Event(
-            id=new_event_id(base.around.clock, secrets.token_bytes), ts=1, tenant=HOUSE,
+            id=new_event_id(base.environment.clock, secrets.token_bytes), ts=1, tenant=HOUSE,
             category="inference", action="infer", outcome="allow", subject_refs=(ref,),
         )
     )  # fmt: skip

@@ -27,11 +27,11 @@ from gateway.identity.client_authentication import (
 from gateway.identity.dpop import ProofChecker
 from gateway.identity.issuers import Issuers
 from gateway.identity.records import Client, Tenant
-from gateway.identity.revocation import Standing
+from gateway.identity.revocation import RevocationState
 from gateway.identity.tokens import TokenMinter
 from gateway.identity.trust import IssuerTrust
 from gateway.storage.errors import StorageUnavailable
-from gateway.storage.memory import (
+from gateway.storage.memory_identity import (
     MemoryClientStore,
     MemoryRevocationStore,
     MemoryTenantStore,
@@ -185,8 +185,10 @@ class World:
         self.clients.add(self.service)
         self.clients.add(self.machine)
         self.revocations = FailingRevocations()
-        self.standing = Standing(self.revocations, self.clients, self.tenants, clock=self.clock)
-        self.standing.load()
+        self.revocation_state = RevocationState(
+            self.revocations, self.clients, self.tenants, clock=self.clock
+        )
+        self.revocation_state.load()
         counter = itertools.count(1)
         self.key = Ed25519PrivateKey.generate()
         self.minter = TokenMinter(
@@ -205,11 +207,17 @@ class World:
         )
         self.proofs = ProofChecker(url, clock=self.clock)
         self.authenticator = Authenticator(
-            self.issuers, self.standing, self.proofs, public_url=url, clock=self.clock
+            self.issuers, self.revocation_state, self.proofs, public_url=url, clock=self.clock
         )
-        self.client_authenticator = ClientAuthenticator(self.standing, url, clock=self.clock)
+        self.client_authenticator = ClientAuthenticator(
+            self.revocation_state, url, clock=self.clock
+        )
         self.server = AuthorizationServer(
-            self.minter, self.client_authenticator, self.proofs, self.standing, clock=self.clock
+            self.minter,
+            self.client_authenticator,
+            self.proofs,
+            self.revocation_state,
+            clock=self.clock,
         )
 
     def bearer(self) -> str:

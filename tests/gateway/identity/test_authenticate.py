@@ -140,19 +140,19 @@ def test_a_repeated_header_is_refused(name: bytes) -> None:
 
 def revoke_token(world: World) -> None:
     claims = call(world, f"Bearer {world.last}")  # type: ignore[attr-defined]
-    world.standing.revoke_token(URL, claims.token_id, claims.expires)
+    world.revocation_state.revoke_token(URL, claims.token_id, claims.expires)
 
 
 def disable_client(world: World) -> None:
-    world.standing.save_client(replace(world.service, disabled=True))
+    world.revocation_state.save_client(replace(world.service, disabled=True))
 
 
 def suspend_tenant(world: World) -> None:
-    world.standing.save_tenant(Tenant("north", "North", "eu", suspended=True))
+    world.revocation_state.save_tenant(Tenant("north", "North", "eu", suspended=True))
 
 
 def demand_binding(world: World) -> None:
-    world.standing.save_client(replace(world.service, token_binding="dpop"))
+    world.revocation_state.save_client(replace(world.service, token_binding="dpop"))
 
 
 @pytest.mark.parametrize("change", [revoke_token, disable_client, suspend_tenant, demand_binding])
@@ -170,7 +170,9 @@ def test_a_change_of_roles_counts_at_once() -> None:
     world = World()
     token = world.bearer()
     assert call(world, f"Bearer {token}").roles == {"caller"}
-    world.standing.save_client(replace(world.service, roles=frozenset(), scopes=frozenset()))
+    world.revocation_state.save_client(
+        replace(world.service, roles=frozenset(), scopes=frozenset())
+    )
     demoted = call(world, f"Bearer {token}")
     assert demoted.roles == demoted.scopes == frozenset()
 
@@ -178,16 +180,16 @@ def test_a_change_of_roles_counts_at_once() -> None:
 def test_a_revocation_while_a_token_is_verified_leaves_nothing_remembered() -> None:
     world = World()
     token = world.bearer()
-    look_up = world.standing.look_up
+    look_up = world.revocation_state.look_up
 
     def revoked_meanwhile(client_id: str) -> Any:
         found = look_up(client_id)
-        world.standing.save_client(replace(world.service, disabled=True))
+        world.revocation_state.save_client(replace(world.service, disabled=True))
         return found
 
-    world.standing.look_up = revoked_meanwhile  # type: ignore[method-assign]
+    world.revocation_state.look_up = revoked_meanwhile  # type: ignore[method-assign]
     call(world, f"Bearer {token}")  # it began before the revocation returned
-    world.standing.look_up = look_up  # type: ignore[method-assign]
+    world.revocation_state.look_up = look_up  # type: ignore[method-assign]
     with pytest.raises(InvalidToken):
         call(world, f"Bearer {token}")
 
@@ -330,10 +332,10 @@ def test_a_key_that_an_issuer_withdraws_ends_even_remembered_tokens() -> None:
 def test_a_foreign_token_can_be_revoked_and_its_namesake_is_not() -> None:
     async def scenario(foreign: Foreign) -> None:
         token = foreign.provider.token(jti="shared")
-        standing = foreign.world.standing
-        standing.revoke_token(URL, "shared", int(NOW) + 600)
+        revocation_state = foreign.world.revocation_state
+        revocation_state.revoke_token(URL, "shared", int(NOW) + 600)
         assert await foreign.call(token)
-        standing.revoke_token(foreign.provider.url, "shared", int(NOW) + 600)
+        revocation_state.revoke_token(foreign.provider.url, "shared", int(NOW) + 600)
         with pytest.raises(InvalidToken):
             await foreign.call(token)
 

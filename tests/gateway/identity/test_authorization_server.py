@@ -144,7 +144,7 @@ def test_there_is_one_grant(grant: str) -> None:
 
 def test_a_disabled_client_gets_no_token() -> None:
     world = World()
-    world.standing.save_client(replace(world.service, disabled=True))
+    world.revocation_state.save_client(replace(world.service, disabled=True))
     assert error(ask(world)) == "invalid_client"
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.identity.errors import AlreadyExists, RegistrationRefused
+from gateway.errors import AlreadyExists
+from gateway.identity.errors import RegistrationRefused
 from gateway.identity.records import Client, Tenant, is_identifier
 from gateway.identity.registration import check_client, register_client, with_new_secret
 
@@ -60,7 +61,7 @@ def test_a_new_secret_replaces_the_old_one() -> None:
     client, old = register(world)
     assert old is not None
     changed, new = with_new_secret(client, lambda n: b"\x08" * n)
-    world.standing.save_client(changed)
+    world.revocation_state.save_client(changed)
     assert world.client_authenticator.authenticate({}, basic("new-one", new)).id == "new-one"
     assert changed.secret_hash != client.secret_hash
 

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from gateway.lifecycle.records import SealedPayload, Upload
+from gateway.registry.records import SealedPayload, Upload
 from gateway.storage import tables
 from gateway.storage.database import Database, open_database, sqlite_url
 from gateway.storage.errors import DatabaseRefused, DatabaseTooNew, StorageUnavailable
-from gateway.storage.sql_lifecycle import SqlUploadStore
+from gateway.storage.sql_uploads import SqlUploadStore
 
 SECRET = bytes(range(200, 248))
 ROW = {"issuer": "iss", "token_id": "jti", "expires": 1}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.web import composition
+from gateway.composition import use_cases as composition
 from gateway.web.bodies import Body
 
 BODIES = Body.__subclasses__()

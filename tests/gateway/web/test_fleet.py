@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.lifecycle.node_keys import canonical_node_key
-from gateway.lifecycle.records import Site
+from gateway.federation.node_keys import canonical_node_key
+from gateway.federation.records import Site
 from gateway.web import fleet
 from gateway.web.fleet import FleetRelay
 

@@ -10,13 +10,12 @@ from pydantic import BaseModel, ConfigDict
 from starlette.types import ASGIApp
 
 from audit.errors import AuditError
-from gateway.errors import SealgateError
-from gateway.lifecycle.errors import Forbidden, NotFound
+from gateway.errors import Forbidden, NotFound, SealgateError
 from gateway.web.problems import STATUS, Boundary, install_problems, problem_of
 from policies.errors import PolicyError
 from tests.gateway.web.in_process import call
 
-PARTS = ("identity", "artifacts", "screening", "serving", "lifecycle", "storage")
+PARTS = ("identity", "artifacts", "screening", "inference", "registry", "federation", "storage")
 
 
 def every(base: type[Exception]) -> Iterator[type[Exception]]:

@@ -9,7 +9,7 @@ from audit.event import Event, new_event_id
 from audit.ports import SealedField
 from audit.verify import verify_export
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.foundation import Foundation
+from gateway.composition.foundation import Foundation
 from tests.gateway.place import Place
 
 
@@ -29,7 +29,7 @@ def consulted(base: Foundation, tenant: str, person: str) -> str:
     """Put an event about a person into the log, as an inference does."""
     ref = base.vault.ref(tenant, person)
     event = Event(
-        id=new_event_id(base.around.clock, secrets.token_bytes),
+        id=new_event_id(base.environment.clock, secrets.token_bytes),
         ts=1,
         tenant=tenant,
         category="inference",

@@ -1,0 +1,1 @@
+"""One decision for each call, and the evidence of it."""

@@ -1,0 +1,168 @@
+"""From a decided call to its audit event, and the event into the log.
+
+Safety argument:
+1. Every event names the caller by references only: client id and token subject of a service, never
+   a token, an address or a payload.
+2. `Recorder.write` returns when the event is durable; when it is not, it raises
+   `EvidenceUnavailable` and the caller must not act or answer.
+3. A retry of the same event is harmless: the log is idempotent by event id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+from audit.errors import AuditUnavailable
+from audit.event import Event, FederatedPart, Outcome, Phase, Screening, new_event_id
+from audit.log import AuditLog, Receipt
+from audit.ports import SealedField
+from gateway.errors import EvidenceUnavailable
+from gateway.identity.principal import Principal
+from policies.engine import Decision
+
+
+class Details(TypedDict, total=False):
+    """Fields of an event that depend on the action; see `audit.event.Event`."""
+
+    id: str
+    tenant: str
+    client_id: str
+    reason: str
+    resource: str
+    purpose: str
+    policy_ids: tuple[str, ...]
+    subject_refs: tuple[str, ...]
+    model_id: str
+    model_version: str
+    model_digest: str
+    recipient: str
+    phase: Phase
+    intent_id: str
+    request_id: str
+    trace_id: str
+    latency_us: int
+    n_in: int
+    n_out: int
+    input_commit: str
+    output_commit: str
+    screening: Screening | None
+    fl: FederatedPart
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authenticated request: who asks, for which purpose, under which id."""
+
+    principal: Principal
+    purpose: str | None
+    request_id: str
+
+
+def registered_purpose(principal: Principal, purpose: str | None) -> str:
+    """Return the purpose as it may be recorded: one that is not registered is the caller's text."""
+    return purpose if purpose is not None and purpose in principal.purposes else ""
+
+
+class Recorder:
+    """Builds events and makes them durable.
+
+    Args:
+        log: The audit log; started by whoever owns it.
+        clock: Unix seconds.
+        random_bytes: Source of event ids.
+        gateway_id: Which gateway; stable over restarts.
+        boot_id: Which start of it.
+        region: Where this gateway stands.
+    """
+
+    def __init__(
+        self,
+        log: AuditLog,
+        *,
+        clock: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+        gateway_id: str,
+        boot_id: str,
+        region: str,
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._gateway_id = gateway_id
+        self._boot_id = boot_id
+        self._region = region
+
+    def new_id(self) -> str:
+        """Return a fresh event id (UUIDv7)."""
+        return new_event_id(self._clock, self._random_bytes)
+
+    def event_for(
+        self,
+        principal: Principal | None,
+        action: str,
+        outcome: Outcome,
+        decision: Decision | None = None,
+        *,
+        category: str,
+        **details: Unpack[Details],
+    ) -> Event:
+        """Build the event of one action.
+
+        Args:
+            principal: Who acted; None for the gateway itself (then `tenant` is required).
+            action: The Cedar action, or a verb of the gateway itself.
+            outcome: `allow` or `deny` as decided, `done` or `error` as it ended.
+            decision: The decision that led here, if there was one.
+            category: Kind of event: `inference`, `artifact`, `release`, `privacy`, …
+            **details: What else is known.
+        """
+        given: dict[str, object] = dict(details)
+        event_id = str(given.pop("id", "") or self.new_id())
+        tenant = str(given.pop("tenant", "") or (principal.tenant if principal else ""))
+        fields: dict[str, object] = {}
+        if principal is not None:
+            fields |= {
+                "actor_ref": principal.subject,
+                "actor_type": principal.kind,
+                "client_id": principal.client_id,
+                "auth_method": principal.binding,
+            }
+        if decision is not None:
+            fields |= {"policy_ids": decision.policy_ids, "policy_epoch": decision.epoch}
+        fields |= given
+        return Event(
+            id=event_id,
+            ts=int(self._clock() * 1_000_000_000),
+            tenant=tenant,
+            category=category,
+            action=action,
+            outcome=outcome,
+            region=self._region,
+            gateway_id=self._gateway_id,
+            boot_id=self._boot_id,
+            **fields,  # type: ignore[arg-type]  # the keys are those of Details
+        )
+
+    def write(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
+        """Make `event` durable; for threads.
+
+        Raises:
+            EvidenceUnavailable: It could not be recorded.
+        """
+        try:
+            return self._log.append_blocking(event, sealed)
+        except AuditUnavailable as cause:
+            raise EvidenceUnavailable from cause
+
+    async def write_async(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
+        """Do what `write` does, on an event loop.
+
+        Raises:
+            EvidenceUnavailable: It could not be recorded.
+        """
+        try:
+            return await self._log.append(event, sealed)
+        except AuditUnavailable as cause:
+            raise EvidenceUnavailable from cause

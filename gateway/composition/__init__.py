@@ -1,0 +1,1 @@
+"""The only place that builds parts and puts them together."""

@@ -1,0 +1,71 @@
+"""The federation coordinator: a supervised child process, and the client that asks it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from gateway.composition.environment import Environment
+from gateway.errors import ConfigurationError
+from gateway.federation.coordinator import HttpCoordinator
+from gateway.process.child_process import ChildProcess
+from gateway.settings import Settings
+
+SOCKET: Final = "run/coordinator.sock"
+SECRET: Final = "run/coordinator.secret"  # noqa: S105 - a file name
+STATE: Final = "federation"
+LOG: Final = "federation/coordinator.log"
+SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """The supervised coordinator and the client that asks it."""
+
+    companion: ChildProcess
+    client: HttpCoordinator
+
+    def close(self) -> None:
+        """End the coordinator."""
+        self.companion.close()
+        self.client.close()
+
+
+def assemble_federation(settings: Settings, environment: Environment) -> Federation | None:
+    """Make the coordinator's companion and client; `None` when federation is off.
+
+    Raises:
+        ConfigurationError: Federation is asked for and its extra is not installed.
+    """
+    installed = find_spec("federated") is not None and find_spec("flwr") is not None
+    if settings.federation == "off" or (settings.federation == "auto" and not installed):
+        return None
+    if not installed:
+        raise ConfigurationError(
+            "`federation = on` needs the extra: pip install sealgate[federated]"
+        )
+    data, secret = settings.data_dir.absolute(), environment.random_bytes(SECRET_BYTES).hex()
+    _write_secret(data / SECRET, secret)
+    command = [
+        *(sys.executable, "-m", "federated.coordinator", "--with-parent"),
+        *("--socket", str(data / SOCKET)),
+        *("--secret-file", str(data / SECRET)),
+        *("--state", str(data / STATE)),
+    ]
+    variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(data / STATE)}
+    companion = ChildProcess(
+        "coordinator", command, variables, data / LOG, monotonic=environment.monotonic
+    )
+    return Federation(companion, HttpCoordinator(data / SOCKET, secret))
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    """Write a fresh secret for this run; the folder is the gateway's own."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret)

@@ -1,0 +1,1 @@
+"""Federations of partner sites and their training runs."""

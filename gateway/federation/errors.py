@@ -1,0 +1,16 @@
+"""What federations refuse besides the errors that everybody shares (`gateway.errors`).
+
+SealgateError
+└── CoordinatorUnavailable  the federation coordinator did not answer
+"""
+
+from __future__ import annotations
+
+from gateway.errors import SealgateError
+
+
+class CoordinatorUnavailable(SealgateError):
+    """The federation coordinator is not running or did not answer in time."""
+
+    code = "coordinator_unavailable"
+    message = "the federation service does not answer"

@@ -1,0 +1,104 @@
+"""What a federation trained becomes a candidate by the same way as an upload.
+
+Who is its owner? Nobody at a site or at the convenor holds the finished model, so nobody outside
+can sign it. The convening tenant signs the owner's statement with an EC P-256 key derived from its
+own release key (HKDF, RFC 5869): stable for the tenant, kept nowhere, gone with its keys. The
+statement says as much as it can: this tenant's gateway published these bytes for this run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import msgspec
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gateway.artifacts.age import SecretBuffer
+from gateway.artifacts.signature import owner_statement
+from gateway.artifacts.upload import Sealer
+from gateway.federation.records import Federation, Run
+from gateway.registry.packaging import MODEL_FILE, Material
+from gateway.registry.publish import Publisher
+from gateway.registry.records import ModelVersion
+
+_INFO = b"sealgate owner key of a convening tenant v1"
+# 64 bytes reduced into the order of P-256 leave no usable bias (FIPS 186-5, A.2.1).
+_SEED_BYTES = 64
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+class TrainedModels:
+    """Publishes the results of runs.
+
+    Args:
+        publisher: Publishes.
+        sealer: Opens the convenor's calibration set.
+        release_key: Returns a tenant's release key.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        sealer: Sealer,
+        release_key: Callable[[str], Ed25519PrivateKey],
+        clock: Callable[[], float],
+    ) -> None:
+        self._publisher = publisher
+        self._sealer = sealer
+        self._release_key = release_key
+        self._clock = clock
+
+    def __call__(self, federation: Federation, run: Run, trained: bytes) -> None:
+        """Publish `trained` (ONNX) as the version that the run was started for.
+
+        Raises:
+            AlreadyExists: The version name was taken meanwhile.
+            SealgateError: The version was rejected.
+        """
+        key = convenor_key(self._release_key(run.tenant))
+        digest = hashlib.sha256(trained).hexdigest()
+        bundle = msgspec.json.encode(owner_statement({MODEL_FILE: digest}, key, name=run.id))
+        pem = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        version = ModelVersion(
+            tenant=run.tenant,
+            model=federation.model,
+            version=run.version,
+            state="quarantined",
+            created=int(self._clock()),
+            created_by=run.started_by,
+            owner_bundle=bundle,
+            owner_key_pem=pem,
+            source=f"federation/{run.id}",
+        )
+
+        def material() -> Material:
+            held_out = federation.calibration
+            plain = SecretBuffer(len(trained))
+            plain[:] = trained
+            return Material(
+                tenant=run.tenant,
+                model=federation.model,
+                version=run.version,
+                plain=plain,
+                sealed=None,
+                calibration=self._sealer.open_payload(run.tenant, held_out) if held_out else None,
+                owner_bundle=bundle,
+                owner_key_pem=pem,
+                lineage=(f"federation {federation.name}, run {run.id}",),
+            )
+
+        self._publisher.publish_trained(version, run.id, material)
+
+
+def convenor_key(release_key: Ed25519PrivateKey) -> ec.EllipticCurvePrivateKey:
+    """Derive the key with which a convening tenant owns what its federations trained."""
+    derive = HKDF(algorithm=hashes.SHA256(), length=_SEED_BYTES, salt=None, info=_INFO)
+    seed = int.from_bytes(derive.derive(release_key.private_bytes_raw()), "big")
+    return ec.derive_private_key(seed % (_ORDER - 1) + 1, ec.SECP256R1())

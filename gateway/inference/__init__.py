@@ -1,0 +1,1 @@
+"""The way of an inference request, whatever door it came through."""

@@ -1,0 +1,119 @@
+"""Errors of the way of an inference request.
+
+InferenceError
+├── MalformedRequest     the body is not an Open Inference Protocol request
+├── ContractViolation    the tensors do not fit the signed contract of the model
+├── BodyTooLarge         the body is over the configured bound
+├── BodyTimeout          the body did not arrive in time
+├── ModelNotFound        absent, not released, or not for this caller: all look the same
+├── OutputRefused        the screen and the policy keep the answer back
+├── TooManyRequests      the caller's rate is used up
+├── ModelUnavailable     the stored version is not what was signed, or has expired
+├── RunFailed            the model failed on this input
+└── RunTimeout           the model did not finish in time
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from gateway.errors import SealgateError
+
+
+class InferenceError(SealgateError):
+    """Base of the errors of inference."""
+
+    code = "inference"
+
+
+class MalformedRequest(InferenceError):
+    """The body is not an Open Inference Protocol v2 request."""
+
+    code = "malformed_request"
+    message = "the body is not a valid inference request"
+
+
+class ContractViolation(InferenceError):
+    """The request does not fit the contract in the model's signed manifest.
+
+    Args:
+        reason: A key of `REASONS`.
+        name: The manifest's name of the input at fault.
+    """
+
+    code = "contract_violation"
+    message = "the request does not fit the model's contract"
+    REASONS: ClassVar[dict[str, str]] = {
+        "inputs": "the inputs are not those of the model",
+        "datatype": "an input has another datatype than the model's",
+        "shape": "an input has another shape than the model's",
+        "rows": "the inputs disagree on the number of rows, or have none",
+        "too_many_rows": "there are more rows than one request may have",
+        "too_large": "the inputs are larger than one request may have",
+        "not_finite": "an input holds a value that is not a finite number",
+        "out_of_range": "an input holds a value outside the model's range",
+        "subject_missing": "this model needs the data subject: the parameter `subject`",
+        "subject_rows": "name one data subject for the request, or one for each row",
+        "too_many_subjects": "one request names at most 256 different data subjects",
+    }
+
+    def __init__(self, reason: str, name: str = "") -> None:
+        self.reason = reason
+        text = self.REASONS[reason]
+        super().__init__(f"{text}: `{name}`" if name else text)
+
+
+class BodyTooLarge(InferenceError):
+    """The body is larger than the gateway accepts."""
+
+    code = "body_too_large"
+    message = "the body is larger than the gateway accepts"
+
+
+class BodyTimeout(InferenceError):
+    """The body did not arrive in time."""
+
+    code = "body_timeout"
+    message = "the body did not arrive in time"
+
+
+class ModelNotFound(InferenceError):
+    """The model is absent, has no release, or is not for this caller."""
+
+    code = "model_not_found"
+    message = "no such model"
+
+
+class OutputRefused(InferenceError):
+    """The answer is kept back: the input looks adversarial and policy does not release it."""
+
+    code = "output_refused"
+    message = "the answer is not released for this input"
+
+
+class TooManyRequests(InferenceError):
+    """The caller's rate is used up for now."""
+
+    code = "too_many_requests"
+    message = "the rate limit of this client is used up; try again shortly"
+
+
+class ModelUnavailable(InferenceError):
+    """The stored version does not hold what was signed, or has expired; it is not served."""
+
+    code = "model_unavailable"
+    message = "this version of the model cannot be served"
+
+
+class RunFailed(InferenceError):
+    """The model could not be run on this input."""
+
+    code = "run_failed"
+    message = "the model failed on this input"
+
+
+class RunTimeout(InferenceError):
+    """The model did not finish in time and was stopped."""
+
+    code = "run_timeout"
+    message = "the model did not finish in time"

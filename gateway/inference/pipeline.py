@@ -1,0 +1,267 @@
+"""The way of an inference request. Every door (REST, gRPC, batch, console) calls `Pipeline.infer`.
+
+Safety argument, in the order of the steps:
+1. The caller is known by a verified token, and belongs to the tenant of the token's client, before
+   anything else that was sent is read.
+2. Two decisions stand between a request and its answer: `infer`, before the model sees the input,
+   and `releaseOutput`, with the screen's verdict. An undecided one is a no.
+3. Whatever happens to a request within the client's rate, an answer or a refusal, is durable in the
+   tenant's audit log before the caller hears of it. If it cannot be recorded, the caller hears only
+   that. Refusals over the rate, and before the tenant is known, are counted, so that nobody fills a
+   log by asking.
+4. What was revoked while the model ran is noticed before the second decision: caller, tenant and
+   version are looked at again whenever the revocation epoch has moved.
+5. What is absent and what is forbidden look alike: `ModelNotFound`.
+6. A model of personal data never answers without a data subject; who it is goes sealed into the
+   record, and as a random reference into everything else.
+
+What a door still owes: a body bounded in bytes and time, errors as problems that repeat nothing,
+the answer in one piece with its place in the log, and no retry of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from audit.log import AuditLog, Receipt
+from gateway.authorization.guard import Guard
+from gateway.authorization.recorder import Call
+from gateway.errors import SealgateError
+from gateway.identity.authenticate import Authenticator
+from gateway.identity.errors import Unauthenticated
+from gateway.identity.principal import Principal
+from gateway.inference import oip
+from gateway.inference.errors import (
+    ContractViolation,
+    ModelNotFound,
+    OutputRefused,
+    TooManyRequests,
+)
+from gateway.inference.fair_executor import FairExecutor
+from gateway.inference.minimise import LABEL_ONLY, label_only
+from gateway.inference.record import InferenceRecord, RecordWriter, code_of
+from gateway.inference.routing import Routes, Target
+from gateway.inference.sessions import Array, ServableModel, Sessions
+from gateway.screening.verdict import UNSCREENED, Verdict
+from gateway.telemetry import Metrics
+from gateway.tenancy.limits import Throttle
+from policies.facts import VerdictFacts
+
+# The references and commitments of about 350 data subjects fit one audit event.
+MAX_SUBJECTS: Final = 256
+# A body of this size is parsed in less than a millisecond.
+INLINE_BYTES: Final = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class InferCall:
+    """One call as a door received it.
+
+    Attributes:
+        model: Name in the URL.
+        version: Version in the URL, or `None`.
+        headers: Raw headers, for authentication.
+        path: Path of the URL as sent, for the proof.
+        header_length: `Inference-Header-Content-Length`, or `None`.
+        read: Reads the body for a tenant, within its bounds in bytes and time.
+    """
+
+    model: str
+    version: str | None
+    headers: Iterable[tuple[bytes, bytes]]
+    path: str
+    header_length: int | None
+    read: Callable[[str], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class InferAnswer:
+    """What may leave: the body in parts, its JSON head's length, and the place in the log."""
+
+    body: list[bytes]
+    header_length: int | None
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Holds what the steps need; has no state of its own."""
+
+    authenticator: Authenticator
+    throttle: Throttle
+    routes: Routes
+    guard: Guard
+    sessions: Sessions
+    executor: FairExecutor
+    records: RecordWriter
+    log: AuditLog
+    metrics: Metrics
+
+    async def infer(self, call: InferCall) -> InferAnswer:
+        """Answer one request, or raise what the caller should hear, recorded either way.
+
+        Raises:
+            Unauthenticated: No token, or not a valid one.
+            AuditUnavailable: The record could not be made durable.
+            SealgateError: Every other refusal; see `gateway.inference.errors`.
+        """
+        epoch = self.authenticator.epoch
+        principal = await self._authenticate(call)  # claim 1
+        self._limit(principal)
+        record = self.records.open(principal, epoch, call.model, call.version)
+        try:  # claim 3, on every way out
+            body, header_length = await self._answer(record, call)
+        except Exception as refusal:
+            receipt = await self._finish(record, refusal)
+            if isinstance(refusal, SealgateError):
+                refusal.receipt = str(receipt)
+            raise
+        receipt = await self._finish(record, None)
+        return InferAnswer(body, header_length, receipt)
+
+    async def _answer(
+        self, record: InferenceRecord, call: InferCall
+    ) -> tuple[list[bytes], int | None]:
+        """Take the steps between the caller and the record; see `oip.render` for what returns."""
+        target = await self._route(record, call)  # claim 5
+        body = await call.read(record.principal.tenant)
+        request, asked = await self._parse(record, call, body)
+        self._decide_infer(record, asked, target)  # claim 2
+        await self._name_subjects(record, request, target)  # claim 6
+        model = await self.sessions.get(target.version)
+        self._hold_to_contract(record, model, request)
+        found = await self.sessions.run(record.principal.tenant, model, request.inputs)
+        verdict = model.judge(found, request.rows) if model.judge else UNSCREENED
+        record.screened(verdict, model.profile_digest)
+        target = await self._reconfirm(record, target)  # claim 4
+        self._decide_release(record, asked, target)  # claim 2
+        outputs, added = _minimised(
+            {spec.name: found[spec.name] for spec in model.outputs}, verdict
+        )
+        outputs = oip.select(outputs, request.outputs)
+        return oip.render(record.model, record.version, request, outputs, added)
+
+    def sweep(self, now: float) -> None:
+        """Give back the memory of models that may no longer be called. Blocks."""
+
+        def wanted(key: tuple[str, str, str], model: ServableModel) -> bool:
+            try:
+                self.routes.resolve(*key)
+            except ModelNotFound:
+                return False
+            return model.expires is None or now < model.expires
+
+        self.sessions.sweep(wanted)
+
+    async def _authenticate(self, call: InferCall) -> Principal:
+        try:
+            return await self.authenticator.authenticate_headers(call.headers, "POST", call.path)
+        except Unauthenticated as refusal:
+            # No tenant is known: counted, not recorded one by one, so nobody fills a log from
+            # outside.
+            self.metrics.refused.labels(refusal.code).inc()
+            raise
+
+    def _limit(self, principal: Principal) -> None:
+        if not self.throttle.spend(principal):
+            self.metrics.limited.labels(principal.tenant).inc()
+            raise TooManyRequests
+
+    async def _parse(
+        self, record: InferenceRecord, call: InferCall, body: bytes
+    ) -> tuple[oip.InferRequest, Call]:
+        """Read what is asked; a large body in a thread, so that nobody waits for it."""
+
+        def work() -> tuple[oip.InferRequest, Call]:
+            request = oip.parse(body, call.header_length)
+            return request, record.state(request, body)
+
+        if len(body) <= INLINE_BYTES:
+            return work()
+        return await self.executor.run(record.principal.tenant, work)
+
+    async def _route(self, record: InferenceRecord, call: InferCall) -> Target:
+        tenant = record.principal.tenant
+        target = self.routes.known(tenant, call.model, call.version)
+        if target is None:
+            target = await asyncio.to_thread(self.routes.resolve, tenant, call.model, call.version)
+        record.aim(target)
+        return target
+
+    def _decide_infer(self, record: InferenceRecord, asked: Call, target: Target) -> None:
+        decision = self.guard.decide(asked, "infer", target.facts)
+        record.decided(decision)
+        if not decision.allowed:
+            raise ModelNotFound
+
+    async def _name_subjects(
+        self, record: InferenceRecord, request: oip.InferRequest, target: Target
+    ) -> None:
+        if target.model.personal and not request.subjects:
+            raise ContractViolation("subject_missing")
+        if len(request.subjects) > 1 and len(request.subjects) != request.rows:
+            raise ContractViolation("subject_rows")
+        if len(set(request.subjects)) > MAX_SUBJECTS:
+            raise ContractViolation("too_many_subjects")
+        if request.subjects:
+            await asyncio.to_thread(self.records.seal_subjects, record, request.subjects)
+
+    def _hold_to_contract(
+        self, record: InferenceRecord, model: ServableModel, request: oip.InferRequest
+    ) -> None:
+        failure = model.contract.check(request.inputs)
+        if failure is not None:
+            record.reason = f"contract.{failure.reason}"
+            raise ContractViolation(failure.reason, failure.input)
+
+    async def _reconfirm(self, record: InferenceRecord, target: Target) -> Target:
+        """Look again at caller and version for as long as anything was revoked meanwhile.
+
+        INVARIANT: between the last look at the epoch and the second decision nothing is awaited.
+        """
+        while (epoch := self.authenticator.epoch) != record.epoch:
+            await self.authenticator.reconfirm(record.principal)
+            target = await asyncio.to_thread(
+                self.routes.resolve, record.principal.tenant, record.model, record.version
+            )
+            record.epoch = epoch
+        return target
+
+    def _decide_release(self, record: InferenceRecord, asked: Call, target: Target) -> None:
+        verdict = record.verdict
+        assert verdict is not None
+        facts = VerdictFacts(outcome=verdict.outcome, rules=frozenset(verdict.rules))
+        decision = self.guard.decide(asked, "releaseOutput", target.facts, verdict=facts)
+        record.decided(decision)
+        if not decision.allowed:
+            raise OutputRefused
+
+    async def _finish(self, record: InferenceRecord, refusal: Exception | None) -> Receipt:
+        """Make the record durable; without it nothing is told."""
+        event, sealed = self.records.close(record, refusal)
+        receipt = await self.log.append(event, sealed)
+        self._count(record, refusal)
+        return receipt
+
+    def _count(self, record: InferenceRecord, refusal: Exception | None) -> None:
+        """Count the request. Names are counted only when they are a model's."""
+        if record.target is None:
+            return
+        self.metrics.count_answer(
+            (record.principal.tenant, record.model, record.version),
+            code_of(refusal) or "answered",
+            record.verdict.outcome if record.verdict else "none",
+            self.records.elapsed(record),
+        )
+
+
+def _minimised(
+    outputs: dict[str, Array], verdict: Verdict
+) -> tuple[dict[str, Array], dict[str, str]]:
+    """Give away less when the input is suspect, and say so."""
+    if verdict.outcome != "degrade":
+        return outputs, {}
+    return label_only(outputs), {"sealgate_degraded": LABEL_ONLY}

@@ -1,0 +1,210 @@
+"""The evidence of one inference, gathered step by step and turned into its audit event.
+
+Safety argument.
+1. The event holds references and digests; the identifiers of data subjects are sealed under their
+   own keys, so that erasing the key erases them.
+2. The input's commitment is salted anew for each event. With data subjects the salt is sealed too,
+   for each of them: when all are erased the commitment proves and reveals nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from audit.event import Event, Outcome, Screening
+from audit.log import SealedField
+from audit.sealing import SubjectVault
+from gateway.authorization.recorder import Call, Recorder, registered_purpose
+from gateway.errors import SealgateError
+from gateway.identity.errors import Unauthenticated
+from gateway.identity.principal import Principal
+from gateway.inference.errors import ModelNotFound, OutputRefused
+from gateway.inference.oip import InferRequest
+from gateway.inference.routing import Target
+from gateway.screening.verdict import Verdict
+from policies.engine import Decision
+
+SALT_BYTES: Final = 16
+
+
+class Personal(msgspec.Struct):
+    """What is sealed under a data subject's key: who it is and the salt of the commitment."""
+
+    subject: str
+    salt: bytes
+
+
+@dataclass(slots=True)
+class InferenceRecord:
+    """What is known of one request so far.
+
+    Attributes:
+        id: The event's id, also the request's.
+        started: Monotonic seconds at the start.
+        epoch: The revocation epoch from before caller and version were last looked at.
+        reason: A stable code, set by the step that refused.
+    """
+
+    id: str
+    principal: Principal
+    epoch: object
+    started: float
+    model: str
+    version: str
+    salt: bytes
+    purpose: str | None = None
+    commitment: str = ""
+    bytes_in: int = 0
+    reason: str = ""
+    target: Target | None = None
+    verdict: Verdict | None = None
+    profile_digest: str = ""
+    decision: Decision | None = None
+    policy_ids: tuple[str, ...] = ()
+    subject_refs: tuple[str, ...] = ()
+    sealed: tuple[SealedField, ...] = field(default_factory=tuple)
+
+    def state(self, request: InferRequest, body: bytes) -> Call:
+        """Note what was asked, and return the call as policy sees it."""
+        self.purpose = request.purpose or self.principal.default_purpose
+        self.bytes_in = len(body)
+        self.commitment = hashlib.sha256(self.salt + body).hexdigest()
+        return Call(self.principal, self.purpose, self.id)
+
+    def aim(self, target: Target) -> None:
+        """Note which version the request goes to."""
+        self.target = target
+        self.version = target.version.version
+
+    def decided(self, decision: Decision) -> None:
+        """Note a decision; the ids of all that determined the outcome are kept."""
+        self.decision = decision
+        self.policy_ids = (
+            (*self.policy_ids, *decision.policy_ids) if decision.allowed else decision.policy_ids
+        )
+
+    def screened(self, verdict: Verdict, profile_digest: str) -> None:
+        """Note the screen's verdict, and by which profile."""
+        self.verdict = verdict
+        self.profile_digest = profile_digest
+
+
+class RecordWriter:
+    """Opens and closes records.
+
+    Args:
+        recorder: Builds events.
+        vault: Gives references for data subjects and seals what is about them.
+        monotonic: Seconds, for latencies.
+        random_bytes: Source of salts.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        vault: SubjectVault,
+        *,
+        monotonic: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._recorder = recorder
+        self._vault = vault
+        self._monotonic = monotonic
+        self._random_bytes = random_bytes
+
+    def open(
+        self, principal: Principal, epoch: object, model: str, version: str | None
+    ) -> InferenceRecord:
+        """Start the record of a request."""
+        return InferenceRecord(
+            id=self._recorder.new_id(),
+            principal=principal,
+            epoch=epoch,
+            started=self._monotonic(),
+            model=model,
+            version=version or "",
+            salt=self._random_bytes(SALT_BYTES),
+        )
+
+    def seal_subjects(self, record: InferenceRecord, subjects: Sequence[str]) -> None:
+        """Give each data subject its reference and seal who it is. May write; runs in a thread.
+
+        Raises:
+            AuditError: When the subject store or its keys are not available.
+        """
+        tenant = record.principal.tenant
+        refs: list[str] = []
+        sealed: list[SealedField] = []
+        for subject in dict.fromkeys(subjects):
+            ref = self._vault.ref(tenant, subject)
+            personal = msgspec.json.encode(Personal(subject, record.salt))
+            refs.append(ref)
+            sealed.append(SealedField(ref, self._vault.seal(tenant, ref, personal, record.id)))
+        record.subject_refs, record.sealed = tuple(refs), tuple(sealed)
+
+    def elapsed(self, record: InferenceRecord) -> float:
+        """Seconds since the record was opened."""
+        return self._monotonic() - record.started
+
+    def close(
+        self, record: InferenceRecord, refusal: Exception | None
+    ) -> tuple[Event, tuple[SealedField, ...]]:
+        """Turn the record into its event.
+
+        Args:
+            record: What was gathered.
+            refusal: Why there is no answer, or `None`.
+        """
+        target, verdict = record.target, record.verdict
+        event = self._recorder.event_for(
+            record.principal,
+            "infer" if verdict is None else "releaseOutput",
+            _outcome(refusal),
+            record.decision,
+            category="inference",
+            id=record.id,
+            request_id=record.id,
+            reason=record.reason or code_of(refusal),
+            # An unknown name is the caller's text and stays out of the log.
+            resource="::".join(target.facts.uid) if target else "",
+            model_id=record.model if target else "",
+            model_version=record.version if target else "",
+            # One that is not registered is the caller's text, too.
+            purpose=registered_purpose(record.principal, record.purpose),
+            policy_ids=record.policy_ids,
+            subject_refs=record.subject_refs,
+            input_commit=record.commitment,
+            n_in=record.bytes_in,
+            latency_us=int(self.elapsed(record) * 1_000_000),
+            screening=_screening(record),
+        )
+        return event, record.sealed
+
+
+def code_of(refusal: Exception | None) -> str:
+    """Return the stable code of a refusal, `internal` for a fault, nothing for an answer."""
+    return "" if refusal is None else str(getattr(refusal, "code", SealgateError.code))
+
+
+def _outcome(refusal: Exception | None) -> Outcome:
+    if refusal is None:
+        return "allow"
+    denied = isinstance(refusal, (Unauthenticated, ModelNotFound, OutputRefused))
+    return "deny" if denied else "error"
+
+
+def _screening(record: InferenceRecord) -> Screening | None:
+    verdict = record.verdict
+    if verdict is None:
+        return None
+    return Screening(
+        profile=record.profile_digest,
+        bucket=verdict.bucket,
+        rules=verdict.rules,
+        atlas=verdict.atlas,
+    )

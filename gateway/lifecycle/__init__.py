@@ -1,1 +1,0 @@
-"""The life of a model: registry, publishing, releases, delivery, federations."""

@@ -1,0 +1,47 @@
+"""Names of things that tenants make: safe in a URL, a file name and a Cedar entity id. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway.errors import InvalidRequest
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
+"""Of a tenant, client, model, site, federation, purpose, region."""
+VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}\Z")
+"""Of a version of a model."""
+
+
+def is_name(value: str) -> bool:
+    """Tell whether `value` can be a name."""
+    return NAME.match(value) is not None
+
+
+def is_version(value: str) -> bool:
+    """Tell whether `value` can be the name of a version."""
+    return VERSION.match(value) is not None
+
+
+def require_name(field: str, value: str) -> None:
+    """Refuse what cannot be a name.
+
+    Args:
+        field: What the field is called where the caller wrote it.
+        value: What the caller wrote; it is not repeated.
+
+    Raises:
+        InvalidRequest: It is no name.
+    """
+    if not is_name(value):
+        raise InvalidRequest(f"`{field}` must be 1 to 63 of a-z, 0-9, dot, dash, underscore")
+
+
+def require_version(field: str, value: str) -> None:
+    """Refuse what cannot be the name of a version; see `require_name`.
+
+    Raises:
+        InvalidRequest: It is no version name.
+    """
+    if not is_version(value):
+        raise InvalidRequest(f"`{field}` must be 1 to 32 letters, digits, dots, dashes")

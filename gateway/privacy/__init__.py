@@ -1,0 +1,1 @@
+"""Rights of data subjects and access to the audit log."""

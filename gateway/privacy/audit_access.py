@@ -1,0 +1,157 @@
+"""The log as officers read it: verified bytes only, and reading is recorded too.
+
+Each search, entry, bundle of entries and export leaves an event. Checkpoints, tiles and proofs hold
+hashes only: they are decided but leave none, so that following a log does not make it grow.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO, Final
+
+from audit.errors import EntryUnknown, LogEmpty
+from audit.export import ExportSummary, export_log
+from audit.log import AuditLog
+from audit.ports import Filter
+from audit.reader import ConsistencyProof, Entry, InclusionProof, LogReader
+from audit.tiles import TileAddress
+from gateway.authorization.guard import Guard
+from gateway.authorization.recorder import Call
+from gateway.errors import NotFound
+from policies.facts import AuditLogFacts
+
+PAGE: Final = 200
+"""Events of one answer: about a kilobyte and half a millisecond of hashing each."""
+
+
+class AuditAccess:
+    """Reads the log of the caller's own tenant.
+
+    Args:
+        log: Knows origins and keys.
+        reader: Reads verified events.
+        guard: Decides and records.
+    """
+
+    def __init__(self, log: AuditLog, reader: LogReader, guard: Guard) -> None:
+        self._log = log
+        self._reader = reader
+        self._guard = guard
+
+    def search(
+        self, call: Call, where: Filter, *, cursor: int | None, limit: int, newest: bool
+    ) -> list[Entry]:
+        """Return events that fit, in the order of the log or newest first.
+
+        Args:
+            call: Who asks.
+            where: What to find.
+            cursor: Index of the last entry of the page before; None at the beginning.
+            limit: Most events to return.
+            newest: Newest first.
+
+        Raises:
+            Forbidden: Policy says no.
+            EntryTampered: The log does not match what was signed.
+        """
+        self._guard.permit(call, "reviewAudit", self._facts(call), reason="search")
+        tenant, limit = call.principal.tenant, min(limit, PAGE)
+        if newest and cursor is not None:
+            return self._reader.search(tenant, where, before=cursor, limit=limit, newest=True)
+        after = -1 if cursor is None else cursor
+        return self._reader.search(tenant, where, after=after, limit=limit, newest=newest)
+
+    def entry(self, call: Call, index: int) -> Entry:
+        """Return one event.
+
+        Raises:
+            NotFound: There is none.
+            Forbidden: Policy says no.
+            EntryTampered: It does not match what was signed.
+        """
+        self._guard.permit(call, "reviewAudit", self._facts(call), reason="entry")
+        try:
+            return self._reader.entry(call.principal.tenant, index)
+        except EntryUnknown as cause:
+            raise NotFound from cause
+
+    def key(self, call: Call) -> str:
+        """Return the verifier key of the log (C2SP signed-note).
+
+        Raises:
+            Forbidden: Policy says no.
+        """
+        self._guard.require(call, "reviewAudit", self._facts(call), reason="key")
+        return self._log.verifier(call.principal.tenant).vkey
+
+    def checkpoint(self, call: Call, origin: str | None) -> bytes:
+        """Return the newest signed checkpoint.
+
+        Raises:
+            NotFound: `origin` is not the caller's log, or the log is empty.
+            Forbidden: Policy says no.
+        """
+        self._guard.require(call, "reviewAudit", self._facts(call), reason="checkpoint")
+        if origin is not None and origin != self._log.origin(call.principal.tenant):
+            raise NotFound
+        try:
+            return self._reader.checkpoint(call.principal.tenant)
+        except LogEmpty as cause:
+            raise NotFound from cause
+
+    def proof(self, call: Call, index: int) -> InclusionProof:
+        """Return the proof that an entry is in the log.
+
+        Raises:
+            NotFound: There is no such entry.
+            Forbidden: Policy says no.
+        """
+        self._guard.require(call, "reviewAudit", self._facts(call), reason="proof")
+        try:
+            return self._reader.proof(call.principal.tenant, index)
+        except (EntryUnknown, LogEmpty) as cause:
+            raise NotFound from cause
+
+    def consistency(self, call: Call, old_size: int) -> ConsistencyProof:
+        """Return the proof that the log grew out of its first entries.
+
+        Raises:
+            NotFound: The log is smaller than that.
+            Forbidden: Policy says no.
+        """
+        self._guard.require(call, "reviewAudit", self._facts(call), reason="consistency")
+        try:
+            return self._reader.consistency(call.principal.tenant, old_size)
+        except (EntryUnknown, LogEmpty) as cause:
+            raise NotFound from cause
+
+    def tile(self, call: Call, address: TileAddress) -> bytes:
+        """Return a tile of hashes, or a bundle of entries, which is recorded.
+
+        Raises:
+            NotFound: The tree has no such tile.
+            Forbidden: Policy says no.
+        """
+        facts = self._facts(call)
+        if address.level is None:
+            self._guard.permit(call, "exportAudit", facts, reason="entries")
+        else:
+            self._guard.require(call, "reviewAudit", facts, reason="tile")
+        try:
+            return self._reader.tile(call.principal.tenant, address)
+        except (EntryUnknown, LogEmpty) as cause:
+            raise NotFound from cause
+
+    def export(self, call: Call, out: BinaryIO) -> ExportSummary:
+        """Write the whole log as one file that proves itself.
+
+        Raises:
+            Forbidden: Policy says no.
+            EvidenceUnavailable: The export could not be recorded.
+        """
+        facts = self._facts(call)
+        decision = self._guard.require(call, "exportAudit", facts)
+        with self._guard.witness(call, "exportAudit", facts, decision):
+            return export_log(self._reader, call.principal.tenant, out)
+
+    def _facts(self, call: Call) -> AuditLogFacts:
+        return AuditLogFacts(tenant=self._guard.tenant(call.principal.tenant))

@@ -1,0 +1,195 @@
+"""Rights of data subjects: find, show, erase.
+
+Safety argument:
+1. An identifier of a person is used only to find the random reference; it is in no event, log
+   line or URL.
+2. An erasure is a durable intent, the change, a durable result. An intent without result is taken
+   up again at the next start, so nothing stays half erased.
+3. The change can be repeated: key and mapping first, then sealed fields. When it has returned, no
+   field of the subject can be opened any more; one that a request sealed before and writes after
+   is ciphertext without a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from audit.event import is_subject_ref
+from audit.log import AuditLog, Receipt
+from audit.ports import Filter
+from audit.reader import Entry, LogReader
+from audit.sealing import SubjectVault
+from gateway.authorization.guard import Guard
+from gateway.authorization.ports import PendingStore
+from gateway.authorization.recorder import Call, Recorder
+from gateway.authorization.records import Pending
+from gateway.errors import InvalidRequest, NotFound
+from policies.facts import SubjectFacts
+
+MAX_IDENTIFIER: Final = 512
+"""Characters; longer than any patient number or mail address."""
+MAX_UNFINISHED: Final = 1000
+"""Pieces of pending work that are looked at: each is a request under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """An erasure that is complete: the receipts of its intent and of its result."""
+
+    ref: str
+    intent: str
+    result: Receipt
+
+
+class Subjects:
+    """What an officer does for a data subject.
+
+    Args:
+        log: Keeps the sealed fields.
+        reader: Reads verified events.
+        vault: Keeps references and keys of subjects.
+        guard: Decides and records.
+        recorder: Records what reconciliation finishes.
+        pending: Remembers erasures under way.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        log: AuditLog,
+        reader: LogReader,
+        vault: SubjectVault,
+        guard: Guard,
+        recorder: Recorder,
+        pending: PendingStore,
+        clock: Callable[[], float],
+    ) -> None:
+        self._log = log
+        self._reader = reader
+        self._vault = vault
+        self._guard = guard
+        self._recorder = recorder
+        self._pending = pending
+        self._clock = clock
+
+    def lookup(self, call: Call, identifier: str) -> str:
+        """Return the reference of a person.
+
+        Raises:
+            NotFound: Nobody is known by that identifier, or it is not for this caller.
+            Forbidden: Policy says no.
+        """
+        if not 0 < len(identifier) <= MAX_IDENTIFIER:
+            raise InvalidRequest("`identifier` must be 1 to 512 characters")
+        ref = self._vault.find(call.principal.tenant, identifier)
+        self._guard.permit(
+            call,
+            "exportSubject",
+            self._facts(call, ref or "unknown"),
+            reason="lookup",
+            subject_refs=(ref,) if ref else (),
+        )
+        if ref is None:
+            raise NotFound
+        return ref
+
+    def dossier(self, call: Call, ref: str, *, after: int, limit: int) -> list[Entry]:
+        """Return the verified events that concern a subject, in the order of the log.
+
+        Raises:
+            NotFound: Nobody has the reference, or not any more.
+            Forbidden: Policy says no.
+        """
+        self._check(ref)
+        self._guard.permit(
+            call, "exportSubject", self._facts(call, ref), reason="dossier", subject_refs=(ref,)
+        )
+        if not self._vault.lives(call.principal.tenant, ref):
+            raise NotFound
+        return self._reader.search(
+            call.principal.tenant, Filter(subject_ref=ref), after=after, limit=limit
+        )
+
+    def erase(self, call: Call, ref: str, confirm: str) -> Erasure:
+        """Erase what is personal about a subject; repeating what did not finish finishes it.
+
+        Raises:
+            InvalidRequest: `confirm` does not repeat the reference.
+            NotFound: Nobody has the reference, or not any more.
+            Forbidden: Policy says no, for instance because of a legal hold.
+        """
+        self._check(ref)
+        if confirm != ref:
+            raise InvalidRequest("`confirm` must repeat the reference")
+        facts = self._facts(call, ref)
+        decision = self._guard.require(call, "eraseSubject", facts, subject_refs=(ref,))
+        tenant = call.principal.tenant
+        if not self._vault.lives(tenant, ref) and not self._unfinished(tenant, ref):
+            raise NotFound
+        intent = self._guard.record(
+            call, "eraseSubject", "allow", decision, facts, phase="intent", subject_refs=(ref,)
+        )
+        self._pending.add_pending(
+            Pending(
+                id=intent.event_id,
+                tenant=call.principal.tenant,
+                kind="erase",
+                facts={"ref": ref},
+                at=int(self._clock()),
+            )
+        )
+        self._change(call.principal.tenant, ref)
+        result = self._guard.record(
+            call,
+            "eraseSubject",
+            "done",
+            decision,
+            facts,
+            phase="result",
+            intent_id=intent.event_id,
+            subject_refs=(ref,),
+        )
+        self._pending.remove_pending(call.principal.tenant, intent.event_id)
+        return Erasure(ref=ref, intent=intent.event_id, result=result)
+
+    def reconcile(self, pending: Pending) -> None:
+        """Finish an erasure that has an intent and perhaps no result."""
+        ref = pending.facts["ref"]
+        self._change(pending.tenant, ref)
+        event = self._recorder.event_for(
+            None,
+            "eraseSubject",
+            "done",
+            category="privacy",
+            tenant=pending.tenant,
+            reason="reconciled",
+            phase="result",
+            intent_id=pending.id,
+            subject_refs=(ref,),
+        )
+        self._recorder.write(event)
+        self._pending.remove_pending(pending.tenant, pending.id)
+
+    def _unfinished(self, tenant: str, ref: str) -> bool:
+        """Tell whether an erasure has begun whose bytes may not be wiped yet."""
+        return any(
+            (pending.tenant, pending.kind, pending.facts.get("ref")) == (tenant, "erase", ref)
+            for pending in self._pending.list_pending(limit=MAX_UNFINISHED)
+        )
+
+    def _change(self, tenant: str, ref: str) -> None:
+        # INVARIANT: the key goes first. Nothing can be sealed for the subject after that, so what
+        # is deleted next is all that could ever be opened.
+        self._vault.erase(tenant, ref)
+        self._log.erase_subject(tenant, ref)
+
+    def _facts(self, call: Call, ref: str) -> SubjectFacts:
+        # No register of legal holds exists yet, so none is claimed.
+        tenant = self._guard.tenant(call.principal.tenant)
+        return SubjectFacts(tenant=tenant, ref=ref, legal_hold=False)
+
+    def _check(self, ref: str) -> None:
+        if not is_subject_ref(ref):
+            raise NotFound

@@ -1,0 +1,1 @@
+"""One gateway process: its doors, its operators' door, its child processes."""

@@ -1,0 +1,45 @@
+"""One gateway process a data folder, and none of its memory on a disk."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from gateway.errors import ConfigurationError
+
+LOCK_FILE: Final = "lock"
+
+
+@contextlib.contextmanager
+def owned(data_dir: Path) -> Iterator[None]:
+    """Own the data folder for as long as the block runs.
+
+    Raises:
+        ConfigurationError: When another gateway owns it, or it is not a data folder.
+    """
+    try:
+        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        raise ConfigurationError("the data folder is missing or not writable") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigurationError(
+            "another gateway owns this data folder",
+            "stop that one, or give this one its own --data",
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def keep_memory_private() -> None:
+    """Forbid core dumps: they would hold decrypted models and keys."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,1 @@
+"""Models, their versions, artifacts and releases."""

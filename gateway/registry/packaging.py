@@ -1,0 +1,263 @@
+"""From a plaintext model to the sealed, signed parts of a version.
+
+Everything that interprets untrusted bytes (admission, calibration) runs in a confined process; here
+only digests are taken, bytes sealed and statements signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.artifacts.admission import AdmissionReport
+from gateway.artifacts.age import SecretBuffer
+from gateway.artifacts.errors import SandboxFailed, StatementInvalid
+from gateway.artifacts.manifest import Manifest, PayloadEntry
+from gateway.artifacts.sandbox import Limits, SandboxResult
+from gateway.artifacts.signature import LinkStatement, sign_link, verify_owner_statement
+from gateway.artifacts.upload import Sealer
+from gateway.registry.errors import PublishRefused
+from gateway.registry.records import SealedPayload
+from gateway.screening.errors import CalibrationRefused
+from gateway.work.jobs import Progress
+
+MODEL_FILE: Final = "model.onnx"
+"""The name under which the owner signs the one file of a model."""
+CALIBRATION: Final = "gateway.screening.calibration"
+CALIBRATION_LIMITS: Final = Limits(
+    memory_bytes=6 << 30, cpu_seconds=600, wall_seconds=900.0, output_bytes=1 << 30
+)
+"""Fitting on 4,000 rows of an image model takes a minute on one core; ten are enough for it."""
+STAGES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a version is made from.
+
+    Attributes:
+        plain: The ONNX bytes.
+        sealed: Where they are stored already, or None.
+        calibration: The npz bytes, or None: then there is no screen.
+    """
+
+    tenant: str
+    model: str
+    version: str
+    plain: SecretBuffer
+    sealed: SealedPayload | None
+    calibration: SecretBuffer | None
+    owner_bundle: bytes
+    owner_key_pem: bytes
+    licence: str = ""
+    lineage: tuple[str, ...] = ()
+
+    def wipe(self) -> None:
+        """Overwrite the plaintext of the model and of the calibration set."""
+        for secret in (self.plain, self.calibration):
+            if secret is not None:
+                secret.wipe()
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """What the registry keeps of it."""
+
+    manifest: bytes
+    link: bytes
+    payloads: tuple[SealedPayload, ...]
+    facts: dict[str, str]
+
+
+class RunSandboxed(Protocol):
+    """`gateway.artifacts.sandbox.run_sandboxed`."""
+
+    def __call__(
+        self,
+        module: str,
+        inputs: Mapping[str, bytes | bytearray | memoryview],
+        args: Mapping[str, Any],
+        *,
+        limits: Limits,
+    ) -> SandboxResult:
+        """Run the job and return its result."""
+
+
+class Packager:
+    """Makes versions.
+
+    Args:
+        sealer: Encrypts and stores.
+        release_key: Returns a tenant's release key.
+        admit: Confined admission of a model.
+        run_sandboxed: Runs the calibration.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        sealer: Sealer,
+        release_key: Callable[[str], Ed25519PrivateKey],
+        *,
+        admit: Callable[[memoryview], AdmissionReport],
+        run_sandboxed: RunSandboxed,
+        clock: Callable[[], float],
+    ) -> None:
+        self._sealer = sealer
+        self._release_key = release_key
+        self._admit = admit
+        self._run_sandboxed = run_sandboxed
+        self._clock = clock
+
+    def package(
+        self, material: Material, staged: Callable[[SealedPayload], None], progress: Progress
+    ) -> Packaged:
+        """Check, admit, calibrate, seal and sign.
+
+        Args:
+            material: What the version is made from.
+            staged: Called with each payload as soon as it is stored.
+            progress: Told of each stage.
+
+        Raises:
+            PublishRefused: The owner's signature or the calibration set is not acceptable.
+            ModelRefused: Admission said no.
+            SandboxFailed: A confined job did not finish.
+        """
+        progress("signature", 0, STAGES)
+        plain_digest = hashlib.sha256(material.plain).hexdigest()
+        check_owner(material.owner_bundle, material.owner_key_pem, plain_digest)
+        progress("admission", 1, STAGES)
+        with memoryview(material.plain) as view:
+            report = self._admit(view)
+        progress("calibration", 2, STAGES)
+        screen = self._calibrate(material) if material.calibration is not None else None
+        progress("sealing", 3, STAGES)
+        payloads = self._seal_all(material, screen, staged)
+        progress("signing", 4, STAGES)
+        manifest = self._manifest(material, report, payloads[0], screen)
+        link = self._link(material, manifest, payloads, screen)
+        return Packaged(manifest.encode(), link, payloads, _facts(report, screen))
+
+    def _calibrate(self, material: Material) -> SandboxResult:
+        assert material.calibration is not None
+        with memoryview(material.plain) as model, memoryview(material.calibration) as rows:
+            result = self._run_sandboxed(
+                CALIBRATION, {"model": model, "calibration": rows}, {}, limits=CALIBRATION_LIMITS
+            )
+        if "refused" in result.report:
+            refusal = CalibrationRefused(str(result.report["refused"]))
+            raise PublishRefused(f"calibration_{refusal.reason}", refusal.public)
+        if not {"fused", "profile"} <= result.outputs.keys():
+            raise SandboxFailed("output")
+        return result
+
+    def _seal_all(
+        self,
+        material: Material,
+        screen: SandboxResult | None,
+        staged: Callable[[SealedPayload], None],
+    ) -> tuple[SealedPayload, ...]:
+        """Seal graph, fused graph and profile, in this order."""
+        parts: list[tuple[str, bytes | SecretBuffer]] = [("graph", material.plain)]
+        if screen is not None:
+            parts += [(role, screen.outputs[role]) for role in ("fused", "profile")]
+        payloads = []
+        for role, content in parts:
+            if role == "graph" and material.sealed is not None:
+                payloads.append(material.sealed)
+                continue
+            payloads.append(self._sealer.seal_bytes(material.tenant, content, role))
+            staged(payloads[-1])
+        return tuple(payloads)
+
+    def _manifest(
+        self,
+        material: Material,
+        report: AdmissionReport,
+        graph: SealedPayload,
+        screen: SandboxResult | None,
+    ) -> Manifest:
+        return Manifest(
+            tenant=material.tenant,
+            model=material.model,
+            version=material.version,
+            payloads=(
+                PayloadEntry(
+                    role=graph.role,
+                    digest=graph.digest,
+                    length=graph.length,
+                    plain_digest=graph.plain_digest,
+                    plain_length=graph.plain_length,
+                ),
+            ),
+            inputs=report.inputs,
+            outputs=report.outputs,
+            opset=report.opset,
+            created=int(self._clock()),
+            licence=material.licence,
+            lineage=material.lineage,
+            metrics=_metrics(screen),
+            profile=_digest(screen, "profile"),
+        )
+
+    def _link(
+        self,
+        material: Material,
+        manifest: Manifest,
+        payloads: tuple[SealedPayload, ...],
+        screen: SandboxResult | None,
+    ) -> bytes:
+        statement = LinkStatement(
+            tenant=material.tenant,
+            model=material.model,
+            version=material.version,
+            manifest=manifest.digest(),
+            owner=hashlib.sha256(material.owner_bundle).hexdigest(),
+            payloads={payload.role: payload.digest for payload in payloads},
+            created=int(self._clock()),
+            fused=_digest(screen, "fused"),
+            profile=_digest(screen, "profile"),
+        )
+        return sign_link(self._release_key(material.tenant), statement)
+
+
+def check_owner(bundle: bytes, key_pem: bytes, plain_digest: str) -> None:
+    """Check the owner's signature over the one file of a model.
+
+    Raises:
+        PublishRefused: It does not verify.
+    """
+    try:
+        parsed = msgspec.json.decode(bundle)
+        verify_owner_statement(parsed, key_pem, {MODEL_FILE: plain_digest})
+    except (msgspec.MsgspecError, ValueError, RecursionError) as cause:
+        raise PublishRefused("owner_signature", "the owner's bundle is no JSON") from cause
+    except StatementInvalid as cause:
+        raise PublishRefused("owner_signature", cause.public) from cause
+
+
+def _digest(screen: SandboxResult | None, role: str) -> str | None:
+    return hashlib.sha256(screen.outputs[role]).hexdigest() if screen is not None else None
+
+
+def _metrics(screen: SandboxResult | None) -> dict[str, float]:
+    if screen is None or not isinstance(screen.report.get("accuracy"), float):
+        return {}
+    return {"calibration_accuracy": screen.report["accuracy"]}
+
+
+def _facts(report: AdmissionReport, screen: SandboxResult | None) -> dict[str, str]:
+    facts = {"nodes": str(report.node_count), "screened": "no"}
+    if screen is not None:
+        facts |= {
+            "screened": "yes",
+            "enforce": "yes" if screen.report.get("enforce") is True else "no",
+            "calibration_rows": str(screen.report.get("rows", "")),
+        }
+    return facts

@@ -1,0 +1,95 @@
+"""What the registry asks of storage. Every method is synchronous; callers use a thread.
+
+Promises that hold for all of them:
+
+1. **Durable when returned.** A write that returned survives the death of the process.
+2. **Put if absent.** `add_*` raises `AlreadyExists` and changes nothing when the key is taken.
+3. **None when absent.** `get` never raises for a missing record and never looks outside the
+   tenant that it was given.
+4. **Compare and set.** `replace_*` writes only when the stored `revision` is the given
+   record's, stores it with `revision + 1`, returns what was stored, and raises
+   `StateConflict` (also when there is nothing to replace) having changed nothing.
+5. **Paged by cursor.** `list_*` returns at most `limit` records in ascending key order with keys
+   greater than `after`; an empty `after` starts at the beginning. Names compare by code point.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.registry.records import Model, ModelVersion, Release, Upload
+
+
+class Registry(Protocol):
+    """Models, their versions and the release pointer."""
+
+    def add_model(self, model: Model) -> None:
+        """Put a model; key (tenant, name)."""
+
+    def get_model(self, tenant: str, name: str) -> Model | None:
+        """The model of that tenant, or None."""
+
+    def set_shared_with(self, tenant: str, name: str, shared_with: frozenset[str]) -> None:
+        """Replace the sharing list in one write; raises `StateConflict` when absent."""
+
+    def list_models(self, tenant: str, *, after: str, limit: int) -> list[Model]:
+        """Models of one tenant by name."""
+
+    def add_version(self, version: ModelVersion) -> None:
+        """Put a version at revision 0; key (tenant, model, version). A rejected one keeps its name.
+
+        Raises:
+            AlreadyExists: The version name is taken.
+            StateConflict: The model is absent.
+        """
+
+    def get_version(self, tenant: str, model: str, version: str) -> ModelVersion | None:
+        """The version, or None."""
+
+    def replace_version(self, version: ModelVersion) -> ModelVersion:
+        """Compare and set by revision (promise 4)."""
+
+    def list_versions(
+        self, tenant: str, model: str, *, after: str, limit: int
+    ) -> list[ModelVersion]:
+        """Versions of a model by version name."""
+
+    def current(self, tenant: str, model: str) -> Release | None:
+        """The newest release of the model, or None when nothing was released yet."""
+
+    def release(self, entry: Release, *, expected: str | None) -> Release:
+        """Move the release pointer, in one transaction.
+
+        Checks that the newest release names `expected` (None: there is none) and that
+        `entry.version` is in state `candidate` or `released`; makes that version `released` with
+        `revision + 1`, also when it was before, so that whoever read it earlier cannot retire it;
+        and appends `entry` with the next sequence number.
+
+        Returns:
+            The entry with its sequence.
+
+        Raises:
+            StateConflict: A check failed; nothing was changed.
+        """
+
+    def releases(self, tenant: str, model: str, *, after: int, limit: int) -> list[Release]:
+        """The history with `sequence > after`, ascending."""
+
+
+class UploadStore(Protocol):
+    """Sealed files that wait to be published."""
+
+    def add_upload(self, upload: Upload) -> None:
+        """Put an upload; key id."""
+
+    def get_upload(self, tenant: str, upload_id: str) -> Upload | None:
+        """The upload of that tenant, or None."""
+
+    def list_uploads(self, tenant: str, *, after: str, limit: int) -> list[Upload]:
+        """Uploads of one tenant by id."""
+
+    def remove_upload(self, tenant: str, upload_id: str) -> None:
+        """Forget it; nothing happens when it is absent."""
+
+    def expired_uploads(self, now: int, *, limit: int) -> list[Upload]:
+        """Uploads of every tenant with `expires <= now`, oldest first."""

@@ -1,1 +1,0 @@
-"""The way of an inference request, and the Open Inference Protocol."""

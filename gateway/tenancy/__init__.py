@@ -1,0 +1,1 @@
+"""Tenants, their clients, their policy sets and their limits."""

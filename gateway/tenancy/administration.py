@@ -1,0 +1,254 @@
+"""Tenants and clients: what the platform's administrators do.
+
+Safety argument:
+1. Each change is decided against the platform's own policies, which no tenant can alter.
+2. Its intent and its result are in the log of the platform; the tenant that it concerns finds the
+   result in its own log too.
+3. A suspension or a disabled client holds for every token before the call returns.
+4. A secret is in the answer once and nowhere else: only its hash is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from audit.event import PLATFORM_TENANT
+from gateway.artifacts.keys import KeyProvider
+from gateway.authorization.guard import Guard
+from gateway.authorization.recorder import Call, Recorder
+from gateway.errors import AlreadyExists, InvalidRequest, NotFound
+from gateway.identity.ports import ClientStore, TenantStore
+from gateway.identity.records import AuthMethod, Client, Tenant, TokenBinding
+from gateway.identity.registration import register_client
+from gateway.identity.revocation import RevocationState
+from gateway.names import NAME
+from gateway.registry.catalogue import PAGE
+from policies.author import PolicyAuthor
+from policies.facts import PlatformFacts, TenantFacts
+
+MAX_PURPOSES: Final = 64
+"""Purposes of a tenant: each is part of every decision."""
+MAX_TITLE: Final = 200
+"""Characters of a name for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOrder:
+    """What a new client is to be; see `gateway.identity.registration.register_client`."""
+
+    id: str
+    name: str
+    roles: frozenset[str]
+    scopes: frozenset[str]
+    purposes: frozenset[str]
+    default_purpose: str | None
+    auth_method: AuthMethod
+    jwks: Mapping[str, Any] | None
+    token_binding: TokenBinding
+
+
+class Administration:
+    """Creates, changes and lists tenants and clients.
+
+    Args:
+        tenants: Where tenants are kept.
+        clients: Where clients are kept.
+        standing: Makes changes hold at once.
+        keys: Makes a tenant's keys.
+        author: Publishes a tenant's first policy set.
+        starter: Text of that set.
+        guard: Decides and records.
+        recorder: Tells the tenant.
+        changed: Raises the epoch under which facts are remembered.
+        random_bytes: Source of secrets.
+    """
+
+    def __init__(
+        self,
+        tenants: TenantStore,
+        clients: ClientStore,
+        revocation_state: RevocationState,
+        keys: KeyProvider,
+        author: PolicyAuthor,
+        *,
+        starter: str,
+        guard: Guard,
+        recorder: Recorder,
+        changed: Callable[[], object],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._tenants = tenants
+        self._clients = clients
+        self._revocation_state = revocation_state
+        self._keys = keys
+        self._author = author
+        self._starter = starter
+        self._guard = guard
+        self._recorder = recorder
+        self._changed = changed
+        self._random_bytes = random_bytes
+
+    def create_tenant(
+        self, call: Call, tenant_id: str, name: str, region: str, purposes: frozenset[str]
+    ) -> Tenant:
+        """Make a tenant with keys of its own and the starter policy set.
+
+        Repeating a call that was interrupted completes it.
+
+        Raises:
+            InvalidRequest: A field breaks its rule.
+            AlreadyExists: The id is taken.
+            Forbidden: The caller is no administrator.
+        """
+        _check_tenant(tenant_id, name, region, purposes)
+        tenant = Tenant(id=tenant_id, name=name, region=region, purposes=purposes)
+        with self._changing(call, self._guard.platform(), "create_tenant", tenant_id):
+            if self._tenants.get(tenant_id) is not None:
+                raise AlreadyExists
+            # The record comes last: a tenant that can be seen has its keys and its policies.
+            self._keys.create_tenant(tenant_id)
+            if self._author.current(tenant_id) is None:
+                self._author.publish(tenant_id, self._starter, call.principal.client_id)
+            self._tenants.add(tenant)
+        return tenant
+
+    def set_suspended(self, call: Call, tenant_id: str, *, suspended: bool) -> Tenant:
+        """Suspend a tenant or let it in again; holds for every token when this returns.
+
+        Raises:
+            NotFound: There is no such tenant.
+            InvalidRequest: The platform's own tenant cannot be suspended.
+            Forbidden: The caller is no administrator.
+        """
+        facts = self._tenant_facts(call, tenant_id)
+        if tenant_id == PLATFORM_TENANT:
+            raise InvalidRequest("the platform's own tenant cannot be suspended")
+        verb = "suspend_tenant" if suspended else "resume_tenant"
+        with self._changing(call, facts, verb, tenant_id):
+            tenant = replace(self._existing(tenant_id), suspended=suspended)
+            self._revocation_state.save_tenant(tenant)
+        return tenant
+
+    def tenants(self, call: Call, *, after: str, limit: int) -> list[Tenant]:
+        """Return tenants by id.
+
+        Raises:
+            Forbidden: The caller is no administrator.
+        """
+        self._guard.require(call, "administer", self._guard.platform(), reason="list_tenants")
+        return list(self._tenants.list(after or None, min(limit, PAGE)))
+
+    def create_client(
+        self, call: Call, tenant_id: str, order: ClientOrder
+    ) -> tuple[Client, str | None]:
+        """Register a client; returns it and, if it has one, its secret for the only time.
+
+        Raises:
+            NotFound: There is no such tenant.
+            RegistrationRefused: The registration contradicts itself or the tenant.
+            AlreadyExists: The id is taken (of `gateway.identity`).
+            Forbidden: The caller is no administrator.
+        """
+        facts = self._tenant_facts(call, tenant_id)
+        with self._changing(call, facts, "create_client", tenant_id, order.id):
+            made = register_client(
+                self._clients,
+                self._tenants,
+                tenant_id,
+                order.id,
+                order.name,
+                roles=order.roles,
+                scopes=order.scopes,
+                purposes=order.purposes,
+                default_purpose=order.default_purpose,
+                auth_method=order.auth_method,
+                jwks=order.jwks,
+                token_binding=order.token_binding,
+                random_bytes=self._random_bytes,
+            )
+            self._changed()  # a second administrator ends the solo mode
+        return made
+
+    def disable_client(self, call: Call, tenant_id: str, client_id: str) -> Client:
+        """Shut a client out; holds for every token when this returns.
+
+        Raises:
+            NotFound: There is no such client in that tenant.
+            InvalidRequest: The caller itself.
+            Forbidden: The caller is no administrator.
+        """
+        facts = self._tenant_facts(call, tenant_id)
+        client = self._clients.get(client_id)
+        if client is None or client.tenant != tenant_id:
+            raise NotFound
+        if client_id == call.principal.client_id:
+            raise InvalidRequest("a client cannot disable itself")
+        disabled = replace(client, disabled=True)
+        with self._changing(call, facts, "disable_client", tenant_id, client_id):
+            self._revocation_state.save_client(disabled)
+        return disabled
+
+    def clients(self, call: Call, tenant_id: str, *, after: str, limit: int) -> list[Client]:
+        """Return the clients of a tenant by id.
+
+        Raises:
+            NotFound: There is no such tenant.
+            Forbidden: The caller is no administrator.
+        """
+        self._tenant_facts(call, tenant_id)
+        return list(self._clients.list(tenant_id, after or None, min(limit, PAGE)))
+
+    def _tenant_facts(self, call: Call, tenant_id: str) -> TenantFacts:
+        """Decide first about the platform, so that only administrators learn who is a tenant."""
+        self._guard.require(call, "administer", self._guard.platform())
+        self._existing(tenant_id)
+        return self._guard.tenant(tenant_id)
+
+    def _existing(self, tenant_id: str) -> Tenant:
+        tenant = self._tenants.get(tenant_id)
+        if tenant is None:
+            raise NotFound
+        return tenant
+
+    @contextmanager
+    def _changing(
+        self,
+        call: Call,
+        facts: PlatformFacts | TenantFacts,
+        verb: str,
+        tenant_id: str,
+        client_id: str = "",
+    ) -> Iterator[None]:
+        decision = self._guard.require(call, "administer", facts, reason=verb)
+        about = f"{tenant_id}/{client_id}" if client_id else tenant_id
+        with self._guard.witness(
+            call, "administer", facts, decision, reason=verb, resource=f"Tenant::{about}"
+        ):
+            yield
+        if tenant_id != call.principal.tenant:
+            told = self._recorder.event_for(
+                call.principal,
+                "administer",
+                "done",
+                decision,
+                category="administration",
+                tenant=tenant_id,
+                reason=verb,
+                resource=f"Tenant::{about}",
+                request_id=call.request_id,
+            )
+            self._recorder.write(told)
+
+
+def _check_tenant(tenant_id: str, name: str, region: str, purposes: frozenset[str]) -> None:
+    if NAME.match(tenant_id) is None or tenant_id == PLATFORM_TENANT:
+        raise InvalidRequest("`id` must be 1 to 63 of a-z, 0-9, dot, dash, underscore")
+    if not 1 <= len(name) <= MAX_TITLE or not name.isprintable():
+        raise InvalidRequest("`name` must be 1 to 200 printable characters")
+    if NAME.match(region) is None:
+        raise InvalidRequest("`region` must be 1 to 63 of a-z, 0-9, dot, dash, underscore")
+    if len(purposes) > MAX_PURPOSES or any(NAME.match(purpose) is None for purpose in purposes):
+        raise InvalidRequest("`purposes` must be up to 64 short names")

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.authorization.guard import Guard
+from gateway.errors import Forbidden, NotFound
+from gateway.federation.records import Site
+from gateway.identity.errors import InvalidToken
+from gateway.registry.records import Model
+from gateway.tenancy.solo import SOLO_SECONDS, SoloMode
+from tests.gateway.parts import NOW, TENANT, House, call, client_record, house
+
+
+def _model(tenant: str = TENANT, *shared: str) -> Model:
+    return Model(tenant, "m", False, "internal", frozenset(shared), 1, "c")
+
+
+def test_a_refusal_is_in_the_log_before_it_is_told() -> None:
+    with house() as home:
+        facts = home.guard.model(_model())
+        with pytest.raises(Forbidden):
+            home.guard.require(call("caller"), "uploadArtifact", facts, model_id="m")
+        event = home.events()[-1]
+    assert (event["outcome"], event["action"], event["client_id"]) == (
+        "deny", "uploadArtifact", "acme-caller",
+    )  # fmt: skip
+    assert event["resource"] == "Model::acme/m"
+
+
+def test_another_tenants_thing_looks_absent_and_policies_stay_untold() -> None:
+    with house("rival") as home:
+        facts = home.guard.model(_model())
+        with pytest.raises(NotFound):
+            home.guard.require(call("owner", "rival"), "uploadArtifact", facts)
+        event = home.events("rival")[-1]
+        assert home.events() == []
+    assert "platform-isolation" in event["policy_ids"]  # type: ignore[operator]
+
+
+def test_an_allowed_change_has_an_intent_and_a_result() -> None:
+    with house() as home:
+        facts = home.guard.model(_model())
+        asked = call("owner")
+        decision = home.guard.require(asked, "uploadArtifact", facts)
+        with home.guard.witness(asked, "uploadArtifact", facts, decision, reason="share"):
+            assert [event["phase"] for event in home.events()] == ["intent"]
+        events = home.events()
+    assert [(e.get("phase"), e["outcome"]) for e in events] == [
+        ("intent", "allow"), ("result", "done"),
+    ]  # fmt: skip
+    assert events[1]["intent_id"] == events[0]["id"]
+
+
+def test_a_change_that_fails_says_so_by_its_code() -> None:
+    with house() as home:
+        facts = home.guard.model(_model())
+        asked = call("owner")
+        decision = home.guard.require(asked, "uploadArtifact", facts)
+        with (
+            pytest.raises(NotFound),
+            home.guard.witness(asked, "uploadArtifact", facts, decision),
+        ):
+            raise NotFound
+        event = home.events()[-1]
+    assert (event["outcome"], event["reason"]) == ("error", "not_found")
+
+
+def test_facts_fall_with_the_epoch() -> None:
+    with house() as home:
+        assert not home.guard.tenant(TENANT).suspended
+        tenant = home.stores.tenants.get(TENANT)
+        assert tenant is not None
+        home.revocation_state.save_tenant(replace(tenant, suspended=True))
+        assert home.guard.tenant(TENANT).suspended
+
+
+def _fallen(home: House, what: str) -> None:
+    client, tenant = home.stores.clients.get("acme-owner"), home.stores.tenants.get(TENANT)
+    assert client is not None
+    assert tenant is not None
+    if what == "token":
+        home.revocation_state.revoke_token("https://gateway.example", "t", int(NOW) + 300)
+    elif what == "disabled":
+        home.revocation_state.save_client(replace(client, disabled=True))
+    elif what == "roles":
+        home.revocation_state.save_client(replace(client, roles=frozenset({"caller"})))
+    else:
+        home.revocation_state.save_tenant(replace(tenant, suspended=True))
+
+
+@pytest.mark.parametrize("what", ["token", "disabled", "roles", "suspended"])
+def test_a_caller_who_fell_since_the_request_came_in_is_not_decided_for(what: str) -> None:
+    with house() as home:
+        facts, asked = home.guard.model(_model()), call("owner")
+        assert home.guard.require(asked, "uploadArtifact", facts).allowed
+        _fallen(home, what)
+        for decide in (
+            lambda: home.guard.require(asked, "uploadArtifact", facts),
+            lambda: home.guard.permit(asked, "uploadArtifact", facts),
+            lambda: home.guard.may_read(asked, facts),
+        ):
+            with pytest.raises(InvalidToken) as refused:
+                decide()
+            assert refused.value.challenge == 'Bearer error="invalid_token"'
+        assert home.events() == []
+
+
+class _Meanwhile:
+    """A store that reads a record, and lets something happen before it hands it over."""
+
+    def __init__(self, store: object, method: str, act: Callable[[], object]) -> None:
+        self._store, self._method, self._act = store, method, act
+
+    def __getattr__(self, name: str) -> object:
+        real = getattr(self._store, name)
+        if name != self._method:
+            return real
+
+        def read(*key: str) -> object:
+            record, act = real(*key), self._act
+            self._act = lambda: None
+            act()
+            return record
+
+        return read
+
+
+def _guard_on(home: House, **stores: object) -> Guard:
+    given: dict[str, Any] = {
+        "tenants": home.stores.tenants, "federation": home.stores.federations, **stores
+    }  # fmt: skip
+    return Guard(
+        home.engine,
+        given["tenants"],
+        given["federation"],
+        home.recorder,
+        confirm=home.revocation_state.confirm,
+        region="eu",
+        epoch=lambda: home.revocation_state.epoch,
+        solo=lambda: False,
+    )
+
+
+def test_a_record_that_was_read_before_a_suspension_is_not_kept_after_it() -> None:
+    with house() as home:
+
+        def suspend() -> None:
+            _fallen(home, "suspended")
+            guard.tenant("platform")  # somebody asks under the new epoch before the old read ends
+
+        guard = _guard_on(home, tenants=_Meanwhile(home.stores.tenants, "get", suspend))
+        guard.tenant(TENANT)
+        assert guard.tenant(TENANT).suspended
+
+
+def test_a_site_that_was_read_before_its_revocation_is_not_kept_after_it() -> None:
+    with house() as home:
+        home.stores.federations.add_site(Site(TENANT, "acme-site", "key", "1", 0))
+
+        def revoke() -> None:
+            home.stores.federations.revoke_site(TENANT, "acme-site")
+            home.changed()
+            guard.tenant("platform")
+
+        store = _Meanwhile(home.stores.federations, "get_site", revoke)
+        guard = _guard_on(home, federation=store)
+        asked = call("site").principal
+        guard.principal(asked)
+        site = guard.principal(asked).site
+        assert site is not None
+        assert site.revoked
+
+
+def test_a_purpose_that_is_not_registered_stays_out_of_the_log() -> None:
+    with house() as home:
+        facts = home.guard.model(_model())
+        for purpose in ("Jane Doe, 4711", "care"):
+            home.guard.record(
+                replace(call("owner"), purpose=purpose), "uploadArtifact", "done", None, facts
+            )
+        assert [event.get("purpose", "") for event in home.events()] == ["", "care"]
+
+
+def test_a_revoked_site_is_out() -> None:
+    with house() as home:
+        home.stores.federations.add_site(Site(TENANT, "acme-site", "key", "1", 0))
+        asked = call("site")
+        facts = home.guard.model(_model())
+        assert home.guard.decide(asked, "readMetadata", facts).allowed
+        home.stores.federations.revoke_site(TENANT, "acme-site")
+        home.changed()
+        assert "platform-revoked-site" in home.guard.decide(asked, "readMetadata", facts).policy_ids
+
+
+def test_solo_mode_ends_with_the_second_administrator_or_after_thirty_days() -> None:
+    with house() as home:
+        now = [NOW]
+        solo = SoloMode(
+            home.stores.clients, int(NOW), lambda: now[0], lambda: home.revocation_state.epoch
+        )
+        home.stores.clients.add(client_record("one", "platform", "administrator"))
+        assert solo()
+        home.stores.clients.add(client_record("off", "platform", "administrator", disabled=True))
+        home.changed()
+        assert solo()
+        now[0] = NOW + SOLO_SECONDS
+        assert not solo()
+        now[0] = NOW
+        home.stores.clients.add(client_record("two", "platform", "administrator"))
+        home.changed()
+        assert not solo()
+        never = SoloMode(
+            home.stores.clients, None, lambda: NOW, lambda: home.revocation_state.epoch
+        )
+        assert not never()

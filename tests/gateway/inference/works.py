@@ -1,0 +1,362 @@
+"""The serving path in one process: a house with keys, a store, and models published for real."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from audit.log import AuditLog
+from audit.sealing import SubjectVault
+from audit.stores.memory import MemorySubjectStore
+from gateway.artifacts import admission_job
+from gateway.artifacts.admission import AdmissionReport
+from gateway.artifacts.age import SecretBuffer
+from gateway.artifacts.keystore import LocalKeyStore
+from gateway.artifacts.sandbox import SandboxResult
+from gateway.artifacts.signature import owner_statement
+from gateway.artifacts.store import ArtifactStore
+from gateway.artifacts.unlock import KeyFile
+from gateway.artifacts.upload import Sealer
+from gateway.identity.authenticate import Authenticator
+from gateway.identity.dpop import ProofChecker
+from gateway.identity.issuers import Issuers
+from gateway.identity.records import SCOPES, Client
+from gateway.identity.tokens import TokenMinter
+from gateway.inference.fair_executor import FairExecutor
+from gateway.inference.loading import ModelLoader
+from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
+from gateway.inference.record import RecordWriter
+from gateway.inference.routing import Routes
+from gateway.inference.sessions import ServableModel, Sessions, Watchdog
+from gateway.registry.packaging import Material, Packager
+from gateway.registry.records import Model, ModelVersion, Release
+from gateway.screening import calibration
+from gateway.telemetry import Metrics
+from gateway.tenancy.limits import Throttle
+from policies.compiled import starter_text
+from tests.gateway.identity.fakes import URL, no_fetch
+from tests.gateway.parts import KEY, NOW, TENANT, House, house
+from tests.gateway.screening.classifiers import CENTRES, classifier, clouds, npz
+
+OWNER = ec.generate_private_key(ec.SECP256R1())
+OWNER_PEM = OWNER.public_key().public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)
+CLASSIFIER = classifier()
+STRANGE = np.full((1, 6), 7.0, np.float32)
+CLEAN = CENTRES[[0, 1, 2, 0, 1, 2, 2, 0]].astype(np.float32)
+
+
+class Gate:
+    """An onnxruntime session that waits, in the middle of a run, until it is let go."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.reached = threading.Event()
+        self.go = threading.Event()
+
+    def run(self, names: Sequence[str], inputs: Mapping[str, Any], options: Any) -> Any:
+        self.reached.set()
+        assert self.go.wait(30)
+        return self._session.run(names, inputs, options)
+
+
+def ask(shop: Works, *arguments: Any, **options: Any) -> InferAnswer:
+    """Send one request through the pipeline and wait for its end."""
+    return asyncio.run(shop.infer(*arguments, **options))
+
+
+def head(answer: InferAnswer) -> Any:
+    """The JSON part of an answer."""
+    return json.loads(answer.body[0])
+
+
+def secret(content: bytes) -> SecretBuffer:
+    buffer = SecretBuffer(len(content))
+    buffer[:] = content
+    return buffer
+
+
+def row(x: Any = CLEAN[:1], **parameters: Any) -> dict[str, Any]:
+    """A request about some rows of the classifier."""
+    tensor = {"name": "in", "shape": list(x.shape), "datatype": "FP32", "data": x.ravel().tolist()}
+    return {"inputs": [tensor], "parameters": parameters}
+
+
+@dataclass
+class Works:
+    """Everything between a token and an answer."""
+
+    house: House
+    keys: LocalKeyStore
+    store: ArtifactStore
+    sealer: Sealer
+    vault: SubjectVault
+    watchdog: Watchdog
+    loader: ModelLoader
+    minter: TokenMinter
+    authenticator: Authenticator
+    routes: Routes
+    records: RecordWriter
+    metrics: Metrics
+    throttle: Throttle
+    prepare: Callable[[ServableModel], ServableModel] = lambda model: model
+    loads: list[ModelVersion] = field(default_factory=list)
+    log: AuditLog | None = None
+
+    def __post_init__(self) -> None:
+        self.sessions = Sessions(self._load, self.watchdog, FairExecutor(), max_bytes=1 << 30)
+
+    def _load(self, version: ModelVersion) -> ServableModel:
+        self.loads.append(version)
+        return self.prepare(self.loader(version))
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return Pipeline(
+            authenticator=self.authenticator,
+            throttle=self.throttle,
+            routes=self.routes,
+            guard=self.house.guard,
+            sessions=self.sessions,
+            executor=FairExecutor(),
+            records=self.records,
+            log=self.log or self.house.log,
+            metrics=self.metrics,
+        )
+
+    def gate(self) -> Gate:
+        """Make the next model that is loaded wait in the middle of each run."""
+        gate = Gate(None)
+
+        def prepare(model: ServableModel) -> ServableModel:
+            gate._session = model.session
+            return replace(model, session=gate, inline=False)
+
+        self.prepare = prepare
+        return gate
+
+    def allow_unscreened(self) -> None:
+        """Replace the tenant's policies by the starter set without `screened-only`."""
+        rules = starter_text().split("@id(")
+        kept = [rule for rule in rules if not rule.startswith('"screened-only"')]
+        assert len(kept) == len(rules) - 1
+        self.house.author.publish(TENANT, "@id(".join(kept), "test")
+        self.house.changed()
+
+    def publish(
+        self,
+        version: str = "1",
+        *,
+        model: str = "m",
+        graph: bytes = CLASSIFIER,
+        screened: bool = True,
+        release: bool = True,
+        personal: bool = False,
+        tenant: str = TENANT,
+    ) -> ModelVersion:
+        """Publish a version as the control plane does, without its HTTP and its processes."""
+        registry = self.house.stores.registry
+        if registry.get_model(tenant, model) is None:
+            registry.add_model(
+                Model(tenant, model, personal, "internal", frozenset(), int(NOW), "test")
+            )
+        self.keys.create_tenant(tenant)
+        signed = owner_statement({"model.onnx": hashlib.sha256(graph).hexdigest()}, OWNER)
+        material = Material(
+            tenant=tenant,
+            model=model,
+            version=version,
+            plain=secret(graph),
+            sealed=None,
+            calibration=secret(b"unused") if screened else None,
+            owner_bundle=json.dumps(signed).encode(),
+            owner_key_pem=OWNER_PEM,
+        )
+        parts = Packager(
+            self.sealer,
+            self.keys.release_key,
+            admit=lambda plain: _admitted(bytes(plain)),
+            run_sandboxed=lambda module, inputs, args, limits: _calibrated(bytes(inputs["model"])),
+            clock=lambda: NOW,
+        ).package(material, lambda _: None, lambda *_: None)
+        registry.add_version(
+            ModelVersion(
+                tenant=tenant,
+                model=model,
+                version=version,
+                state="candidate",
+                created=int(NOW),
+                created_by="test",
+                manifest=parts.manifest,
+                owner_bundle=material.owner_bundle,
+                owner_key_pem=material.owner_key_pem,
+                link=parts.link,
+                payloads=parts.payloads,
+                facts=parts.facts,
+            )
+        )
+        if release:
+            self.release(version, model, tenant)
+        self.house.changed()
+        return self.version(version, model, tenant)
+
+    def release(self, version: str, model: str = "m", tenant: str = TENANT) -> None:
+        """Move the release pointer."""
+        registry = self.house.stores.registry
+        current = registry.current(tenant, model)
+        previous = current.version if current else None
+        entry = Release(tenant, model, version, previous, "promote", "test", int(NOW))
+        registry.release(entry, expected=previous)
+        self.house.changed()
+
+    def version(self, version: str = "1", model: str = "m", tenant: str = TENANT) -> ModelVersion:
+        """The version as it is stored now."""
+        found = self.house.stores.registry.get_version(tenant, model, version)
+        assert found is not None
+        return found
+
+    def set_state(self, state: Any, version: str = "1") -> None:
+        """Put a version into a state, whatever the table of moves says."""
+        stored = self.version(version)
+        self.house.stores.registry.replace_version(replace(stored, state=state))
+        self.house.changed()
+
+    def client(self, role: str = "caller", tenant: str = TENANT) -> Client:
+        """The registered client of that role, whose tokens need no key."""
+        clients = self.house.stores.clients
+        found = clients.get(f"{tenant}-{role}")
+        if found is not None and found.token_binding == "none":
+            return found
+        made = Client(
+            id=f"{tenant}-{role}",
+            tenant=tenant,
+            name=role,
+            roles=frozenset({role}),
+            scopes=frozenset(SCOPES),
+            purposes=frozenset({"care"}),
+            default_purpose="care",
+            token_binding="none",
+        )
+        if found is None:
+            clients.add(made)
+        else:
+            clients.update(made)
+            self.house.changed()
+        return made
+
+    def bearer(self, role: str = "caller", tenant: str = TENANT) -> str:
+        """A token of such a client."""
+        return self.minter.mint(self.client(role, tenant), frozenset(SCOPES)).text
+
+    async def infer(
+        self,
+        body: dict[str, Any] | bytes | None = None,
+        *,
+        token: str | None = None,
+        model: str = "m",
+        version: str | None = None,
+        read: Callable[[str], Any] | None = None,
+    ) -> InferAnswer:
+        """Send one request through the pipeline."""
+        content = body if isinstance(body, bytes) else json.dumps(body or row()).encode()
+
+        async def given(_: str) -> bytes:
+            return content
+
+        sent = self.bearer() if token is None else token
+        call = InferCall(
+            model=model,
+            version=version,
+            headers=[(b"authorization", b"Bearer " + sent.encode())] if sent else [],
+            path=f"/v2/models/{model}/infer",
+            header_length=None,
+            read=read or given,
+        )
+        return await self.pipeline.infer(call)
+
+    def events(self) -> list[dict[str, Any]]:
+        """What the tenant's log holds, oldest first."""
+        return self.house.events()
+
+
+@cache
+def _calibrated(graph: bytes) -> SandboxResult:
+    x, y = clouds(1200, seed=1)
+    inputs = {"model": memoryview(graph), "calibration": memoryview(npz(x=x, y=y))}
+    report, outputs = calibration.main(inputs, {})
+    return SandboxResult(report, outputs, network_isolated=True, user_dropped=True)
+
+
+@cache
+def _admitted(graph: bytes) -> AdmissionReport:
+    report, _ = admission_job.main({"model": memoryview(graph)}, {"run_seconds": 0.2})
+    return msgspec.convert(report, AdmissionReport)
+
+
+@contextmanager
+def works(
+    folder: Path,
+    *tenants: str,
+    timeout: float = 30.0,
+    rate: str = "100000/minute",
+    clock: Callable[[], float] = lambda: NOW,
+) -> Iterator[Works]:
+    """Open the works in `folder` until the block ends."""
+    with house(*tenants) as owned:
+        keys = LocalKeyStore.create(folder / "keystore", KeyFile(folder / "root.key"))
+        keys.create_tenant(TENANT)
+        store = ArtifactStore.local(folder / "artifacts")
+        sealer = Sealer(keys, store, secrets.token_bytes)
+        vault = SubjectVault(MemorySubjectStore(), keys, secrets.token_bytes)
+        watchdog = Watchdog(timeout)
+        minter = TokenMinter(URL, URL, [KEY], clock=lambda: NOW, random_bytes=secrets.token_bytes)
+        issuers = Issuers(
+            minter.trust, minter.trusted_keys(), [], fetch=no_fetch, monotonic=lambda: 0.0
+        )
+        proofs = ProofChecker(URL, clock=lambda: NOW)
+        watchdog.start()
+        try:
+            yield Works(
+                house=owned,
+                keys=keys,
+                store=store,
+                sealer=sealer,
+                vault=vault,
+                watchdog=watchdog,
+                loader=ModelLoader(
+                    sealer.open_payload,
+                    lambda tenant: keys.release_key(tenant).public_key(),
+                    watchdog,
+                    clock=clock,
+                    monotonic=lambda: 0.0,
+                ),
+                minter=minter,
+                authenticator=Authenticator(
+                    issuers, owned.revocation_state, proofs, public_url=URL, clock=lambda: NOW
+                ),
+                routes=Routes(
+                    owned.stores.registry, owned.guard, lambda: owned.revocation_state.epoch
+                ),
+                records=RecordWriter(
+                    owned.recorder, vault, monotonic=lambda: 0.0, random_bytes=secrets.token_bytes
+                ),
+                metrics=Metrics(),
+                throttle=Throttle(rate),
+            )
+        finally:
+            watchdog.close()

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from audit.log import AuditLog, Limits
+from audit.note import LogSigner
+from gateway.errors import SealgateError
+from gateway.process.operations import OperationsApp
+from policies.engine import PolicyEngine
+from tests.audit.stalling import StallingStore
+from tests.gateway.inference.works import CLEAN, Works, row, works
+from tests.gateway.parts import KEY, NOW
+from tests.gateway.web.in_process import call
+
+MARKER = "Marta-Example-1971"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
+    with works(tmp_path_factory.mktemp("works")) as made:
+        made.publish()
+        yield made
+
+
+def operations(shop: Works, log: AuditLog | None = None) -> OperationsApp:
+    return OperationsApp(
+        shop.metrics, log or shop.house.log, PolicyEngine(lambda: NOW), shop.authenticator
+    )
+
+
+def get(shop: Works, path: str, log: AuditLog | None = None) -> httpx.Response:
+    return call(operations(shop, log), "GET", path)
+
+
+async def _ignore(shop: Works, **options: object) -> None:
+    try:
+        await shop.infer(**options)  # type: ignore[arg-type]
+    except SealgateError:
+        return
+
+
+def test_metrics_name_nobody(shop: Works) -> None:
+    asked = {**row(CLEAN[:1], subject=MARKER, purpose="care"), "id": MARKER}
+    for options in (
+        {"body": asked},
+        {"body": row(purpose=MARKER)},
+        {"model": MARKER.lower()},
+        {"version": MARKER},
+        {"token": MARKER},
+    ):
+        asyncio.run(_ignore(shop, **options))
+    answer = get(shop, "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert MARKER.lower() not in answer.text.lower()
+    for secret in ("acme-caller", shop.bearer(), "sub_"):
+        assert secret not in answer.text
+    assert 'outcome="answered",tenant="acme",version="1"} 1.0' in answer.text
+    assert 'sealgate_refused_before_tenant_total{code="invalid_token"} 1.0' in answer.text
+    assert "sealgate_audit_ready 1.0" in answer.text
+
+
+def test_memo_ratios_are_looked_up_when_somebody_asks(shop: Works) -> None:
+    token = shop.bearer()
+    for _ in range(4):
+        asyncio.run(shop.infer(token=token))
+    counters = shop.authenticator.counters
+    ratio = counters.hits / (counters.hits + counters.misses)
+    assert f'sealgate_memo_hit_ratio{{memo="token"}} {ratio}' in get(shop, "/metrics").text
+    assert 'sealgate_memo_hit_ratio{memo="policy"} 0.0' in get(shop, "/metrics").text
+
+
+def test_ready_turns_with_the_log_and_live_does_not(shop: Works) -> None:
+    store = StallingStore()
+    log = AuditLog(
+        store,
+        lambda tenant: LogSigner(f"log/{tenant}", KEY),
+        clock=lambda: NOW,
+        random_bytes=lambda length: b"r" * length,
+        limits=Limits(idle_seconds=30.0),
+    )
+
+    def seen() -> tuple[int, int, bool]:
+        gauge = "sealgate_audit_ready 1.0" in get(shop, "/metrics", log).text
+        ready = get(shop, "/health/ready", log).status_code
+        return get(shop, "/health/live", log).status_code, ready, gauge
+
+    assert seen() == (200, 503, False), "not started yet"
+    log.start()
+    assert seen() == (200, 200, True)
+    store.fill_disk()
+    event = shop.house.recorder.event_for(
+        None, "administer", "done", category="administration", tenant="acme"
+    )
+    with pytest.raises(Exception, match="cannot record"):
+        log.append_blocking(event)
+    assert seen() == (200, 503, False)
+    assert get(shop, "/health/ready", log).text == "the audit log is down\n"
+    store.make_room()
+    log.append_blocking(event)
+    assert seen() == (200, 200, True)
+    log.close()
+    assert seen() == (200, 503, False)
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/v2/models", f"/{MARKER}"])
+def test_what_is_not_there_is_told_without_repeating_it(shop: Works, path: str) -> None:
+    answer = get(shop, path)
+    assert answer.status_code == 404
+    assert MARKER not in answer.text
+    assert int(answer.headers["content-length"]) == len(answer.content)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from gateway.errors import Forbidden, LimitReached, NotFound, StateConflict
+from gateway.identity.errors import InvalidToken
+from gateway.registry import uploads as uploads_module
+from gateway.registry.records import Model, SealedPayload
+from gateway.registry.uploads import MAX_WAITING, MAX_WAITING_BYTES, Uploads
+from tests.gateway.parts import NOW, TENANT, House, call, house
+
+OWNER, SECOND = call("owner"), call("owner", client="second")
+
+
+def payload(name: str = "d", length: int = 9) -> SealedPayload:
+    return SealedPayload("upload", name, length, length, "p", b"k", post_quantum=False)
+
+
+@dataclass
+class Yard:
+    home: House
+    now: list[float] = field(default_factory=lambda: [NOW])
+    removed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        registry = self.home.stores.registry
+        registry.add_model(Model(TENANT, "m", False, "internal", frozenset(), 1, "c"))
+        self.uploads = Uploads(
+            self.home.stores.uploads,
+            registry,
+            self.removed.append,
+            self.home.guard,
+            clock=lambda: self.now[0],
+            new_id=self.home.new_id,
+        )
+
+    def waiting(self) -> int:
+        return len(self.home.stores.uploads.list_uploads(TENANT, after="", limit=999))
+
+
+@pytest.fixture
+def yard() -> Iterator[Yard]:
+    with house() as home:
+        yield Yard(home)
+
+
+def test_what_arrived_while_its_sender_was_shut_out_is_not_kept(yard: Yard) -> None:
+    yard.uploads.admit(OWNER, "m", 9)
+    client = yard.home.stores.clients.get("acme-owner")
+    assert client is not None
+    yard.home.revocation_state.save_client(replace(client, disabled=True))
+    with pytest.raises(InvalidToken):
+        yard.uploads.keep(OWNER, "m", payload())
+    assert (yard.waiting(), yard.removed) == (0, ["d"])
+
+
+def test_what_arrived_while_the_policy_changed_is_decided_by_the_new_one(yard: Yard) -> None:
+    yard.uploads.admit(OWNER, "m", 9)
+    author = yard.home.author
+    bundle = author.current(TENANT)
+    assert bundle is not None
+    forbid = '\n@id("none")\nforbid (principal, action == Action::"uploadArtifact", resource);\n'
+    author.publish(TENANT, bundle.text + forbid, "test")
+    with pytest.raises(Forbidden):
+        yard.uploads.keep(OWNER, "m", payload())
+    assert (yard.waiting(), yard.removed) == (0, ["d"])
+    assert yard.home.events()[-1]["outcome"] == "deny"
+
+
+def test_many_at_once_do_not_get_past_the_limit(yard: Yard) -> None:
+    start = threading.Barrier(2 * MAX_WAITING)
+
+    def upload(number: int) -> bool:
+        start.wait()
+        try:
+            yard.uploads.admit(OWNER, "m", 9)
+        except LimitReached:
+            return False
+        yard.uploads.keep(OWNER, "m", payload(str(number)))
+        return True  # its place is never given back: nobody comes in after it
+
+    with ThreadPoolExecutor(2 * MAX_WAITING) as many:
+        accepted = list(many.map(upload, range(2 * MAX_WAITING)))
+    assert yard.waiting() == sum(accepted) <= MAX_WAITING
+
+
+def test_a_place_is_taken_before_the_first_byte_and_given_back(yard: Yard) -> None:
+    places = [yard.uploads.admit(OWNER, "m", 9) for _ in range(MAX_WAITING)]
+    with pytest.raises(LimitReached) as refused:
+        yard.uploads.admit(OWNER, "m", 9)
+    assert "DELETE /v1/uploads/{id}" in refused.value.public
+    yard.uploads.leave(places[0])
+    yard.uploads.admit(OWNER, "m", 9)
+
+
+def test_the_bytes_that_wait_are_bounded(yard: Yard) -> None:
+    yard.uploads.leave(yard.uploads.admit(OWNER, "m", MAX_WAITING_BYTES + 1))  # a single one fits
+    yard.uploads.keep(OWNER, "m", payload("a", MAX_WAITING_BYTES - 10))
+    place = yard.uploads.admit(OWNER, "m", 10)
+    with pytest.raises(LimitReached):
+        yard.uploads.admit(OWNER, "m", 1)
+    yard.uploads.leave(place)
+    with pytest.raises(LimitReached):
+        yard.uploads.admit(OWNER, "m", 11)
+
+
+def test_an_upload_is_given_up_by_the_client_that_sent_it(yard: Yard) -> None:
+    kept = yard.uploads.keep(OWNER, "m", payload())
+    with pytest.raises(NotFound):
+        yard.uploads.give_up(SECOND, kept.id)
+    yard.uploads.give_up(OWNER, kept.id)
+    assert (yard.waiting(), yard.removed) == (0, ["d"])
+    event = yard.home.events()[-1]
+    assert (event["reason"], event["model_digest"]) == ("discard", "p")
+    with pytest.raises(NotFound):
+        yard.uploads.give_up(OWNER, kept.id)
+
+
+def test_an_upload_in_use_is_neither_given_up_nor_swept_nor_used_twice(yard: Yard) -> None:
+    kept = yard.uploads.keep(OWNER, "m", payload())
+    with yard.uploads.using(OWNER, kept.id) as found:
+        assert found == [kept]
+        with pytest.raises(StateConflict):
+            yard.uploads.give_up(OWNER, kept.id)
+        with pytest.raises(StateConflict), yard.uploads.using(OWNER, kept.id):
+            raise AssertionError
+        yard.now[0] += uploads_module.KEEP_S
+        assert yard.uploads.sweep() == 0
+        assert yard.removed == []
+    assert yard.uploads.sweep() == 1
+    assert yard.removed == ["d"]

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.errors import ConfigurationError
+from gateway.tenancy.limits import Throttle
+from tests.gateway.parts import call
+
+CALLER = call("caller").principal
+
+
+def test_a_client_has_its_rate_and_no_more() -> None:
+    throttle = Throttle("3/day")
+    assert [throttle.spend(CALLER) for _ in range(5)] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize("field", ["client_id", "tenant"])
+def test_one_clients_rate_is_not_anothers(field: str) -> None:
+    throttle = Throttle("1/day")
+    other = replace(CALLER, **{field: "another"})
+    assert throttle.spend(CALLER)
+    assert throttle.spend(other)
+    assert not throttle.spend(CALLER)
+    assert not throttle.spend(other)
+
+
+def test_a_rate_belongs_to_the_client_not_to_its_token() -> None:
+    throttle = Throttle("1/day")
+    assert throttle.spend(CALLER)
+    assert not throttle.spend(replace(CALLER, token_id="fresh", scopes=frozenset({"infer"})))
+
+
+@pytest.mark.parametrize("rate", ["", "often", "6000", "6000/fortnight", "-1/minute", "x/minute"])
+def test_a_rate_that_cannot_be_read_refuses_the_start(rate: str) -> None:
+    with pytest.raises(ConfigurationError, match="6000/minute"):
+        Throttle(rate)
+
+
+def test_a_rate_of_nothing_lets_nobody_in() -> None:
+    assert not Throttle("0/minute").spend(CALLER)
