@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,9 @@ Texts = Annotated[tuple[Text, ...], msgspec.Meta(max_length=MAX_ITEMS)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 SubjectRef = Annotated[str, msgspec.Meta(pattern=SUBJECT_REF_PATTERN)]
 Digest = Annotated[str, msgspec.Meta(pattern=DIGEST_PATTERN)]
+
+PLATFORM_TENANT: Final = "platform"
+"""The tenant that stands for the platform itself. Its tree holds the log's own events."""
 
 PRUNE_ACTION = "pruneEvents"
 """The action of an event that authorises the deletion of bodies, in `Event.pruned`."""

@@ -34,6 +34,7 @@ from audit.errors import (
     SubjectInvalid,
 )
 from audit.event import (
+    PLATFORM_TENANT,
     PRUNE_ACTION,
     Event,
     is_subject_ref,
@@ -48,9 +49,6 @@ from audit.sequencing import Pending, prepare, sequence
 from audit.waiters import Answer, Waiter, Waiters
 
 __all__ = ["AuditLog", "Limits", "Receipt", "SealedField"]
-
-PLATFORM = "platform"
-"""The tenant whose tree holds the log's own events."""
 
 Item = tuple[Pending, Waiter]
 
@@ -359,7 +357,7 @@ class AuditLog:
         event = Event(
             id=new_event_id(self._clock, self._random),
             ts=int(self._clock() * 1e9),
-            tenant=PLATFORM,
+            tenant=PLATFORM_TENANT,
             category="audit",
             action="recordGap",
             outcome="error",
@@ -367,7 +365,7 @@ class AuditLog:
             n_in=untold,
         )
         try:
-            self._attempt({PLATFORM: [(prepare(event, ()), Future())]}, look_up=False)
+            self._attempt({PLATFORM_TENANT: [(prepare(event, ()), Future())]}, look_up=False)
         except BaseException:
             with self._wake:
                 self._untold += untold
