@@ -34,8 +34,8 @@ class Limits:
         batch_trees: Tenants a transaction: each costs a signature.
         deadline_seconds: How long an append may wait before it is refused.
         idle_seconds: How often, when idle, heads are pinned and a failed store is probed.
-        linger_seconds: How long to gather company after a batch that had some. A batch costs
-            about 300 µs of processor whatever its size; a lone caller is never kept waiting.
+        linger_seconds: How long to gather more events after a batch of several. A batch costs
+            about 300 µs of processor whatever its size; a single caller is never kept waiting.
     """
 
     queue_events: int = 16_384

@@ -18,6 +18,8 @@ AuditError
 └── StoreFault             the store failed; a later attempt may succeed
     └── DuplicateEvent     an event id is already in the tree
 
+IllegalMove stands outside the tree: it is a mistake in the program, never an answer to a caller.
+
 Nothing here knows HTTP. `public` never repeats what a caller sent.
 """
 
@@ -165,3 +167,10 @@ class DuplicateEvent(StoreFault):
 
     code = "duplicate_event"
     message = "an event id is already in the tree"
+
+
+class IllegalMove(RuntimeError):
+    """The table in `audit.state` has no such move: the program used the log wrongly."""
+
+    def __init__(self, state: str, to: str) -> None:
+        super().__init__(f"a log that is {state} cannot become {to}")
