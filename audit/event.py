@@ -157,6 +157,7 @@ class Columns(NamedTuple):
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Event).decode
 _tenant = re.compile(TENANT_PATTERN).fullmatch
+_event_id = re.compile(EVENT_ID_PATTERN).fullmatch
 _subject_ref = re.compile(SUBJECT_REF_PATTERN).fullmatch
 
 
@@ -198,6 +199,11 @@ def columns(event: Event) -> Columns:
 def is_tenant(text: str) -> bool:
     """Tell whether a text is a well-formed tenant id."""
     return _tenant(text) is not None
+
+
+def is_event_id(text: str) -> bool:
+    """Tell whether a text is a well-formed event id."""
+    return _event_id(text) is not None
 
 
 def is_subject_ref(text: str) -> bool:

@@ -33,6 +33,7 @@ from audit.event import (
     PLATFORM_TENANT,
     PRUNE_ACTION,
     Event,
+    is_event_id,
     is_subject_ref,
     is_tenant,
     new_event_id,
@@ -176,6 +177,20 @@ class AuditLog:
             return Receipt(origin, future.result(self._limits.deadline_seconds), event.id)
         except TimeoutError as fault:
             raise AuditUnavailable from fault
+
+    def find(self, tenant: str, event_id: str) -> Receipt | None:
+        """Return where an event is in the tenant's tree, or None if it is not durable.
+
+        It asks the store, in every state and before `start`, so it finds what an earlier process
+        wrote. It does not see events that still wait.
+
+        Raises:
+            StoreFault: The store cannot be read.
+        """
+        if not (is_tenant(tenant) and is_event_id(event_id)):
+            return None
+        index = self._store.place(tenant, event_id)
+        return None if index is None else Receipt(self.origin(tenant), index, event_id)
 
     def origin(self, tenant: str) -> str:
         """Return the origin of a tenant's tree."""

@@ -145,6 +145,14 @@ class LogStore(Protocol):
         """
         ...
 
+    def place(self, tenant: str, event_id: str) -> int | None:
+        """Return the index of an event in the tenant's tree, or None.
+
+        An index means that the event is durable and under the tree's signed checkpoint, whoever
+        wrote it. Pruning changes nothing here. Ids and tenants are compared exactly.
+        """
+        ...
+
     def entries(self, tenant: str, start: int, stop: int) -> list[StoredEntry]:
         """Return the entries of a half-open range of indices, in order."""
         ...
