@@ -7,7 +7,7 @@ AuditError
 ├── LogEmpty               the tenant has no entry yet
 ├── EntryUnknown           no such entry, tile or tree size
 ├── EntryTampered          stored bytes do not match the signed tree
-├── LogRolledBack          the tree is older or other than what was signed before
+├── LogRolledBack          the tree is older than what was signed before, or differs from it
 ├── NoteInvalid            a signed note, checkpoint or verifier key is malformed or forged
 ├── ProofInvalid           a Merkle proof does not hold
 ├── SubjectInvalid         a subject identifier or reference is malformed

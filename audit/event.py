@@ -25,7 +25,7 @@ MAX_TEXT_CHARS = 1_024
 """No field is prose: the longest legitimate values are resource names."""
 
 MAX_ITEMS = 1_024
-"""A batch request names one subject a row; 1,024 references stay below MAX_EVENT_BYTES."""
+"""A batch request names one subject in each row; 1,024 references stay below MAX_EVENT_BYTES."""
 
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}\Z"
 EVENT_ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"

@@ -58,7 +58,7 @@ class AuditLog:
 
     Args:
         store: Where the trees are.
-        signers: Returns the signer of a tenant's tree; asked once a tenant.
+        signers: Returns the signer of a tenant's tree; called once for each tenant.
         clock: Unix seconds, for the log's own events.
         random_bytes: For the ids of the log's own events.
         limits: Bounds of queue, batch and time.

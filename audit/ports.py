@@ -162,7 +162,7 @@ class LogStore(Protocol):
     ) -> list[StoredEntry]:
         """Return up to `limit` entries with a body, after < index < before, that fit the filter.
 
-        Ordered by index; `newest` turns the order round.
+        Ordered by index; `newest` reverses the order.
         """
         ...
 
@@ -188,7 +188,7 @@ class LogStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
 
@@ -249,12 +249,12 @@ class SubjectStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
 
 class KeyWrapper(Protocol):
-    """Keeps one key a tenant, under a root that never leaves it."""
+    """Keeps one key for each tenant, wrapped under a root key that never leaves the keeper."""
 
     def wrap(self, tenant: str, key: bytes, aad: bytes) -> bytes:
         """Wrap a key under the tenant's key, bound to `aad`.

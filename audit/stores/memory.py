@@ -1,4 +1,4 @@
-"""Stores in memory: for tests, and as the plainest reading of what the ports promise."""
+"""Stores in memory: for tests, and to show plainly what the ports promise."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class MemoryLogStore:
         return pruned
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: nothing is open."""
 
 
 class MemorySubjectStore:
@@ -256,7 +256,7 @@ class MemorySubjectStore:
         return False
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: nothing is open."""
 
 
 def _fits(entry: StoredEntry, where: Filter) -> bool:

@@ -18,7 +18,7 @@ from audit.tiles import WIDTH
 __all__ = ["SqliteLogStore", "SqliteSubjectStore"]
 
 LOOK_UP_CHUNK = 500
-"""Ids a query when duplicates are looked for."""
+"""Ids in one query that looks for duplicates."""
 
 SCHEMA = """
 CREATE TABLE tree (
