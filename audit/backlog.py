@@ -29,13 +29,13 @@ class Limits:
         queue_bytes: Waiting bytes, far above typical events, below harm to the process.
         tenant_events: One tenant's share of `queue_events`.
         reserved_events: Places that each tenant has even in a full queue.
-        batch_events: Events a transaction, so that it takes well below the deadline.
-        batch_bytes: Bytes a transaction, of event bodies.
-        batch_trees: Tenants a transaction: each costs a signature.
+        batch_events: Events in one transaction, so that it takes well below the deadline.
+        batch_bytes: Bytes of event bodies in one transaction.
+        batch_trees: Tenants in one transaction: each costs a signature.
         deadline_seconds: How long an append may wait before it is refused.
         idle_seconds: How often, when idle, heads are pinned and a failed store is probed.
-        linger_seconds: How long to gather company after a batch that had some. A batch costs
-            about 300 µs of processor whatever its size; a lone caller is never kept waiting.
+        linger_seconds: How long to gather more events after a batch of several. A batch costs
+            about 300 µs of processor whatever its size; a single caller is never kept waiting.
     """
 
     queue_events: int = 16_384

@@ -7,7 +7,7 @@ AuditError
 ├── LogEmpty               the tenant has no entry yet
 ├── EntryUnknown           no such entry, tile or tree size
 ├── EntryTampered          stored bytes do not match the signed tree
-├── LogRolledBack          the tree is older or other than what was signed before
+├── LogRolledBack          the tree is older than what was signed before, or differs from it
 ├── NoteInvalid            a signed note, checkpoint or verifier key is malformed or forged
 ├── ProofInvalid           a Merkle proof does not hold
 ├── SubjectInvalid         a subject identifier or reference is malformed
@@ -17,6 +17,8 @@ AuditError
 ├── ErasureIncomplete      deleted, but not yet wiped from the write-ahead log: try again
 └── StoreFault             the store failed; a later attempt may succeed
     └── DuplicateEvent     an event id is already in the tree
+
+IllegalMove stands outside the tree: it is a mistake in the program, never an answer to a caller.
 
 Nothing here knows HTTP. `public` never repeats what a caller sent.
 """
@@ -165,3 +167,10 @@ class DuplicateEvent(StoreFault):
 
     code = "duplicate_event"
     message = "an event id is already in the tree"
+
+
+class IllegalMove(RuntimeError):
+    """The table in `audit.state` has no such move: the program used the log wrongly."""
+
+    def __init__(self, state: str, to: str) -> None:
+        super().__init__(f"a log that is {state} cannot become {to}")

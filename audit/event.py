@@ -25,7 +25,7 @@ MAX_TEXT_CHARS = 1_024
 """No field is prose: the longest legitimate values are resource names."""
 
 MAX_ITEMS = 1_024
-"""A batch request names one subject a row; 1,024 references stay below MAX_EVENT_BYTES."""
+"""A batch request names one subject in each row; 1,024 references stay below MAX_EVENT_BYTES."""
 
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}\Z"
 EVENT_ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
@@ -40,6 +40,9 @@ Texts = Annotated[tuple[Text, ...], msgspec.Meta(max_length=MAX_ITEMS)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 SubjectRef = Annotated[str, msgspec.Meta(pattern=SUBJECT_REF_PATTERN)]
 Digest = Annotated[str, msgspec.Meta(pattern=DIGEST_PATTERN)]
+
+PLATFORM_TENANT: Final = "platform"
+"""The tenant that stands for the platform itself. Its tree holds the log's own events."""
 
 PRUNE_ACTION = "pruneEvents"
 """The action of an event that authorises the deletion of bodies, in `Event.pruned`."""
@@ -157,6 +160,7 @@ class Columns(NamedTuple):
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Event).decode
 _tenant = re.compile(TENANT_PATTERN).fullmatch
+_event_id = re.compile(EVENT_ID_PATTERN).fullmatch
 _subject_ref = re.compile(SUBJECT_REF_PATTERN).fullmatch
 
 
@@ -198,6 +202,11 @@ def columns(event: Event) -> Columns:
 def is_tenant(text: str) -> bool:
     """Tell whether a text is a well-formed tenant id."""
     return _tenant(text) is not None
+
+
+def is_event_id(text: str) -> bool:
+    """Tell whether a text is a well-formed event id."""
+    return _event_id(text) is not None
 
 
 def is_subject_ref(text: str) -> bool:

@@ -3,7 +3,7 @@
 It holds `export.json` (what this is), `checkpoint` (the signed note), `tile/…` (the tree and
 the entries, laid out as C2SP tlog-tiles) and `index/…` (the index columns of each bundle of
 entries, as JSON lines). Everything is as stored, unchecked: the export is evidence, and so is
-what was tampered with. Sealed fields stay at home; the events hold their digests. An entry
+what was tampered with. Sealed fields are left out; the events hold their digests. An entry
 whose body was pruned is empty, and the event that authorised it is in the log.
 """
 

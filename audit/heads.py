@@ -1,4 +1,4 @@
-"""What the log signed last, tree by tree: checked at the start, never gone back from.
+"""The newest signed head of each tree: checked at the start, and no tree may fall behind it.
 
 1. At the start every stored tree must carry its own valid checkpoint, of its own size and root,
    and must have grown out of the checkpoint pinned outside the store, if there is one.

@@ -5,8 +5,8 @@
 2. It fails closed. Full queue, deadline, full disk, broken store: the caller is refused
    (`AuditUnavailable`) and nothing is half applied. Each later batch is a fresh attempt, so the
    log recovers with its store.
-3. A tree that went back, contradicts itself, or differs from what was signed before is not a
-   fault to outlive: the log signs nothing any more until somebody has looked (`ready` is False).
+3. A tree that went back, contradicts itself, or differs from what was signed before poisons the
+   log: it signs nothing any more, and a person must look. `audit.state` is the table of states.
 4. What was refused is counted, and the count is written to the platform's tree once the store
    takes events again.
 5. Waiting is bounded in events, bytes, tenants and time (`audit.backlog`, `audit.waiters`).
@@ -19,10 +19,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from traceback import extract_tb
-
-import structlog
 
 from audit.backlog import Backlog, Limits
 from audit.errors import (
@@ -34,37 +30,27 @@ from audit.errors import (
     SubjectInvalid,
 )
 from audit.event import (
+    PLATFORM_TENANT,
     PRUNE_ACTION,
     Event,
+    is_event_id,
     is_subject_ref,
     is_tenant,
     new_event_id,
 )
+from audit.fault_log import FaultLog
 from audit.heads import Heads
 from audit.note import LogSigner, NoteVerifier
 from audit.pins import Pins
 from audit.ports import Clock, LogStore, RandomBytes, SealedField
+from audit.receipt import Receipt
 from audit.sequencing import Pending, prepare, sequence
+from audit.state import APPENDABLE, FIRST, READY, SIGNING, State, moved
 from audit.waiters import Answer, Waiter, Waiters
 
 __all__ = ["AuditLog", "Limits", "Receipt", "SealedField"]
 
-PLATFORM = "platform"
-"""The tenant whose tree holds the log's own events."""
-
 Item = tuple[Pending, Waiter]
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Where an event is: durable, and signed for. Its text is `origin/index`."""
-
-    origin: str
-    index: int
-    event_id: str
-
-    def __str__(self) -> str:
-        return f"{self.origin}/{self.index}"
 
 
 class AuditLog:
@@ -72,7 +58,7 @@ class AuditLog:
 
     Args:
         store: Where the trees are.
-        signers: Returns the signer of a tenant's tree; asked once a tenant.
+        signers: Returns the signer of a tenant's tree; called once for each tenant.
         clock: Unix seconds, for the log's own events.
         random_bytes: For the ids of the log's own events.
         limits: Bounds of queue, batch and time.
@@ -100,22 +86,25 @@ class AuditLog:
         self._backlog: Backlog[Item] = Backlog(limits)
         self._wake = threading.Condition()
         self._writer: threading.Thread | None = None
-        self._open = False
-        self._closing = threading.Event()
-        self._faulty = False
-        self._poisoned = False
+        self._state: State = FIRST
+        self._linger_over = threading.Event()
+        self._faults = FaultLog()
         self._refused = 0
         self._untold = 0
         self._rested = 0.0
-        self._ailing = False
         self._writing_since: float | None = None
 
     @property
+    def state(self) -> State:
+        """The state that the log is in (`audit.state`)."""
+        return self._state
+
+    @property
     def ready(self) -> bool:
-        """Whether the log takes events, its last write succeeded and none hangs in the disk."""
+        """Whether the last write succeeded, and no write takes longer than the deadline."""
         since = self._writing_since
         hangs = since is not None and self._clock() - since > self._limits.deadline_seconds
-        return self._open and not (self._faulty or self._poisoned or hangs)
+        return self._state in READY and not hangs
 
     @property
     def refused(self) -> int:
@@ -133,19 +122,24 @@ class AuditLog:
         Raises:
             LogRolledBack: A tree is older or other than its own or its pinned checkpoint.
             StoreFault: The store cannot be read.
+            IllegalMove: The log is not closed.
         """
+        moved(self._state, "open")  # before the trees are read: not under a running writer
         self._heads.check()
-        with self._wake:
-            self._open = True
+        self._move("open")
         self._writer = threading.Thread(target=self._run, name="audit-writer", daemon=True)
         self._writer.start()
 
     def close(self) -> None:
-        """Take no more events, write those that wait, pin the heads and end the writer."""
+        """Take no more events, write those that wait, pin the heads and end the writer.
+
+        Repeating it is safe. A poisoned log stays poisoned, and pins nothing.
+        """
         with self._wake:
-            self._open = False
+            if self._state in APPENDABLE:
+                self._move("closed")
             self._wake.notify()
-        self._closing.set()
+        self._linger_over.set()
         if self._writer is not None:
             self._writer.join(self._limits.deadline_seconds)
 
@@ -183,6 +177,20 @@ class AuditLog:
             return Receipt(origin, future.result(self._limits.deadline_seconds), event.id)
         except TimeoutError as fault:
             raise AuditUnavailable from fault
+
+    def find(self, tenant: str, event_id: str) -> Receipt | None:
+        """Return where an event is in the tenant's tree, or None if it is not durable.
+
+        It asks the store, in every state and before `start`, so it finds what an earlier process
+        wrote. It does not see events that still wait.
+
+        Raises:
+            StoreFault: The store cannot be read.
+        """
+        if not (is_tenant(tenant) and is_event_id(event_id)):
+            return None
+        index = self._store.place(tenant, event_id)
+        return None if index is None else Receipt(self.origin(tenant), index, event_id)
 
     def origin(self, tenant: str) -> str:
         """Return the origin of a tenant's tree."""
@@ -244,7 +252,7 @@ class AuditLog:
 
     def _enqueue(self, tenant: str, pending: Pending, waiter: Waiter) -> None:
         with self._wake:
-            if not self._open or self._poisoned:
+            if self._state not in APPENDABLE:
                 raise AuditUnavailable
             if not self._backlog.add(tenant, (pending, waiter), len(pending.body)):
                 self._count_refused(1)
@@ -255,41 +263,47 @@ class AuditLog:
         self._refused += events
         self._untold += events
 
+    def _move(self, to: State) -> None:
+        """Change the state. Nothing else does."""
+        with self._wake:
+            self._state = moved(self._state, to)
+
     def _run(self) -> None:
-        company = False
+        had_batch = False
         while True:
+            # Sleep until an event comes or the log ends; with chores left, not for long.
             with self._wake:
-                chores = self._heads.unpinned or self._faulty or self._untold > 0
-                if not self._backlog and self._open:
+                chores = self._heads.unpinned or self._state == "faulty" or self._untold > 0
+                if not self._backlog and self._state in APPENDABLE:
                     self._wake.wait(self._limits.idle_seconds if chores else None)
-                alone = len(self._backlog) <= 1
-            if company or not alone:
-                self._closing.wait(self._limits.linger_seconds)
-            with self._wake:
+                single = len(self._backlog) <= 1
+            # When several callers are about, wait a moment: more of them share the commit.
+            if had_batch or not single:
+                self._linger_over.wait(self._limits.linger_seconds)
+            with self._wake:  # read together, so that no accepted event is left behind
                 batch = self._backlog.take()
-                last = not batch and not self._open
-            company = sum(map(len, batch.values())) > 1
+                last = not batch and self._state not in APPENDABLE
+            had_batch = sum(map(len, batch.values())) > 1
+            # While `_writing_since` is set, `ready` watches the deadline.
             if batch:
                 self._writing_since = self._clock()
                 self._commit(batch)
                 self._writing_since = None
+            # Chores come when nothing waits, and now and then under steady load too.
             if not batch or abs(self._clock() - self._rested) >= self._limits.idle_seconds:
                 self._rested = self._clock()
-                self._rest()
+                self._do_chores()
             if last:
                 return
 
     def _commit(self, batch: dict[str, list[Item]]) -> None:
-        """Write a batch and settle those who wait for it; on a fault refuse them."""
+        """Write a batch and answer those who wait for it; on a fault refuse them."""
         answers: list[tuple[Waiter, Answer]]
         try:
             try:
                 answers = self._attempt(batch, look_up=False)
             except DuplicateEvent:
                 answers = self._attempt(batch, look_up=True)
-            if self._faulty:
-                structlog.get_logger().info("audit_store_recovered")
-            self._faulty = False
         except Exception as fault:
             answers = self._refuse(batch, fault)
         self._waiters.settle(answers)
@@ -312,46 +326,50 @@ class AuditLog:
                 waiters = [waiter for _, waiter in items]
                 answers.extend(zip(waiters, outcomes, strict=True))
         self._heads.advance(states)
+        self._store_works()
         return answers
+
+    def _store_works(self) -> None:
+        """Leave `faulty` after a write that succeeded."""
+        self._faults.end("audit_store_fault", recovered="audit_store_recovered")
+        with self._wake:
+            if self._state == "faulty":
+                self._move("open")
 
     def _refuse(
         self, batch: dict[str, list[Item]], fault: Exception
     ) -> list[tuple[Waiter, Answer]]:
         """Return refusals for a batch; after a fault that is not the store's, for all."""
         recoverable = isinstance(fault, StoreFault)
-        if not (recoverable and self._faulty):  # told once, not with every batch
-            _tell("audit_store_fault" if recoverable else "audit_log_poisoned", fault)
+        self._faults.begin("audit_store_fault" if recoverable else "audit_log_poisoned", fault)
         items = [item for lane in batch.values() for item in lane]
         with self._wake:
-            if recoverable:
-                self._faulty = True
-            else:
-                self._poisoned = True
+            if not recoverable:
+                self._move("poisoned")
                 while self._backlog:
                     items += [item for lane in self._backlog.take().values() for item in lane]
+            elif self._state == "open":  # a closed log stays closed
+                self._move("faulty")
             self._count_refused(len(items))
         return [(waiter, AuditUnavailable()) for _, waiter in items]
 
-    def _rest(self) -> None:
-        """Between batches: see whether the store works, tell of refusals, pin the heads."""
-        if self._poisoned:
+    def _do_chores(self) -> None:
+        """See whether a failed store works again, record the refusals, pin the heads."""
+        if self._state not in SIGNING:
             return
         try:
-            if self._faulty:
+            if self._state == "faulty":
                 self._store.probe()
-                self._faulty = False
-                structlog.get_logger().info("audit_store_recovered")
-            self._tell_refused()
+                self._store_works()
+            self._record_refused()
             self._heads.pin()
-            self._ailing = False
+            self._faults.end("audit_chore_failed")
         except StoreFault as fault:
-            if not self._ailing:
-                _tell("audit_chore_failed", fault)
-            self._ailing = True
+            self._faults.begin("audit_chore_failed", fault)
         except Exception as fault:
             self._refuse({}, fault)
 
-    def _tell_refused(self) -> None:
+    def _record_refused(self) -> None:
         with self._wake:
             untold, self._untold = self._untold, 0
         if not untold:
@@ -359,7 +377,7 @@ class AuditLog:
         event = Event(
             id=new_event_id(self._clock, self._random),
             ts=int(self._clock() * 1e9),
-            tenant=PLATFORM,
+            tenant=PLATFORM_TENANT,
             category="audit",
             action="recordGap",
             outcome="error",
@@ -367,16 +385,8 @@ class AuditLog:
             n_in=untold,
         )
         try:
-            self._attempt({PLATFORM: [(prepare(event, ()), Future())]}, look_up=False)
+            self._attempt({PLATFORM_TENANT: [(prepare(event, ()), Future())]}, look_up=False)
         except BaseException:
             with self._wake:
                 self._untold += untold
             raise
-
-
-def _tell(name: str, fault: Exception) -> None:
-    """Log a fault by kind and place; a full traceback could show events."""
-    cause = fault.__cause__ or fault
-    kind = getattr(cause, "sqlite_errorname", type(cause).__name__)
-    frames = [f"{frame.name}:{frame.lineno}" for frame in extract_tb(cause.__traceback__)]
-    structlog.get_logger().error(name, fault=type(fault).__name__, cause=kind, frames=frames)

@@ -1,8 +1,8 @@
 """The last signed checkpoints, pinned outside the log's own store.
 
-A pin is a lower bound: it is written after the commit that it names, at most a moment late. It
-notices that the store was rolled back or exchanged behind a stopped log. Whoever can write
-both files can roll back both, so copies belong elsewhere too (a witness, an auditor).
+A pin is a lower bound: it is written shortly after the commit that it names. It shows at the next
+start that the store was rolled back or exchanged while the log was stopped. Whoever can write both
+files can roll back both, so keep copies elsewhere too (a witness, an auditor).
 """
 
 from __future__ import annotations

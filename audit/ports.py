@@ -145,6 +145,14 @@ class LogStore(Protocol):
         """
         ...
 
+    def place(self, tenant: str, event_id: str) -> int | None:
+        """Return the index of an event in the tenant's tree, or None.
+
+        An index means that the event is durable and under the tree's signed checkpoint, whoever
+        wrote it. Pruning changes nothing here. Ids and tenants are compared exactly.
+        """
+        ...
+
     def entries(self, tenant: str, start: int, stop: int) -> list[StoredEntry]:
         """Return the entries of a half-open range of indices, in order."""
         ...
@@ -154,7 +162,7 @@ class LogStore(Protocol):
     ) -> list[StoredEntry]:
         """Return up to `limit` entries with a body, after < index < before, that fit the filter.
 
-        Ordered by index; `newest` turns the order round.
+        Ordered by index; `newest` reverses the order.
         """
         ...
 
@@ -180,7 +188,7 @@ class LogStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
 
@@ -241,12 +249,12 @@ class SubjectStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
 
 class KeyWrapper(Protocol):
-    """Keeps one key a tenant, under a root that never leaves it."""
+    """Keeps one key for each tenant, wrapped under a root key that never leaves the keeper."""
 
     def wrap(self, tenant: str, key: bytes, aad: bytes) -> bytes:
         """Wrap a key under the tenant's key, bound to `aad`.

@@ -34,7 +34,7 @@ from audit.tiles import HEIGHT, WIDTH, Prover, TileAddress
 from audit.tree import HASH_SIZE, leaf_hash, verify_inclusion
 
 MAX_PAGE = 1_000
-"""Entries a call; each costs up to half a millisecond of hashing."""
+"""Entries that one call returns at most; each costs up to half a millisecond of hashing."""
 
 END = 2**63 - 1
 """Beyond every index."""

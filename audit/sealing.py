@@ -1,8 +1,9 @@
 """Sealing of personal fields under a key of their subject, so that erasing the key erases them.
 
-1. Keys hang from one another: root, tenant key (both behind `KeyWrapper`), generation key,
-   subject key. Only wrapped keys are stored. A wrapped key is bound to tenant, reference and
-   generation; a sealed field to tenant, reference and event: none can stand in for another.
+1. Keys form a chain, each wrapped by the one before: root, tenant key (both behind `KeyWrapper`),
+   generation key, subject key. Only wrapped keys are stored. A wrapped key is bound to tenant,
+   reference and generation; a sealed field to tenant, reference and event: none can stand in for
+   another.
 2. A subject's reference is random. It is found by HMAC(tenant's MAC key, identifier), and that
    mapping goes with the key: after an erasure nobody, with any key, can tell from the log which
    reference belonged to whom. The identifier itself is never stored.
@@ -124,7 +125,7 @@ class SubjectVault:
             return self._refs.get((tenant, mac)) or self._stored_ref(tenant, mac)
 
     def lives(self, tenant: str, ref: str) -> bool:
-        """Tell whether a reference is somebody's: given out, and not erased."""
+        """Tell whether a reference belongs to a living subject: given out, and not erased."""
         with self._lock:
             return is_subject_ref(ref) and self._store.by_ref(tenant, ref) is not None
 

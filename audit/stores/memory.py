@@ -1,4 +1,4 @@
-"""Stores in memory: for tests, and as the plainest reading of what the ports promise."""
+"""Stores in memory: for tests, and to show plainly what the ports promise."""
 
 from __future__ import annotations
 
@@ -129,6 +129,13 @@ class MemoryLogStore:
             tree = self._trees.get(tenant)
             return b"" if tree is None else tree.tile(level, number)
 
+    def place(self, tenant: str, event_id: str) -> int | None:
+        """Return the index of an event in the tenant's tree, or None."""
+        with self._lock:
+            tree = self._trees.get(tenant)
+            index = None if tree is None else tree.ids.get(event_id)
+            return index if tree is not None and index in range(tree.state.size) else None
+
     def entries(self, tenant: str, start: int, stop: int) -> list[StoredEntry]:
         """Return the entries of a half-open range of indices, in order."""
         with self._lock:
@@ -180,7 +187,7 @@ class MemoryLogStore:
         return pruned
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: nothing is open."""
 
 
 class MemorySubjectStore:
@@ -249,7 +256,7 @@ class MemorySubjectStore:
         return False
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: nothing is open."""
 
 
 def _fits(entry: StoredEntry, where: Filter) -> bool:

@@ -18,7 +18,7 @@ from audit.tiles import WIDTH
 __all__ = ["SqliteLogStore", "SqliteSubjectStore"]
 
 LOOK_UP_CHUNK = 500
-"""Ids a query when duplicates are looked for."""
+"""Ids in one query that looks for duplicates."""
 
 SCHEMA = """
 CREATE TABLE tree (
@@ -191,6 +191,16 @@ class SqliteLogStore:
         """Return the hashes of a tile that are there; b"" means absent."""
         with self._file.reading() as connection:
             return _tile(connection, _tree_id(connection, tenant), level, number)
+
+    def place(self, tenant: str, event_id: str) -> int | None:
+        """Return the index of an event in the tenant's tree, or None."""
+        with self._file.reading() as connection:
+            row = connection.execute(
+                "SELECT idx FROM tree JOIN seq ON seq.tree = tree.id"
+                " WHERE tenant = ? AND seq.id = ? AND idx < size",
+                (tenant, event_id),
+            ).fetchone()
+        return None if row is None else int(row[0])
 
     def entries(self, tenant: str, start: int, stop: int) -> list[StoredEntry]:
         """Return the entries of a half-open range of indices, in order."""

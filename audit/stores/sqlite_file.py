@@ -31,7 +31,7 @@ IDLE_READERS = 4
 """Reading connections kept open: more readers than this open their own."""
 
 INSERT_CHUNKS = (64, 8, 1)
-"""Rows an INSERT. One statement gives up the interpreter lock once, however many rows it has."""
+"""Rows in one INSERT. A statement gives up the interpreter lock once, however many rows it has."""
 
 SCHEMA_VERSION = 1
 
@@ -42,7 +42,7 @@ class SqliteFile:
     Args:
         path: The file; made, readable by its owner only, if it is missing.
         schema: Statements that create the tables of an empty file.
-        max_bytes: The file is not let grow beyond this, so that the disk keeps a reserve; None
+        max_bytes: The file does not grow beyond this, so that the disk keeps a reserve; None
             sets no bound. May be changed at any time.
         busy_seconds: How long to wait for a lock of another connection.
 
@@ -181,7 +181,7 @@ def faults() -> Iterator[None]:
 def insert_rows(
     connection: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]
 ) -> None:
-    """Insert whole rows, many a statement."""
+    """Insert whole rows, many with each statement."""
     at = 0
     while at < len(rows):
         chunk = next(size for size in INSERT_CHUNKS if size <= len(rows) - at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -124,3 +125,13 @@ def started(
         yield log
     finally:
         log.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for the writer thread to get somewhere."""
+    pause = threading.Event()
+    for _ in range(3_000):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("the log did not get there")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from audit.pins import FilePins
 from audit.ports import LogStore, SealedField, TreeState
 from audit.stores.memory import MemoryLogStore
 from audit.stores.sqlite import SqliteLogStore
-from tests.audit.samples import MemoryPins, event, new_log, ref, signer, started
+from tests.audit.samples import MemoryPins, event, new_log, ref, signer, started, until
 from tests.audit.stalling import StallingStore
 
 QUICK = Limits(idle_seconds=0.01)
@@ -34,16 +34,6 @@ QUICK = Limits(idle_seconds=0.01)
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
     asyncio.run(coroutine)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for the writer thread to get somewhere."""
-    pause = threading.Event()
-    for _ in range(3_000):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("the log did not get there")
 
 
 def bodies(store: LogStore, tenant: str = "acme") -> list[Event]:

@@ -6,7 +6,7 @@ import pytest
 
 from audit.errors import DuplicateEvent, LogRolledBack
 from audit.event import Event, columns, encode
-from audit.ports import Filter, LogStore, SealedField, TreeState
+from audit.ports import Filter, LogStore, NewEntry, SealedField, TreeState
 from audit.sequencing import Pending, sequence
 from audit.tree import Frontier, leaf_hash
 from tests.audit.samples import event, ref, signer
@@ -49,6 +49,7 @@ def test_an_empty_store_has_nothing(store: LogStore) -> None:
     assert store.tenants() == []
     assert store.tree("acme") is None
     assert store.tile("acme", 0, 0) == b""
+    assert store.place("acme", event().id) is None
     assert store.entries("acme", 0, 10) == []
     assert find(store) == []
     assert store.sealed("acme", 0) == []
@@ -152,6 +153,67 @@ def test_another_event_under_a_known_id_is_a_conflict(store: LogStore) -> None:
 def test_an_id_twice_in_a_batch_is_written_once(store: LogStore) -> None:
     one = event()
     assert write(store, one, one) == [0, 0]
+
+
+def test_an_event_is_found_by_its_id(store: LogStore) -> None:
+    events = [event() for _ in range(3)]
+    write(store, *events[:2])
+    assert [store.place("acme", one.id) for one in events] == [0, 1, None]
+    write(store, events[2])
+    assert [store.place("acme", one.id) for one in events] == [0, 1, 2]
+
+
+def test_an_id_is_found_in_its_own_tree_only(store: LogStore) -> None:
+    one = event()
+    write(store, event(), one)
+    assert store.place("globex", one.id) is None
+    write(store, event("globex", id=one.id), tenant="globex")
+    assert (store.place("acme", one.id), store.place("globex", one.id)) == (1, 0)
+
+
+def test_an_id_or_a_tenant_that_differs_in_case_or_by_a_wildcard_is_not_found(
+    store: LogStore,
+) -> None:
+    one = event("a_c", id="0190a000-0000-7000-8000-00000000000a")
+    write(store, one, tenant="a_c")
+    assert store.place("a_c", one.id) == 0
+    assert store.place("a_c", one.id.upper()) is None
+    assert store.place("a_c", one.id.replace("a", "_")) is None
+    assert store.place("A_C", one.id) is None
+    assert store.place("abc", one.id) is None
+
+
+def test_an_id_that_was_given_up_is_not_found(store: LogStore) -> None:
+    one = event()
+    with pytest.raises(LogRolledBack):
+        write(store, one, floor=1)
+    assert store.place("acme", one.id) is None
+
+    def attempt() -> None:
+        with store.transaction() as transaction:
+            sequence(transaction, "acme", [pending(one)], signer("acme"), floor=0, look_up=False)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attempt()
+    assert store.place("acme", one.id) is None
+
+
+def test_an_entry_beyond_the_signed_tree_is_not_found(store: LogStore) -> None:
+    one = event()
+    entry = NewEntry(0, one.id, leaf_hash(encode(one)), encode(one), columns(one), (), ())
+    with store.transaction() as transaction:
+        transaction.put_tree("acme", TreeState(0, b"", b"note"))
+        transaction.insert("acme", [entry])
+    assert len(store.entries("acme", 0, 10)) == 1
+    assert store.place("acme", one.id) is None
+
+
+def test_a_pruned_event_is_still_found(store: LogStore) -> None:
+    one = event()
+    write(store, one)
+    store.prune("acme", [(0, 1)])
+    assert store.place("acme", one.id) == 0
 
 
 def test_a_tree_never_goes_back(store: LogStore) -> None:

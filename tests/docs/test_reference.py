@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+import audit.state
 from audit.event import Event, FederatedPart, Screening
 from gateway.demo.contract import Demo, schema
 from gateway.federation.records import RunState
@@ -76,6 +77,27 @@ def test_what_a_version_may_do_in_a_state_is_what_the_code_says() -> None:
 
 def test_every_state_of_a_run_is_described() -> None:
     assert [row[0] for row in rows("states.md", "Of a run")] == list(get_args(RunState))
+
+
+def test_the_moves_of_the_audit_log_are_those_of_the_code() -> None:
+    told = {
+        row[0]: {state for state in row[1].split(", ") if state}
+        for row in rows("states.md", "Of the audit log")
+        if len(row) == 2
+    }
+    assert told == {state: set(following) for state, following in audit.state.MOVES.items()}
+
+
+def test_what_the_audit_log_does_in_a_state_is_what_the_code_says() -> None:
+    told = {row[0]: row[2:] for row in rows("states.md", "Of the audit log") if len(row) == 5}
+    assert list(told) == list(get_args(audit.state.State))
+    assert told == {
+        state: [
+            "yes" if state in allowed else "no"
+            for allowed in (audit.state.APPENDABLE, audit.state.SIGNING, audit.state.READY)
+        ]
+        for state in audit.state.MOVES
+    }
 
 
 def test_the_schema_of_demo_json_is_that_of_the_code() -> None:
