@@ -50,9 +50,6 @@ PRUNE_ACTION = "pruneEvents"
 ERASE_ACTION = "eraseSubject"
 """The action of an event that authorises the deletion of a subject's sealed fields."""
 
-PLATFORM_TENANT: Final = "platform"
-"""The tenant whose tree holds the deployment's own events."""
-
 
 class Screening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the screen said about a request; never the scores themselves."""
