@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 ARGS ?=
 
-.PHONY: help demo test check bench soak lock clean
+.PHONY: help demo quick test check bench soak lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is
@@ -15,8 +15,11 @@ help:  ## Show what there is
 demo: $(READY)  ## Take the guided tour (ARGS=--once ends after it)
 	@$(BIN)/sealgate demo $(ARGS)
 
-test: $(READY)  ## Run every test
-	@$(BIN)/python -m pytest -q $(ARGS)
+quick: $(READY)  ## Run the tests that start no process
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses=8 -m "not e2e" $(ARGS)
+
+test: $(READY)  ## Run every test, on every core
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses=8 $(ARGS)
 
 check: $(READY)  ## Lint, type-check and hold the import rules
 	@$(BIN)/ruff check .

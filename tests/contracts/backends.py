@@ -19,7 +19,8 @@ from gateway.storage import tables
 from gateway.storage.database import Database, open_database
 from gateway.storage.stores import Stores, memory_stores, sql_stores
 
-KINDS = ("memory", "sqlite", "postgresql")
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.e2e)
+KINDS = ("memory", "sqlite", POSTGRESQL)
 _T = TypeVar("_T")
 
 

@@ -18,6 +18,8 @@ from cryptography.x509.oid import NameOID
 
 from tests.deploy.nginx import Doors, certificate, running
 
+pytestmark = pytest.mark.e2e
+
 PIECE = b"m" * 65536
 PIECES = 32
 

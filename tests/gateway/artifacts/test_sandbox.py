@@ -12,6 +12,8 @@ import pytest
 from gateway.artifacts.errors import Interrupted, SandboxFailed
 from gateway.artifacts.sandbox import Alarm, Limits, SandboxResult, run_sandboxed
 
+pytestmark = pytest.mark.e2e
+
 PR_SET_CHILD_SUBREAPER = 36
 LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=20, wall_seconds=30.0, output_bytes=1 << 20)
 
