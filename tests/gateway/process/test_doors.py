@@ -19,6 +19,7 @@ from gateway.errors import ConfigurationError
 from gateway.process.doors import Door, bind, serve_doors
 from gateway.process.ownership import owned
 from gateway.settings import Settings
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 OWNER = """
@@ -169,11 +170,7 @@ SETTINGS = Settings(data_dir=Path("unused"), public_url="http://127.0.0.1:1", au
 
 
 def free_ports(count: int) -> list[int]:
-    with_sockets = [bind("127.0.0.1", 0) for _ in range(count)]
-    ports = [held.getsockname()[1] for held in with_sockets]
-    for held in with_sockets:
-        held.close()
-    return ports
+    return [free_port() for _ in range(count)]
 
 
 async def get(port: int) -> httpx.Response:
