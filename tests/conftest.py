@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.processes import Watch
+from tests.tools import NOT_ALLOWED
 from tests.workers import WholeFiles
 
 IN_CI = bool(os.environ.get("CI"))
@@ -74,6 +75,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Let no skipped test pass for one that ran, where all that tests need is to be installed."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if IN_CI and reporter is not None and reporter.stats.get("skipped"):
+    if not IN_CI or reporter is None:
+        return
+    reasons = {report.longrepr[2] for report in reporter.stats.get("skipped", ())}
+    if any(not reason.startswith(f"Skipped: {NOT_ALLOWED}") for reason in reasons):
         reporter.write_line("\nskipped tests are failures in CI: .ci/run installs what they need")
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
