@@ -23,6 +23,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.errors import ConfigurationError
+from gateway.process.bounded_head import BoundedHead
 from gateway.settings import Settings
 
 # A request that is under way when the process is asked to stop may take this long to end; with
@@ -102,6 +103,7 @@ def _stop(servers: list[_Server]) -> None:
 def _configuration(door: Door, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         door.app,
+        http=BoundedHead,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.e2e.house import House, until
+from tests.e2e.house import PATIENCE, House, until
 from tests.e2e.refusals import MARKER, newest, refused, tensor
 
 pytestmark = pytest.mark.usefixtures("still_well")
@@ -218,6 +218,15 @@ def test_what_is_no_http_is_refused_without_a_word_in_the_log(house: House, kind
     assert MARKER.encode() not in answer
 
 
+def test_a_head_that_does_not_end_is_not_waited_for(house: House, still_well: None) -> None:
+    answer = b""
+    with connected(house) as line, contextlib.suppress(ConnectionError):
+        line.sendall(NO_HTTP["endless_header"].rstrip())
+        while part := line.recv(65_536):
+            answer += part
+    assert answer.split()[1:2] in ([], [b"431"]), answer
+
+
 def head(house: House, length: int) -> bytes:
     return (
         f"POST /v2/models/digits/infer HTTP/1.1\r\nhost: gateway\r\n"
@@ -226,7 +235,7 @@ def head(house: House, length: int) -> bytes:
 
 
 def connected(house: House) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", house.place.port), timeout=20)
+    return socket.create_connection(("127.0.0.1", house.place.port), timeout=PATIENCE)
 
 
 class talk:  # noqa: N801 - reads as what it does

@@ -1,0 +1,93 @@
+"""What of a request's head is kept, in a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from gateway.process.bounded_head import MAX_HEAD_BYTES, BoundedHead
+
+LINE = b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 3\r\nx: "
+END = b"\r\n\r\n"
+PATIENCE = 240.0
+
+
+async def _length(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the lengths of the longest header and of the body."""
+    body = b""
+    while (message := await receive()).get("more_body"):
+        body += message["body"]
+    body += message["body"]
+    longest = max(len(value) for _, value in scope["headers"])
+    told = f"{longest} {len(body)}".encode()
+    headers = [(b"content-length", str(len(told)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": told})
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    server = uvicorn.Server(
+        uvicorn.Config(_length, http=BoundedHead, log_config=None, lifespan="off", ws="none")
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def ask(port: int, *pieces: bytes) -> bytes:
+    """Send pieces, leave the line open, and return what came until the other side closed it."""
+    answer = b""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line,
+        contextlib.suppress(ConnectionError),
+    ):
+        for piece in pieces:
+            line.sendall(piece)
+        while part := line.recv(65_536):
+            answer += part
+            if b"HTTP/1.1 200" in answer and answer.endswith(b"3"):
+                break
+    return answer
+
+
+def test_a_head_of_the_size_that_is_allowed_is_answered(port: int) -> None:
+    room = MAX_HEAD_BYTES - len(LINE + END)
+    assert ask(port, LINE + b"a" * room + END + b"abc").endswith(b"%d 3" % room)
+
+
+@pytest.mark.parametrize("ended", [END + b"abc", b""], ids=["ended", "endless"])
+@pytest.mark.parametrize("length", [MAX_HEAD_BYTES, 20 * MAX_HEAD_BYTES])
+def test_a_larger_one_ends_its_connection(port: int, length: int, ended: bytes) -> None:
+    told = ask(port, LINE + b"a" * length + ended)
+    assert told.split()[1:2] in ([], [b"431"])
+
+
+def test_many_small_headers_are_counted_together(port: int) -> None:
+    told = ask(port, LINE + b"a\r\n", *[b"x: b\r\n" * 1_000] * 20)
+    assert told.split()[1:2] in ([], [b"431"])
+
+
+def test_each_request_of_a_connection_is_counted_by_itself(port: int) -> None:
+    one = LINE + b"a" * (MAX_HEAD_BYTES // 2) + END + b"abc"
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line:
+        for _ in range(4):
+            line.sendall(one)
+            answer = b""
+            while not answer.endswith(b"3"):
+                answer += line.recv(65_536)
+            assert answer.startswith(b"HTTP/1.1 200")
+        line.sendall(LINE + b"a" * 2 * MAX_HEAD_BYTES)
+        with contextlib.suppress(ConnectionError):
+            answer = line.recv(65_536)
+            assert answer.split()[1:2] in ([], [b"431"])
+            assert line.recv(1) == b""
