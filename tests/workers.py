@@ -11,8 +11,8 @@ from typing import Final
 
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER: Final = ("tests/docs/",)
-"""Folders whose files share what takes long to make: here the demo after its tour."""
+TOGETHER: Final = ("tests/contracts/", "tests/docs/")
+"""Folders whose files share what takes long to make: a PostgreSQL server, a demo after its tour."""
 
 
 class WholeFiles(LoadScopeScheduling):

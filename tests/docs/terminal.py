@@ -18,9 +18,8 @@ from typing import Final, Self
 from tests.docs.console import unseen
 from tests.tools import require_tool
 
-COMMAND_SECONDS: Final = 90.0
-READY_SECONDS: Final = 60.0
-STOP_SECONDS: Final = 20.0
+PATIENCE: Final = 240.0
+"""Seconds: ends a hung test; whatever is waited for takes a small part of it beside other work."""
 WIDTH: Final = "160"
 _DONE: Final = re.compile(r"\x1e(\d+)\x1e")
 _STYLE: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -77,7 +76,7 @@ class Terminal:
         assert self._shell.stdin is not None
         self._shell.stdin.close()
         try:
-            self._shell.wait(STOP_SECONDS)
+            self._shell.wait(PATIENCE)
         finally:
             self._shell.kill()
             self._shell.wait()
@@ -121,7 +120,7 @@ class Terminal:
                 os.kill(one.pid, attempt)
             except ProcessLookupError:
                 return
-            deadline = time.monotonic() + STOP_SECONDS
+            deadline = time.monotonic() + PATIENCE
             while _alive(one.pid) and time.monotonic() < deadline:
                 ended.wait(0.05)
             if not _alive(one.pid):
@@ -133,7 +132,7 @@ class Terminal:
         self._shell.stdin.flush()
 
     def _read_until_done(self) -> tuple[str, str]:
-        deadline, text = time.monotonic() + COMMAND_SECONDS, ""
+        deadline, text = time.monotonic() + PATIENCE, ""
         while (match := _DONE.search(text)) is None:
             readable, _, _ = select.select([self._master], [], [], deadline - time.monotonic())
             if not readable:
@@ -153,7 +152,7 @@ def _alive(pid: int) -> bool:
 
 def wait_until(holds: Callable[[], bool], otherwise: Callable[[], str]) -> None:
     """Wait for a condition; fail with a text at the deadline."""
-    deadline, pause = time.monotonic() + READY_SECONDS, threading.Event()
+    deadline, pause = time.monotonic() + PATIENCE, threading.Event()
     while not holds():
         assert time.monotonic() < deadline, otherwise()
         pause.wait(0.1)

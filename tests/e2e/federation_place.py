@@ -24,7 +24,7 @@ from gateway.demo.datasets import Hospitals, hospitals
 from gateway.demo.narrator import Narrator
 from gateway.demo.place import prepare
 from gateway.demo.running import Running
-from tests.e2e.house import House, at_free_ports, configure, sealgate_command, until
+from tests.e2e.house import PATIENCE, House, at_free_ports, configure, sealgate_command, until
 
 MODEL: Final = "tumour"
 OWNER: Final = "clinic-owner"
@@ -38,8 +38,6 @@ BRISK: Final = 6
 """The same where a site is killed; each lost answer costs a test so much time."""
 FEDERATIONS: Final = {"valleys": PATIENT, "brisk": BRISK}
 ELSEWHERE: Final = "elsewhere"
-RUN_SECONDS: Final = 90.0
-JOIN_SECONDS: Final = 90.0
 STEPS: Final = (
     "runStarted",
     "roundStarted",
@@ -76,7 +74,7 @@ class Partners:
     def visitor(self) -> httpx.Client:
         """A client of the site door."""
         trust = ssl.create_default_context(cafile=str(self.house.place.ca_file))
-        return httpx.Client(base_url=self.door, verify=trust, timeout=40.0)
+        return httpx.Client(base_url=self.door, verify=trust, timeout=PATIENCE)
 
     def convene(self) -> None:
         """Make the model, the federations and their allow-lists."""
@@ -163,7 +161,7 @@ class Partners:
 
     def await_joined(self, names: list[str], after: int = -1) -> None:
         """Wait until sites have joined, of themselves."""
-        until(lambda: set(names) <= self.joined(after), JOIN_SECONDS)
+        until(lambda: set(names) <= self.joined(after))
 
     def size(self) -> int:
         """Index of the newest entry of the convenor's log."""
@@ -179,7 +177,7 @@ class Partners:
         """A run as the convenor sees it."""
         return dict(self.house.get(f"/v1/federations/{federation}/rounds/{run}", OWNER))
 
-    def ended(self, federation: str, run: str, seconds: float = RUN_SECONDS) -> dict[str, Any]:
+    def ended(self, federation: str, run: str, seconds: float = PATIENCE) -> dict[str, Any]:
         """Wait until a run has ended, and return it."""
 
         def end() -> dict[str, Any] | None:
@@ -203,7 +201,7 @@ class Partners:
                 for step in self.house.events(action=action)
             )
 
-        until(there, RUN_SECONDS)
+        until(there)
 
 
 def coordinator_pid(house: House) -> int:

@@ -32,12 +32,14 @@ from gateway.cli.main import invoke
 from gateway.cli.profile import load_profile
 from gateway.demo.cast import Cast
 from gateway.demo.narrator import Narrator
-from gateway.demo.place import ORIGIN, Place, free_port, prepare
-from gateway.demo.running import Running, start_gateway
+from gateway.demo.place import ORIGIN, Place, prepare
+from gateway.demo.running import Running
 from tests.e2e.models import Owned
+from tests.ports import free_port
 
 REPOSITORY: Final = Path(__file__).parents[2]
-COMMAND_SECONDS: Final = 120.0
+PATIENCE: Final = 240.0
+"""Seconds: ends a hung test; whatever is waited for takes a small part of it beside other work."""
 TENANTS: Final = ("bank", "clinic", "platform")
 Event = dict[str, Any]
 
@@ -74,7 +76,7 @@ class House:
         return self.running.pid
 
     def start(self) -> None:
-        self.running = start_gateway(self.place)
+        self.running = started(self.place)
 
     def stop(self) -> None:
         if self.running is not None:
@@ -198,7 +200,7 @@ def sealgate_command(*arguments: str, **environment: str) -> subprocess.Complete
         [sys.executable, "-m", "gateway", *arguments],
         capture_output=True,
         text=True,
-        timeout=COMMAND_SECONDS,
+        timeout=PATIENCE,
         env={**os.environ, **environment},
         check=False,
     )
@@ -208,6 +210,24 @@ def keystore(house: House) -> LocalKeyStore:
     """The house's keys, as who owns its folder can open them."""
     folder = house.place.data / "keystore"
     return LocalKeyStore.open(folder, KeyFile(folder / "unlock.key"))
+
+
+def started(place: Place) -> Running:
+    """Start the gateway of a place and wait until it is ready; fail if it ends."""
+    running = Running(["serve", "--data", str(place.data)], place.folder / "gateway.log")
+
+    def ready() -> bool:
+        assert running.alive, (place.folder / "gateway.log").read_text()
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{place.operations_url}/health/ready").is_success
+        return False
+
+    try:
+        until(ready)
+    except BaseException:
+        running.kill()
+        raise
+    return running
 
 
 def configure(place: Place, **settings: Any) -> None:
@@ -256,7 +276,7 @@ def at_free_ports(place: Place) -> Place:
     return place
 
 
-def until(found: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(found: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Ask until the answer is true, and return it; fail at the deadline."""
     deadline, pause = time.monotonic() + seconds, threading.Event()
     while True:

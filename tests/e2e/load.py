@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.house import House, until
+from tests.e2e.house import PATIENCE, House, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,14 @@ class Load:
     def wait_for(self, more: int) -> None:
         """Wait until that many more answers have arrived."""
         goal = len(self.answers) + more
-        until(lambda: len(self.answers) >= goal, 60.0)
+        until(lambda: len(self.answers) >= goal)
 
     def begun_after(self, moment: float) -> list[Answered]:
         """The answers to requests that were begun after a moment."""
         return [answer for answer in reversed(self.answers[:]) if answer.begun > moment]
 
     def _call(self) -> None:
-        with httpx.Client(timeout=20.0) as client:
+        with httpx.Client(timeout=PATIENCE) as client:
             while not self._stop.is_set():
                 try:
                     self.answers.append(self._ask(client, next(self._numbers)))

@@ -18,7 +18,7 @@ from audit import verify
 from tests.e2e.conftest import MakeHouse
 from tests.e2e.house import Event, House, problem, until
 from tests.e2e.load import Answered, Load
-from tests.tools import require_tool
+from tests.tools import NOT_ALLOWED, require_tool
 
 
 def whole_log(house: House) -> dict[int, Event]:
@@ -77,7 +77,7 @@ def full_disk(house: House) -> Iterator[Callable[[], None]]:
     options = ["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(data)]
     mount = subprocess.run([require_tool("mount"), *options], capture_output=True, check=False)
     if mount.returncode != 0:
-        pytest.skip("a small disk can only be mounted by root")
+        pytest.skip(f"{NOT_ALLOWED}a small disk can only be mounted by root")
     try:
         shutil.copytree(aside, data, dirs_exist_ok=True)
         house.start()
@@ -121,7 +121,7 @@ def test_without_room_for_evidence_there_are_no_answers(
     with filled(house) as make_room:
         ready = f"{house.place.operations_url}/health/ready"
         with Load(house) as load:
-            until(lambda: any(answer.status == 503 for answer in load.answers), 60)
+            until(lambda: any(answer.status == 503 for answer in load.answers))
             load.wait_for(40)
         assert {answer.status for answer in load.answers} <= {200, 403, 404, 503}
         assert {a.code for a in load.answers if a.status == 503} == {"audit-unavailable"}

@@ -42,7 +42,7 @@ from tests.e2e.federation_place import (
     coordinator_pid,
     partners,
 )
-from tests.e2e.house import keystore, until
+from tests.e2e.house import PATIENCE, keystore, until
 from tests.federated.stack import alive, descendants
 
 pytest.importorskip("flwr")
@@ -300,11 +300,11 @@ def test_a_revoked_site_gets_no_task_and_the_others_go_on(place: Partners) -> No
     ):
         pull = waiting.submit(node.pull)
         run = place.start(ELSEWHERE, "revoked", rounds=1)
-        assert len(pull.result(30)) == 1  # so a task is handed out to who plays the site
+        assert len(pull.result(PATIENCE)) == 1  # so a task is handed out to who plays the site
         held = waiting.submit(node.pull)
         owner.post(f"/v1/federations/{ELSEWHERE}/sites/{STRANGER}/revoke")
         with pytest.raises(httpx.HTTPStatusError, match="401"):
-            held.result(30)
+            held.result(PATIENCE)
         for _ in range(3):
             with pytest.raises(httpx.HTTPStatusError, match="401"):
                 node.pull()

@@ -29,7 +29,7 @@ class Relay:
 
     def __init__(self, routes: Path) -> None:
         self._routes = routes
-        self._client = httpx.AsyncClient(timeout=30.0)
+        self._client = httpx.AsyncClient(timeout=240.0)
         route = Route("/{path:path}", self.forward, methods=["GET", "POST", "PUT", "DELETE"])
         self.app = Starlette(routes=[route])
 

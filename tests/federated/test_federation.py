@@ -225,7 +225,7 @@ def test_killed_site_is_an_error_and_the_quorum_goes_on(stack: Stack) -> None:
     stack.start_run("killed", list(stack.parts), rounds=5, quorum=2, deadline_s=5)
     events, state = stack.follow("killed", kill)
     victim.wait()
-    until(lambda: not any(alive(pid) for pid in family), "children of the killed site", 10)
+    until(lambda: not any(alive(pid) for pid in family), "children of the killed site")
     assert state == "finished"
     errors = [event for event in events if event["type"] == "site_error"]
     assert {event["site"] for event in errors} == {"site-c"}
@@ -250,4 +250,4 @@ def test_children_end_with_the_coordinator(stack: Stack) -> None:
     assert len(family) >= 3
     stack.coordinator.kill()
     stack.coordinator.wait()
-    until(lambda: not any(alive(pid) for pid in family), "children of the coordinator", 10)
+    until(lambda: not any(alive(pid) for pid in family), "children of the coordinator")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from gateway.composition.foundation import open_foundation
 from gateway.composition.use_cases import STOP_SECONDS
 from gateway.process.doors import GRACE_SECONDS
 from gateway.settings import load_settings
+from tests.e2e.house import PATIENCE, until
 from tests.gateway.place import ENVIRONMENT, served_place
 from tests.gateway.process.test_doors import free_ports
 from tests.gateway.screening.classifiers import classifier
@@ -48,8 +50,12 @@ def _serving(data: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _wait_until_up(url: str) -> None:
-    with httpx.Client(transport=httpx.HTTPTransport(retries=7), timeout=20) as client:
-        client.get(f"{url}/v2/health/live")
+    def up() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{url}/v2/health/live", timeout=PATIENCE).is_success
+        return False
+
+    until(up)
 
 
 def _in_calibration(owner: Connection) -> str:
@@ -78,7 +84,7 @@ def test_a_gateway_ends_although_a_calibration_does_not(
         job = _in_calibration(owner)
         with owner.stream("GET", f"/v1/jobs/{job}/events"):  # somebody watches, too
             child.send_signal(number)
-            child.wait(timeout=20)
+            child.wait(timeout=PATIENCE)
     with open_foundation(load_settings(tmp_path / "data"), ENVIRONMENT) as base:
         assert len(base.pending.list_pending(limit=9)) == (number == signal.SIGKILL)
     with served_place(tmp_path) as place, place.client(TENANT, "owner") as owner:

@@ -18,6 +18,8 @@ from gateway.screening.verdict import Judge
 
 pytestmark = [pytest.mark.e2e, pytest.mark.screening]
 ROWS = 60
+PATIENCE = 600.0
+"""Seconds: ends a hung attacker, which takes a tenth of it beside other work."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def model(images: Digits) -> bytes:
 
 @pytest.fixture(scope="module")
 def found(images: Digits, model: bytes) -> Attacked:
-    return run_attack(model, images.test.x[:ROWS], images.test.y[:ROWS])
+    return run_attack(model, images.test.x[:ROWS], images.test.y[:ROWS], timeout=PATIENCE)
 
 
 def outcomes(model: bytes, archive: bytes, x: np.ndarray) -> list[str]:
@@ -68,7 +70,7 @@ def test_the_screen_blocks_what_fools_the_model(
 def test_the_same_seed_gives_the_same_examples(
     images: Digits, model: bytes, found: Attacked
 ) -> None:
-    again = run_attack(model, images.test.x[:ROWS], images.test.y[:ROWS])
+    again = run_attack(model, images.test.x[:ROWS], images.test.y[:ROWS], timeout=PATIENCE)
     assert again.x.tobytes() == found.x.tobytes()
 
 
@@ -76,5 +78,7 @@ def test_the_same_seed_gives_the_same_examples_of_the_square_attack(
     images: Digits, model: bytes
 ) -> None:
     x, y = images.test.x[:10], images.test.y[:10]
-    once, again = (run_attack(model, x, y, method="square", seed=3) for _ in range(2))
+    once, again = (
+        run_attack(model, x, y, method="square", seed=3, timeout=PATIENCE) for _ in range(2)
+    )
     assert once.x.tobytes() == again.x.tobytes()
