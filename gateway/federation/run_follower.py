@@ -12,7 +12,6 @@ Safety argument:
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +21,7 @@ import structlog
 
 from audit.errors import EventConflict
 from audit.event import Event, FederatedPart
+from gateway.authorization.event_ids import derived_id
 from gateway.authorization.recorder import Recorder
 from gateway.errors import EvidenceUnavailable, NotFound
 from gateway.federation.coordinator import Coordinator, RunEvent
@@ -159,7 +159,6 @@ class RunFollower:
             None,
             _ACTIONS[step.type],
             "error" if step.type in _FAILURES else "done",
-            category="federation",
             id=step_id(run.id, step.seq),
             tenant=run.tenant,
             resource=f"Federation::{run.tenant}/{run.federation}",
@@ -184,9 +183,5 @@ class RunFollower:
 
 
 def step_id(run_id: str, seq: int) -> str:
-    """Return the event id of a step: a UUIDv8 (RFC 9562, section 5.8) of run and sequence."""
-    digest = bytearray(hashlib.sha256(f"sealgate run step\n{run_id}\n{seq}".encode()).digest()[:16])
-    digest[6] = 0x80 | digest[6] & 0x0F
-    digest[8] = 0x80 | digest[8] & 0x3F
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    """Return the event id of a step."""
+    return derived_id(f"sealgate run step\n{run_id}\n{seq}")

@@ -25,16 +25,15 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import onnxruntime as ort
-from numpy.typing import NDArray
 
 from gateway.artifacts.manifest import TensorSpec
+from gateway.inference.codec import Array
 from gateway.inference.errors import RunFailed, RunTimeout
 from gateway.inference.fair_executor import FairExecutor
 from gateway.registry.records import ModelVersion
 from gateway.screening.contract import Contract
 from gateway.screening.verdict import Judge
 
-Array: TypeAlias = NDArray[Any]
 Key: TypeAlias = tuple[str, str, str]
 
 # How often the watchdog looks: a run is stopped at most this long after its deadline.

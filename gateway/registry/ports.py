@@ -91,5 +91,5 @@ class UploadStore(Protocol):
     def remove_upload(self, tenant: str, upload_id: str) -> None:
         """Forget it; nothing happens when it is absent."""
 
-    def expired_uploads(self, now: int, *, limit: int) -> list[Upload]:
-        """Uploads of every tenant with `expires <= now`, oldest first."""
+    def expired_uploads(self, now: int, *, after: tuple[int, str], limit: int) -> list[Upload]:
+        """Uploads of every tenant with `expires <= now` by (`expires`, id), after `after`."""
