@@ -2,7 +2,7 @@
 
 1. A child gets its configuration on standard input and says on standard output when it is ready.
 2. It is the leader of its own process group; stopping asks the group to end, then kills it.
-3. It dies with this process, however that ends (`child.die_with_parent`).
+3. It dies with this process, in whatever way that ends (`gateway.parent_death`).
 4. Whatever it prints becomes structured log lines, bounded in length.
 5. A child that ends unasked is started again after a pause that doubles up to a bound.
 """
