@@ -162,6 +162,7 @@ class Child:
         self.state = "starting"
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # a folder `federated` in its working folder is not the package
             "-m",
             self.spec.module,
             stdin=asyncio.subprocess.PIPE,

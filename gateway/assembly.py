@@ -133,7 +133,8 @@ def assemble_federation(settings: Settings, around: Surroundings) -> Federation 
     data, secret = settings.data_dir.absolute(), around.random_bytes(SECRET_BYTES).hex()
     _write_secret(data / SECRET, secret)
     command = [
-        *(sys.executable, "-m", "federated.coordinator"),
+        # -P: a folder `federated` where the gateway was started is not the package.
+        *(sys.executable, "-P", "-m", "federated.coordinator"),
         *("--with-parent", str(os.getpid())),
         *("--socket", str(data / SOCKET)),
         *("--secret-file", str(data / SECRET)),

@@ -40,7 +40,7 @@ class Running:
         with log.open("ab") as output:
             log.chmod(0o600)
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "gateway", *arguments],
+                [sys.executable, "-P", "-m", "gateway", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
