@@ -24,9 +24,11 @@ PYTHON = (sys.executable, "-P", "-c")
 
 SAMPLE = """
 import signal
+from contextlib import suppress
 from federated.child import announce, begin
 begin()
-announce()
+with suppress(BrokenPipeError):
+    announce()
 signal.pause()
 """
 SUPERVISES = """
