@@ -1,4 +1,4 @@
-"""Task processes by fork: Flower, numpy and the app are imported once and every task starts warm.
+"""Task processes by fork: Flower, numpy and the app are imported once, for all tasks.
 
 A stock SuperExec starts a new interpreter for each message. This executor keeps a fork server that
 has imported everything; a task is a fork of it. The fork server ends with its SuperExec, and
