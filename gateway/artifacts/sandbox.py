@@ -138,6 +138,7 @@ def run_sandboxed(
         printed = stack.enter_context(_memory_file("printed"))
         spec = {
             "module": module,
+            "parent": os.getpid(),
             "inputs": files,
             "args": dict(args),
             "result": result,

@@ -51,7 +51,9 @@ def make_coordinator(settings: Settings, environment: Environment) -> Coordinato
     data, secret = settings.data_dir.absolute(), environment.random_bytes(SECRET_BYTES).hex()
     _write_secret(data / SECRET, secret)
     command = [
-        *(sys.executable, "-m", "federated.coordinator", "--with-parent"),
+        # -P: a folder `federated` where the gateway was started is not the package.
+        *(sys.executable, "-P", "-m", "federated.coordinator"),
+        *("--with-parent", str(os.getpid())),
         *("--socket", str(data / SOCKET)),
         *("--secret-file", str(data / SECRET)),
         *("--state", str(data / STATE)),

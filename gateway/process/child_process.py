@@ -1,8 +1,8 @@
 """The federation coordinator as a supervised companion process of the gateway.
 
-The companion asks the kernel to be killed with its parent, so it never outlives a gateway, however
-that ended. A companion that ends by itself is started again, later each time, while the gateway
-goes on serving.
+The companion ties its life to the gateway's (`gateway.parent_death`), so it never outlives one,
+however that ended; the thread that starts it lives until `close`. A companion that ends by itself
+is started again, later each time, while the gateway goes on serving.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ child = ChildProcess("child", command, {}, Path(sys.argv[1]), monotonic=time.mon
 child.start()
 sys.stdin.read()
 """
-DIES_TOO = "from federated.child import die_with_parent; die_with_parent(); "
+DIES_TOO = "from gateway.parent_death import die_with_parent; die_with_parent(os.getppid()); "
 HOLDS = "held = os.open(sys.argv[1], os.O_WRONLY); "
 
 
