@@ -13,7 +13,7 @@ import pytest
 from gateway.demo.running import Running
 from gateway.parent_death import EXIT_ORPHAN
 from tests.federated.stack import end, until
-from tests.gateway.test_process import free_ports
+from tests.gateway.process.test_doors import free_ports
 from tests.reaper import all_gone, outlive
 
 TIMES = range(3)
