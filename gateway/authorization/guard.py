@@ -16,13 +16,13 @@ Safety argument:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final, NoReturn, Unpack
 
 from audit.event import PLATFORM_TENANT, Outcome
 from audit.log import Receipt
 from gateway.authorization.recorder import Call, Details, Recorder
-from gateway.epoch_memo import EpochMemo
+from gateway.epoch_memo import UNKNOWN, EpochMemo
 from gateway.errors import Forbidden, NotFound
 from gateway.identity.ports import TenantStore
 from gateway.identity.principal import Principal
@@ -81,6 +81,7 @@ class Guard:
         self._epoch = epoch
         self._solo = solo
         self._tenant_facts: EpochMemo[str, TenantFacts] = EpochMemo(epoch)
+        self._caller_facts: EpochMemo[tuple[object, ...], ServiceFacts] = EpochMemo(epoch)
         self._site_facts: EpochMemo[tuple[str, str], SiteFacts] = EpochMemo(epoch)
 
     def tenant(self, tenant_id: str) -> TenantFacts:
@@ -100,13 +101,23 @@ class Guard:
 
     def principal(self, principal: Principal) -> ServiceFacts:
         """Return the facts of a caller; a site's client has the id of its site."""
-        return ServiceFacts(
-            id=principal.client_id,
-            tenant=self.tenant(principal.tenant),
-            roles=principal.roles,
-            purposes=principal.purposes,
-            site=self._site(principal) if "site" in principal.roles else None,
-        )
+        memory = self._caller_facts.now()
+        key = (principal.client_id, principal.tenant, principal.roles, principal.purposes)
+        facts = memory.get(key)
+        if facts is None or facts is UNKNOWN:
+            facts = ServiceFacts(
+                id=principal.client_id,
+                tenant=self.tenant(principal.tenant),
+                roles=principal.roles,
+                purposes=principal.purposes,
+                site=self._site(principal) if "site" in principal.roles else None,
+            )
+            memory.keep(key, facts)
+        return facts
+
+    def moment(self) -> Hashable:
+        """Return what changes with every revocation and with every policy set that is published."""
+        return self._epoch(), self._engine.generation
 
     def decide(
         self,

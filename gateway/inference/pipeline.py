@@ -26,7 +26,7 @@ the answer in one piece with its place in the log, and no retry of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -51,6 +51,7 @@ from gateway.inference.routing import Routes, Target
 from gateway.inference.sessions import ServableModel, Sessions
 from gateway.screening.verdict import UNSCREENED, Verdict
 from gateway.telemetry import Metrics
+from policies.engine import Decision
 from policies.facts import VerdictFacts
 
 T = TypeVar("T")
@@ -88,6 +89,15 @@ class InferAnswer(Generic[T]):
 
     rendered: T
     receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """The decision for the caller's default purpose, and the moment (`Guard.moment`) of it."""
+
+    decision: Decision
+    purpose: str | None
+    moment: Hashable
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +140,10 @@ class Pipeline:
     async def _answer(self, record: InferenceRecord, call: InferCall[T]) -> T:
         """Take the steps between the caller and the record."""
         target = await self._route(record, call)  # claim 5
-        await self._allow_some_purpose(record, target)  # claim 5
+        first = await self._allow_some_purpose(record, target)  # claim 5
         body = await call.read(record.principal.tenant)
         request, asked = await self._decode(record, call.codec, body)
-        self._decide_infer(record, asked, target)  # claim 2
+        self._decide_infer(record, asked, target, first)  # claim 2
         await self._name_subjects(record, request, target)  # claim 6
         model = await self.sessions.get(target.version)
         self._hold_to_contract(record, model, request)
@@ -174,11 +184,12 @@ class Pipeline:
             self.metrics.limited.labels(principal.tenant).inc()
             raise TooManyRequests
 
-    async def _allow_some_purpose(self, record: InferenceRecord, target: Target) -> None:
+    async def _allow_some_purpose(self, record: InferenceRecord, target: Target) -> FirstLook:
         """Go on only for a caller who may use the model for some purpose."""
+        moment = self.guard.moment()
         first = self.guard.decide(record.first_look(), "infer", target.facts)
         if first.allowed:
-            return
+            return FirstLook(first, record.purpose, moment)
 
         principal = record.principal
         others = sorted(principal.purposes - {principal.default_purpose})
@@ -191,6 +202,7 @@ class Pipeline:
         if not (any_other() if few else await self.executor.run(principal.tenant, any_other)):
             record.decided(first)
             raise ModelNotFound
+        return FirstLook(first, record.purpose, moment)
 
     async def _decode(
         self, record: InferenceRecord, codec: Codec[T], body: bytes
@@ -213,8 +225,14 @@ class Pipeline:
         record.aim(target)
         return target
 
-    def _decide_infer(self, record: InferenceRecord, asked: Call, target: Target) -> None:
-        decision = self.guard.decide(asked, "infer", target.facts)
+    def _decide_infer(
+        self, record: InferenceRecord, asked: Call, target: Target, first: FirstLook
+    ) -> None:
+        """Decide for the stated purpose; the first look counts when nothing moved since."""
+        if (asked.purpose, self.guard.moment()) == (first.purpose, first.moment):
+            decision = first.decision
+        else:
+            decision = self.guard.decide(asked, "infer", target.facts)
         record.decided(decision)
         if not decision.allowed:
             raise ModelNotFound
