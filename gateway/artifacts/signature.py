@@ -36,6 +36,8 @@ from gateway.artifacts.canonical import encode_canonical, parse_canonical
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.manifest import Digest, Name, Seconds, Version
 
+MODEL_FILE: Final = "model.onnx"
+"""The name under which the owner signs the one file of a model."""
 BUNDLE_LIMIT: Final = 1 << 20  # ten thousand files
 LINK_LIMIT: Final = 64 << 10
 
