@@ -26,6 +26,7 @@ from gateway.authorization.recorder import Recorder
 from gateway.errors import EvidenceUnavailable, NotFound
 from gateway.federation.coordinator import Coordinator, RunEvent
 from gateway.federation.errors import CoordinatorUnavailable
+from gateway.federation.facts import federation_resource
 from gateway.federation.ports import FederationStore
 from gateway.federation.records import Federation, Run
 
@@ -161,7 +162,7 @@ class RunFollower:
             "error" if step.type in _FAILURES else "done",
             id=step_id(run.id, step.seq),
             tenant=run.tenant,
-            resource=f"Federation::{run.tenant}/{run.federation}",
+            resource=federation_resource(run.tenant, run.federation),
             request_id=run.id,
             purpose=run.purpose,
             reason=step.code or "",
