@@ -247,7 +247,7 @@ class LocalKeyStore:
 
     @contextmanager
     def _change(self) -> Iterator[KeyDocument]:
-        """Change the newest document, alone among processes and threads.
+        """Change the newest document; no other process or thread changes it at the same time.
 
         INVARIANT: what is yielded is a copy; if the block raises, nothing has changed.
         """

@@ -97,7 +97,7 @@ class RunFollower:
         """Follow `run` to its end and return it as it was stored last.
 
         Raises:
-            EvidenceUnavailable: A step could not be recorded; the cursor stands before it.
+            EvidenceUnavailable: A step could not be recorded; the cursor stays before it.
         """
         failures = 0
         while not self._stopped.is_set() and run.state in {"starting", "running"}:
@@ -106,12 +106,14 @@ class RunFollower:
             except NotFound:
                 return self._fail(run, "coordinator_lost")
             except CoordinatorUnavailable:
+                # It may only be starting again; a run that is gone then answers `NotFound`.
                 failures += 1
                 if failures >= PATIENCE:
                     return self._fail(run, "coordinator_lost")
                 self._stopped.wait(PAUSE_S)
                 continue
             failures = 0
+            # The cursor is stored after each step, so a crash repeats at most one of them.
             for step in page.events:
                 run = self._take(run, step)
         return self._finish(run) if run.state == "publishing" else run

@@ -53,7 +53,7 @@ class ClientAuthenticator:
     """Tells which registered client a request at our endpoints comes from.
 
     Args:
-        revocation_state: The registered clients and whether they are in good standing.
+        revocation_state: The registered clients, and whether they are valid.
         issuer: Our issuer, which assertions must be for.
         clock: Unix seconds.
 

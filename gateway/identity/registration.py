@@ -1,6 +1,6 @@
 """Registering clients: what a record may say, and the one time a secret is seen.
 
-A registration that contradicts itself is refused here, so that nothing downstream has to wonder.
+A registration that contradicts itself is refused here, so that nobody has to check it again.
 """
 
 from __future__ import annotations
