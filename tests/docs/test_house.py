@@ -10,7 +10,13 @@ import pytest
 
 from tests.docs.tables import ROOT
 
-PAGES = ("docs/architecture.md", "CONTRIBUTING.md", "docs/threat-model.md")
+PAGES = (
+    "docs/architecture.md",
+    "CONTRIBUTING.md",
+    "docs/threat-model.md",
+    "docs/decisions/0006-rooms.md",
+    "docs/decisions/0007-intents.md",
+)
 PACKAGES = ("gateway/", "federated/", "audit/", "policies/", "tests/", "docs/", "deploy/", ".ci/")
 """What a path in running text begins with; inside the gateway `gateway/` may be left out."""
 
