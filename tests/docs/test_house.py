@@ -19,6 +19,8 @@ PAGES = (
 )
 PACKAGES = ("gateway/", "federated/", "audit/", "policies/", "tests/", "docs/", "deploy/", ".ci/")
 """What a path in running text begins with; inside the gateway `gateway/` may be left out."""
+PYTHON = ("gateway", "federated", "audit", "policies")
+DOTTED = rf"`((?:{'|'.join(PYTHON)})(?:\.\w+)+)`"
 
 
 def drawn() -> list[set[str]]:
@@ -73,3 +75,29 @@ def test_the_tests_that_the_threat_model_names_are_there() -> None:
     named = {name for part in told for name in re.findall(r"`([^`]+)`", part)}
     assert named
     assert [name for name in named if not (ROOT / "tests" / name).is_dir()] == []
+
+
+def test_every_module_that_a_text_names_is_there() -> None:
+    """In docstrings, comments and pages: `gateway.x.y`, and what stands in it."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for package in PYTHON:
+        pages += (ROOT / package).rglob("*.py")
+    missing = {
+        f"{page.relative_to(ROOT)}: {name}"
+        for page in pages
+        for name in re.findall(DOTTED, page.read_text())
+        if not stands(name.split("."))
+    }
+    assert missing == {"audit/verify_folder.py: audit.db"}, "a file's name"
+
+
+def stands(parts: list[str]) -> bool:
+    """Tell whether there is such a module, and in it each name that follows."""
+    for length in range(len(parts), 1, -1):
+        place = ROOT.joinpath(*parts[:length])
+        if place.is_dir():
+            return length == len(parts)
+        if (file := place.with_suffix(".py")).is_file():
+            text = file.read_text()
+            return all(re.search(rf"\b{name}\b", text) for name in parts[length:])
+    return False
