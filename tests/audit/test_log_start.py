@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from audit.errors import (
-    LogRolledBack,
-)
+from audit.errors import LogRolledBack
 from audit.log import Limits
 from audit.pins import FilePins
 from audit.ports import LogStore, TreeState
@@ -20,10 +15,6 @@ from audit.stores.sqlite import SqliteLogStore
 from tests.audit.samples import MemoryPins, event, new_log, signer, started, until
 
 QUICK = Limits(idle_seconds=0.01)
-
-
-def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(coroutine)
 
 
 def test_the_log_goes_on_after_a_restart(store: LogStore) -> None:
