@@ -10,7 +10,7 @@ SealgateError
 │   ├── InvalidRequest   a value that the use case cannot accept
 │   └── LimitReached     a bounded table or queue is full
 ├── EvidenceUnavailable  the record could not be made durable, so nothing is told
-└── identity, artifacts, screening, inference, registry, federation, storage: their own `errors.py`
+└── those of identity, artifacts, screening, inference, registry, federation, storage: see there
 
 An error carries a stable `code` and a public message that never repeats what a caller sent.
 Nothing here knows HTTP: `gateway.web.problems` maps each class to a status.

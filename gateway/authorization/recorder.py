@@ -10,7 +10,8 @@ Safety argument:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypedDict, Unpack
 
@@ -203,10 +204,8 @@ class Recorder:
         Raises:
             EvidenceUnavailable: The log cannot be read now.
         """
-        try:
+        with _evidence():
             return self._log.find(tenant, event_id)
-        except StoreFault as cause:
-            raise EvidenceUnavailable from cause
 
     def write(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
         """Make `event` durable; for threads.
@@ -214,10 +213,8 @@ class Recorder:
         Raises:
             EvidenceUnavailable: It could not be recorded.
         """
-        try:
+        with _evidence():
             return self._log.append_blocking(event, sealed)
-        except AuditUnavailable as cause:
-            raise EvidenceUnavailable from cause
 
     async def write_async(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
         """Do what `write` does, on an event loop.
@@ -225,7 +222,13 @@ class Recorder:
         Raises:
             EvidenceUnavailable: It could not be recorded.
         """
-        try:
+        with _evidence():
             return await self._log.append(event, sealed)
-        except AuditUnavailable as cause:
-            raise EvidenceUnavailable from cause
+
+
+@contextmanager
+def _evidence() -> Iterator[None]:
+    try:
+        yield
+    except (AuditUnavailable, StoreFault) as cause:
+        raise EvidenceUnavailable from cause

@@ -1,4 +1,4 @@
-"""The two parts that every use case stands on: the recorder and the guard."""
+"""The two parts that every use case needs: the recorder and the guard."""
 
 from __future__ import annotations
 

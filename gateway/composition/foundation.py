@@ -1,4 +1,4 @@
-"""What everything stands on: keys, stores, audit log. Opened once a process, closed in reverse.
+"""What every part needs: keys, stores, audit log. Opened once a process, closed in reverse order.
 
 Trust anchors are never made here: a missing keystore or database refuses the start (`bootstrap`
 makes them).

@@ -32,7 +32,7 @@ from gateway.process.operations import OperationsApp
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
 
-# How long a model that was retired, or whose tenant fell, may stay decrypted in memory.
+# How long a model may stay decrypted in memory after it was retired or its tenant suspended.
 DROP_SECONDS: Final = 60.0
 
 

@@ -1,4 +1,4 @@
-"""The pipeline of inference requests and what it stands on."""
+"""The pipeline of inference requests and the parts that it needs."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def make_use_cases(
     """Make the use cases.
 
     Args:
-        base: What they stand on.
+        base: Keys, stores and audit log.
         guard: Decides.
         recorder: Makes evidence durable.
         coordinator: Of federations; None when federation is off.

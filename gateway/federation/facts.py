@@ -8,6 +8,11 @@ from gateway.federation.records import Federation, Site
 from policies.facts import FederationFacts, SiteFacts, TenantFacts
 
 
+def federation_resource(tenant: str, name: str) -> str:
+    """Return how events name a federation."""
+    return f"Federation::{tenant}/{name}"
+
+
 def federation_facts(
     federation: Federation, tenant: Callable[[str], TenantFacts]
 ) -> FederationFacts:

@@ -22,7 +22,7 @@ from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, InvalidRequest, LimitReached, NotFound
 from gateway.federation.coordinator import Coordinator, present
 from gateway.federation.errors import CoordinatorUnavailable
-from gateway.federation.facts import federation_facts
+from gateway.federation.facts import federation_facts, federation_resource
 from gateway.federation.node_keys import canonical_node_key
 from gateway.federation.ports import FederationStore
 from gateway.federation.records import Federation, Site
@@ -287,5 +287,5 @@ def _details(pending: Pending) -> Details:
     facts = pending.facts
     return {
         "reason": "create" if pending.kind == "create_federation" else pending.kind,
-        "resource": f"Federation::{pending.tenant}/{facts['federation']}",
+        "resource": federation_resource(pending.tenant, facts["federation"]),
     }

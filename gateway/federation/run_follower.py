@@ -26,6 +26,7 @@ from gateway.authorization.recorder import Recorder
 from gateway.errors import EvidenceUnavailable, NotFound
 from gateway.federation.coordinator import Coordinator, RunEvent
 from gateway.federation.errors import CoordinatorUnavailable
+from gateway.federation.facts import federation_resource
 from gateway.federation.ports import FederationStore
 from gateway.federation.records import Federation, Run
 
@@ -96,7 +97,7 @@ class RunFollower:
         """Follow `run` to its end and return it as it was stored last.
 
         Raises:
-            EvidenceUnavailable: A step could not be recorded; the cursor stands before it.
+            EvidenceUnavailable: A step could not be recorded; the cursor stays before it.
         """
         failures = 0
         while not self._stopped.is_set() and run.state in {"starting", "running"}:
@@ -105,12 +106,14 @@ class RunFollower:
             except NotFound:
                 return self._fail(run, "coordinator_lost")
             except CoordinatorUnavailable:
+                # It may only be starting again; a run that is gone then answers `NotFound`.
                 failures += 1
                 if failures >= PATIENCE:
                     return self._fail(run, "coordinator_lost")
                 self._stopped.wait(PAUSE_S)
                 continue
             failures = 0
+            # The cursor is stored after each step, so a crash repeats at most one of them.
             for step in page.events:
                 run = self._take(run, step)
         return self._finish(run) if run.state == "publishing" else run
@@ -161,7 +164,7 @@ class RunFollower:
             "error" if step.type in _FAILURES else "done",
             id=step_id(run.id, step.seq),
             tenant=run.tenant,
-            resource=f"Federation::{run.tenant}/{run.federation}",
+            resource=federation_resource(run.tenant, run.federation),
             request_id=run.id,
             purpose=run.purpose,
             reason=step.code or "",

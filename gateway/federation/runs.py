@@ -16,6 +16,7 @@ from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, InvalidRequest, LimitReached, NotFound
 from gateway.federation.coordinator import Coordinator, RunEvent, RunOrder, present
 from gateway.federation.errors import CoordinatorUnavailable
+from gateway.federation.facts import federation_resource
 from gateway.federation.federations import Federations
 from gateway.federation.ports import FederationStore
 from gateway.federation.records import Federation, Run, Site
@@ -186,7 +187,7 @@ def _order(coordinator: Coordinator, order: RunOrder) -> None:
 def _details(pending: Pending) -> Details:
     facts = pending.facts
     return {
-        "resource": f"Federation::{pending.tenant}/{facts['federation']}",
+        "resource": federation_resource(pending.tenant, facts["federation"]),
         "model_id": facts["model"],
         "model_version": facts["version"],
     }

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.artifacts.age import SecretBuffer
-from gateway.artifacts.signature import owner_statement
+from gateway.artifacts.signature import MODEL_FILE, owner_statement
 from gateway.artifacts.upload import Sealer
 from gateway.authorization.intents import Attribution
 from gateway.federation.records import Federation, Run
-from gateway.registry.packaging import MODEL_FILE, Material
+from gateway.registry.packaging import Material
 from gateway.registry.records import ModelVersion
 from gateway.registry.versions import Versions
 

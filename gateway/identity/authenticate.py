@@ -32,7 +32,7 @@ from gateway.identity.principal import (
     Principal,
     principal_of,
     registered_id,
-    still_stands,
+    still_valid,
 )
 from gateway.identity.revocation import RevocationState
 from gateway.identity.signed import MAX_COMPACT
@@ -81,7 +81,7 @@ class Authenticator:
 
     Args:
         issuers: Whose tokens are accepted.
-        revocation_state: Who is in good standing; loaded.
+        revocation_state: Which clients and tenants are valid; loaded.
         proofs: Checks proofs of possession for our public URL.
         public_url: Where the gateway is reached, for the challenge.
         clock: Unix seconds.
@@ -169,7 +169,7 @@ class Authenticator:
         For work that began under an older `epoch` and is about to show its result.
 
         Raises:
-            InvalidToken: Its token was revoked, or its client or tenant changed or fell.
+            InvalidToken: Its token was revoked, or its client or tenant was changed or shut out.
         """
         registration = self._revocation_state.remembered(principal.client_id)
         if registration is None:
@@ -177,7 +177,7 @@ class Authenticator:
                 self._revocation_state.look_up, principal.client_id
             )
         revoked = self._revocation_state.is_revoked(principal.issuer, principal.token_id)
-        if revoked or not still_stands(principal, *registration):
+        if revoked or not still_valid(principal, *registration):
             self._refuse(InvalidToken(), "Bearer")
 
     def _recall(self, token: bytes) -> _Remembered | None:

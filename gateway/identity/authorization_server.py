@@ -165,7 +165,7 @@ class AuthorizationServer:
 
     @property
     def refusals(self) -> Mapping[str, int]:
-        """Number of requests of nobody we know, by OAuth error code."""
+        """Number of refused requests whose client is not known, by OAuth error code."""
         return self._clients.refusals
 
     @property

@@ -18,7 +18,7 @@ from typing import Final
 from gateway.epoch_memo import UNKNOWN, EpochMemo
 from gateway.identity.errors import InvalidToken
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
-from gateway.identity.principal import Principal, still_stands
+from gateway.identity.principal import Principal, still_valid
 from gateway.identity.records import Client, Tenant
 
 SWEEP: Final = 1024
@@ -30,7 +30,7 @@ NOBODY: Final[Registration] = (None, None)
 
 
 class RevocationState:
-    """Who and what is in good standing, as of the newest change.
+    """Which tokens, clients and tenants are valid, as of the newest change.
 
     Args:
         revocations: The durable revocations.
@@ -101,11 +101,11 @@ class RevocationState:
         """Make sure that a principal is still valid as it was authenticated. Blocks.
 
         Raises:
-            InvalidToken: Its token was revoked, or its client or tenant changed or fell.
+            InvalidToken: Its token was revoked, or its client or tenant was changed or shut out.
         """
         registration = self.look_up(principal.client_id)
         revoked = self.is_revoked(principal.issuer, principal.token_id)
-        if revoked or not still_stands(principal, *registration):
+        if revoked or not still_valid(principal, *registration):
             scheme = "DPoP" if principal.binding == "dpop" else "Bearer"
             raise InvalidToken(challenge=f'{scheme} error="{InvalidToken.code}"')
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from gateway.authorization.guard import Guard
 from gateway.epoch_memo import UNKNOWN, EpochMemo
@@ -18,10 +17,9 @@ from gateway.inference.errors import ModelNotFound
 from gateway.names import is_name, is_version
 from gateway.registry.facts import version_facts
 from gateway.registry.ports import Registry
-from gateway.registry.records import Model, ModelVersion, VersionState
+from gateway.registry.records import Model, ModelVersion
+from gateway.registry.states import CALLABLE
 from policies.facts import ModelVersionFacts
-
-CALLABLE: Final[frozenset[VersionState]] = frozenset({"candidate", "released"})
 
 
 @dataclass(frozen=True, slots=True)

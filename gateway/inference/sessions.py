@@ -100,6 +100,7 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._stop.wait(WATCH_SECONDS):
             now = time.monotonic()
+            # A copy: runs begin and end in other threads while this one looks.
             for deadline, options in list(self._running.values()):
                 if now >= deadline:
                     options.terminate = True
@@ -172,7 +173,7 @@ class Sessions:
     Args:
         load: Opens a version; runs in a thread; raises what the caller should see.
         watchdog: Runs models.
-        lanes: Threads for runs that do not stay on the event loop.
+        executor: Threads for runs that do not stay on the event loop.
         max_bytes: Plaintext bytes kept at most; the least recently used model leaves first.
     """
 

@@ -12,7 +12,7 @@ from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import InvalidRequest, NotFound
 from gateway.names import is_name, require_name
-from gateway.registry.facts import model_facts, version_facts
+from gateway.registry.facts import model_facts, model_resource, version_facts
 from gateway.registry.ports import Registry
 from gateway.registry.records import Model, ModelVersion, Release
 
@@ -196,7 +196,7 @@ def _details(pending: Pending) -> Details:
     return {
         "reason": pending.kind,
         "model_id": model,
-        "resource": f"Model::{pending.tenant}/{model}",
+        "resource": model_resource(pending.tenant, model),
     }
 
 

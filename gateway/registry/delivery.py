@@ -23,7 +23,7 @@ from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import NotFound
 from gateway.registry.catalogue import Catalogue
-from gateway.registry.facts import version_facts
+from gateway.registry.facts import version_facts, version_resource
 from gateway.registry.records import ModelVersion, SealedPayload
 from policies.engine import Decision
 from policies.facts import ModelVersionFacts
@@ -160,7 +160,7 @@ def _details(pending: Pending) -> Details:
         "model_version": version,
         "model_digest": facts["digest"],
         "recipient": facts.get("recipient", ""),
-        "resource": f"ModelVersion::{pending.tenant}/{model}@{version}",
+        "resource": version_resource(pending.tenant, model, version),
     }
 
 

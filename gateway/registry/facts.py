@@ -11,6 +11,16 @@ TenantOf = Callable[[str], TenantFacts]
 """Tenant id → its facts: `gateway.authorization.guard.Guard.tenant`."""
 
 
+def model_resource(tenant: str, model: str) -> str:
+    """Return how events name a model."""
+    return f"Model::{tenant}/{model}"
+
+
+def version_resource(tenant: str, model: str, version: str) -> str:
+    """Return how events name a version of a model."""
+    return f"ModelVersion::{tenant}/{model}@{version}"
+
+
 def model_facts(model: Model, tenant: TenantOf) -> ModelFacts:
     """Return the facts of a model's name."""
     return ModelFacts(

@@ -7,7 +7,7 @@ four-eyes policy asks for two different ones outside the recorded solo mode.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Literal
 
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import FINISHED, UNDONE, Intents, Kind, Settled, by_call
@@ -17,12 +17,10 @@ from gateway.errors import InvalidRequest
 from gateway.pages import PAGE
 from gateway.registry.catalogue import Catalogue
 from gateway.registry.errors import IllegalMove
-from gateway.registry.facts import version_facts
+from gateway.registry.facts import version_facts, version_resource
 from gateway.registry.ports import Registry
 from gateway.registry.records import Model, ModelVersion, Release
-from gateway.registry.states import moved
-
-RELEASABLE: Final = frozenset({"candidate", "released"})
+from gateway.registry.states import PROMOTABLE, moved
 
 
 class Releases:
@@ -142,7 +140,7 @@ class Releases:
             model_id=model.name,
             model_version=version.version,
         )
-        if version.state not in RELEASABLE:
+        if version.state not in PROMOTABLE:
             raise IllegalMove
         if current is not None and current.version == version.version:
             raise IllegalMove("the version is served already")
@@ -190,7 +188,7 @@ def _details(pending: Pending) -> Details:
     details: Details = {
         "model_id": model,
         "model_version": version,
-        "resource": f"ModelVersion::{pending.tenant}/{model}@{version}",
+        "resource": version_resource(pending.tenant, model, version),
     }
     if pending.kind == "retire":
         details["reason"] = "retire"

@@ -31,7 +31,7 @@ from gateway.authorization.recorder import Call, Details, of_call
 from gateway.authorization.records import Pending
 from gateway.errors import LimitReached, NotFound, StateConflict
 from gateway.pages import every
-from gateway.registry.facts import model_facts
+from gateway.registry.facts import model_facts, model_resource
 from gateway.registry.ports import Registry, UploadStore
 from gateway.registry.records import SealedPayload, Upload
 from policies.facts import ModelFacts
@@ -272,7 +272,7 @@ def _details(pending: Pending) -> Details:
     details: Details = {"reason": pending.kind, "model_digest": facts["plain_digest"]}
     if facts["model"]:
         details["model_id"] = facts["model"]
-        details["resource"] = f"Model::{pending.tenant}/{facts['model']}"
+        details["resource"] = model_resource(pending.tenant, facts["model"])
         details["n_in"] = int(facts["length"])
     else:
         details["resource"] = f"Tenant::{pending.tenant}"

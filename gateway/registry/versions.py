@@ -23,15 +23,13 @@ from gateway.authorization.intents import (
 from gateway.authorization.recorder import Details
 from gateway.authorization.records import Pending
 from gateway.errors import Refusal, SealgateError
+from gateway.registry.facts import model_resource
 from gateway.registry.packaging import Material, Packager
 from gateway.registry.ports import Registry
 from gateway.registry.records import ModelVersion, SealedPayload
-from gateway.registry.states import moved
+from gateway.registry.states import PUBLISHED, moved
 from gateway.registry.uploads import Uploads
 from gateway.work.jobs import Progress
-
-SURVIVED = frozenset({"candidate", "released", "retired"})
-"""States of a version whose publishing came to its end."""
 
 Open = Callable[[], Material]
 """Opens what a version is made from; what it opened is wiped here."""
@@ -155,7 +153,7 @@ class Versions:
         found = self._registry.get_version(pending.tenant, facts["model"], facts["version"])
         if found is not None and found.state == "quarantined":
             self._discard(found, UNDONE.reason)
-        if found is None or found.state not in SURVIVED:
+        if found is None or found.state not in PUBLISHED:
             return UNDONE
         self._spend(pending)
         self._changed()
@@ -189,7 +187,7 @@ def _details(pending: Pending) -> Details:
         "reason": "publish",
         "model_id": model,
         "model_version": pending.facts["version"],
-        "resource": f"Model::{pending.tenant}/{model}",
+        "resource": model_resource(pending.tenant, model),
     }
 
 

@@ -11,7 +11,7 @@ from gateway.storage.bounds import check_key, check_record
 
 
 class MemoryFederationStore:
-    """`gateway.registry.ports.FederationStore`."""
+    """`gateway.federation.ports.FederationStore`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

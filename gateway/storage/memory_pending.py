@@ -11,7 +11,7 @@ from gateway.storage.bounds import check_key, check_record
 
 
 class MemoryPendingStore:
-    """`gateway.registry.ports.PendingStore`."""
+    """`gateway.authorization.ports.PendingStore`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -25,7 +25,7 @@ _RUN = tables.run.c
 
 
 class SqlFederationStore:
-    """`gateway.registry.ports.FederationStore`."""
+    """`gateway.federation.ports.FederationStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

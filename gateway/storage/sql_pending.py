@@ -16,7 +16,7 @@ _PENDING = tables.pending.c
 
 
 class SqlPendingStore:
-    """`gateway.registry.ports.PendingStore`."""
+    """`gateway.authorization.ports.PendingStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""All control-plane stores of one kind, as the composition root wants them."""
+"""All control-plane stores of one kind, made together."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Everything under `/v1/` is asked for by somebody: who it is stands before anything else is read.
+"""Every call under `/v1/` is authenticated before anything else of it is read.
 
 Safety argument:
 1. A route reads body and parameters only when the caller has been authenticated: unauthenticated
    callers make the gateway hold and parse nothing.
-2. A route that is not behind this layer finds no principal and fails: it never runs for nobody.
+2. A route that is not behind this layer finds no principal and fails: none runs without a caller.
 3. An unauthenticated caller cannot tell the paths that exist from those that do not.
 """
 
@@ -23,7 +23,7 @@ _KEY: Final = "sealgate.principal"
 
 
 class Authenticated:
-    """Lets nobody through whom the authenticator does not know.
+    """Refuses every caller whom the authenticator does not know.
 
     Args:
         app: The ASGI application to guard.

@@ -64,7 +64,7 @@ def test_nothing_that_was_sent_is_read_before_the_caller_is_known(shop: Works) -
     for token, refusal in (("", TokenMissing), ("nonsense", InvalidToken)):
         with pytest.raises(refusal):
             ask(shop, token=token, read=read)
-    assert len(shop.events()) == before, "a stranger cannot fill the log"
+    assert len(shop.events()) == before, "an unauthenticated caller cannot fill the log"
     sample = shop.metrics.registry.get_sample_value
     for code in ("token_missing", "invalid_token"):
         assert sample("sealgate_refused_before_tenant_total", {"code": code}) == 1.0
@@ -153,7 +153,7 @@ def test_another_tenants_model_is_absent_and_recorded_with_the_one_who_asked(sho
     assert len(shop.events()) == before
     entries = [msgspec.structs.asdict(entry.event) for entry in shop.house.reader.events("rival")]
     assert [event["model_id"] for event in entries] == ["", ""]
-    assert shop.loads == [], "nothing was opened for a stranger"
+    assert shop.loads == [], "nothing was opened for a caller who may not use it"
 
 
 def test_nothing_is_decrypted_for_a_caller_who_may_not_ask(shop: Works) -> None:

@@ -1,4 +1,4 @@
-"""The serving path in one process: a house with keys, a store, and models published for real."""
+"""The way of a request in one process: keys, a store, and models published for real."""
 
 from __future__ import annotations
 

@@ -100,14 +100,14 @@ def said(pipe: Path) -> int:
 def kept(
     tmp_path: Path, *command: str, monotonic: Any = lambda: 0.0, **environment: str
 ) -> Iterator[ChildProcess]:
-    companion = ChildProcess(
+    child_process = ChildProcess(
         "child", command, environment, tmp_path / "child.log", monotonic=monotonic
     )
-    companion.start()
+    child_process.start()
     try:
-        yield companion
+        yield child_process
     finally:
-        companion.close()
+        child_process.close()
 
 
 def is_alive(pid: int) -> bool:
