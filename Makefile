@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 ARGS ?=
+# A worker for each processor; more than eight would only make more copies of what is dear.
+WORKERS := -n logical --maxprocesses=8
 
-.PHONY: help demo test check bench soak lock clean
+.PHONY: help demo quick test check bench soak lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is
@@ -15,8 +17,11 @@ help:  ## Show what there is
 demo: $(READY)  ## Take the guided tour (ARGS=--once ends after it)
 	@$(BIN)/sealgate demo $(ARGS)
 
-test: $(READY)  ## Run every test
-	@$(BIN)/python -m pytest -q $(ARGS)
+quick: $(READY)  ## Run the tests that start no process
+	@$(BIN)/python -m pytest -q $(WORKERS) -m "not e2e" $(ARGS)
+
+test: $(READY)  ## Run every test, on every core (ARGS="tests/audit -x": some)
+	@$(BIN)/python -m pytest -q $(WORKERS) $(ARGS)
 
 check: $(READY)  ## Lint, type-check and hold the import rules
 	@$(BIN)/ruff check .

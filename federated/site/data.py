@@ -63,7 +63,8 @@ def load(path: Path, label: str) -> Table:
 
 def _read_npz(path: Path) -> tuple[Matrix, Vector]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a file that it opened itself open when the archive's directory is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             features, labels = archive["x"], archive["y"]
         return np.asarray(features, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     # numpy raises OSError, ValueError, KeyError, BadZipFile, zlib.error … on a damaged file.

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from audit import verify_folder
 from audit.pins import FilePins
 from audit.stores.sqlite import SqliteLogStore
@@ -42,6 +44,7 @@ KILLED_AFTER = (30, 400, 1_500)
 """Acknowledged events, in each of three lives."""
 
 
+@pytest.mark.e2e
 def test_no_acknowledged_event_is_lost_when_the_writer_is_killed(tmp_path: Path) -> None:
     root = Path(verify_folder.__file__).parents[1]
     acknowledged: dict[tuple[str, int], str] = {}

@@ -84,6 +84,7 @@ store.close()
 """
 
 
+@pytest.mark.e2e
 def test_a_write_that_the_system_refuses_is_survived(tmp_path: Path) -> None:
     """The operating system itself says no, in the middle of the write-ahead log."""
     path = tmp_path / "audit.db"

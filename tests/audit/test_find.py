@@ -45,6 +45,7 @@ def test_the_receipt_of_an_event_is_found_again(store: LogStore) -> None:
     assert log.find("acme", one.id) == receipt
 
 
+@pytest.mark.e2e
 def test_an_event_of_an_earlier_process_is_found_before_the_start(tmp_path: Path) -> None:
     path = tmp_path / "audit.db"
     ended = subprocess.run(

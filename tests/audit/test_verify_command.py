@@ -41,6 +41,7 @@ def script(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.e2e
 def test_the_file_works_alone_and_its_exit_status_tells(archive: Archive) -> None:
     path = str(archive.write())
     good = script(path, "--key", KEY)
@@ -63,6 +64,7 @@ def test_the_file_imports_only_the_standard_library_and_cryptography() -> None:
     assert roots <= set(sys.stdlib_module_names) | {"cryptography"}
 
 
+@pytest.mark.e2e
 def test_the_help_teaches() -> None:
     helped = script("--help")
     assert helped.returncode == 0
@@ -77,6 +79,7 @@ def test_a_database_is_refused_with_a_finding(tmp_path: Path) -> None:
     assert first_bad(tmp_path) == "?"
 
 
+@pytest.mark.e2e
 def test_a_malformed_key_is_a_usage_error(archive: Archive) -> None:
     wrong = script(str(archive.write()), "--key", "nonsense")
     assert wrong.returncode == 2

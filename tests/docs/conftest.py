@@ -14,10 +14,12 @@ from gateway.demo.federation_chapter import MODEL as TUMOUR
 from gateway.demo.federation_chapter import VERSION as TUMOUR_VERSION
 from gateway.demo.models import breast_cancer_model
 from gateway.demo.narrator import Narrator
-from gateway.demo.place import Place, free_port, prepare
+from gateway.demo.place import Place, prepare
 from gateway.demo.running import start_gateway
 from gateway.demo.serving_chapter import ServingChapter, request
 from gateway.demo.tour import describe, write_contract
+from tests.e2e.house import at_free_ports
+from tests.ports import free_port
 
 DEMO_FOLDER = ".sealgate-demo"
 
@@ -42,7 +44,7 @@ class Demo:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The demo after its tour, but for the sites, which a tutorial starts itself."""
     folder = tmp_path_factory.mktemp("reader")
-    place = prepare(folder / DEMO_FOLDER)
+    place = at_free_ports(prepare(folder / DEMO_FOLDER))
     cast = Cast(place, Narrator(Console(file=io.StringIO())))
     with start_gateway(place), cast.http:
         cast.assemble()

@@ -11,11 +11,11 @@ from typing import Final
 
 import pytest
 
-from gateway.demo.place import free_port
 from tests.docs.conftest import Demo
 from tests.docs.console import Run, Skipped, Step, Stop, Write, steps, unseen
 from tests.docs.tables import ROOT
 from tests.docs.terminal import Terminal
+from tests.ports import free_port
 
 TUTORIALS: Final = sorted((ROOT / "docs/tutorials").glob("*.md"))
 MARKS: Final = {

@@ -76,6 +76,7 @@ def test_lines_are_seen_in_order_with_gaps() -> None:
     assert unseen(["two 2"], output) == ["two 2"]
 
 
+@pytest.mark.e2e
 def test_a_terminal_keeps_what_a_shell_keeps(tmp_path: Path) -> None:
     folder = tmp_path / "reader"
     folder.mkdir()

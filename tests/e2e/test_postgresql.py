@@ -11,10 +11,11 @@ from rich.console import Console
 
 from gateway.demo.cast import Cast
 from gateway.demo.narrator import Narrator
-from gateway.demo.place import ORIGIN, Place, free_port
+from gateway.demo.place import ORIGIN, Place
 from tests.contracts.backends import postgresql_server
 from tests.e2e.house import House, configure, sealgate_command
 from tests.e2e.models import train
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")

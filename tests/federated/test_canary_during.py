@@ -26,6 +26,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.federated]
 
 FEATURES = 30
 ROUNDS = 5
+SEARCHES = 3
+"""How often all files are searched while rounds run; a busy machine needs more than one run."""
+MOST_RUNS = 20
 SMALLEST_STEP = 1e-300
 UNCHANGED = {"mean": [0.0] * FEATURES, "scale": [1.0] * FEATURES}
 
@@ -63,7 +66,7 @@ def scanner(stack: Stack, values: Any, since: float) -> Scanner:
 def plant(path: Path, content: bytes, scanner: Scanner) -> None:
     """Let a file appear; the scanner must notice it; let it vanish."""
     path.write_bytes(content)
-    until(lambda: str(path) in scanner.found, f"the scanner to find {path}", 30)
+    until(lambda: str(path) in scanner.found, f"the scanner to find {path}")
     path.unlink()
     scanner.found.discard(str(path))
 
@@ -80,29 +83,36 @@ def test_no_file_holds_a_parameter_while_rounds_run(
         plant(stack.scratch / "planted", b"start=" + packed(values).encode(), watching)
         plant(stack.folder / "site-a" / "planted.log", repr(values[7]).encode(), watching)
 
-        begun = watching.passes
-        stack.start_run(
-            "canary",
-            list(stack.parts),
-            rounds=ROUNDS,
-            initial=packed(values),
-            config={
-                "features": FEATURES,
-                "epochs": 1,
-                "learning_rate": SMALLEST_STEP,
-                "standardisation": UNCHANGED,
-            },
-        )
-        events, state = stack.follow("canary")
-        during = watching.passes - begun
-        model = stack.api.get("/runs/canary/result").raise_for_status().content
+        during = runs = 0
+        while during < SEARCHES and runs < MOST_RUNS:
+            runs, begun = runs + 1, watching.passes
+            fly(stack, values, f"canary-{runs}")
+            during += watching.passes - begun
+    assert during >= SEARCHES, "the scanner did not come round"
+    with capsys.disabled():
+        print(f"\n{during} searches during {runs * ROUNDS} rounds, {watching.read} files read")
+    assert watching.look() == set()
+
+
+def fly(stack: Stack, values: Any, run: str) -> None:
+    """Let the canary go through the rounds of a run, and fail unless it comes through."""
+    stack.start_run(
+        run,
+        list(stack.parts),
+        rounds=ROUNDS,
+        initial=packed(values),
+        config={
+            "features": FEATURES,
+            "epochs": 1,
+            "learning_rate": SMALLEST_STEP,
+            "standardisation": UNCHANGED,
+        },
+    )
+    events, state = stack.follow(run)
+    model = stack.api.get(f"/runs/{run}/result").raise_for_status().content
     assert state == "finished"
     assert len([event for event in events if event["type"] == "site_result"]) == 3 * ROUNDS
     assert held(model) == values.astype(np.float32).tobytes(), "the canary did not come through"
-    assert during >= 3, "the scanner was too slow to have seen the rounds"
-    with capsys.disabled():
-        print(f"\n{during} searches during {ROUNDS} rounds, {watching.read} files read")
-    assert watching.look() == set()
 
 
 def test_a_deleted_file_that_is_still_open_is_found(stack: Stack) -> None:

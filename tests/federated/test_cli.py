@@ -72,6 +72,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("pid", "supernode", "code"),
     [(os.getpid(), "ready", 0), (os.getpid(), "starting", 1), (2**22 + 1, "ready", 1)],
+    ids=["here", "starting", "gone"],
 )
 def test_status(config: Path, pid: int, supernode: str, code: int) -> None:
     write_status(config.parent / "state", {"pid": pid, "supernode": supernode})

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_ssh_private_key,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from federated.aggregation import Contribution
@@ -146,6 +146,7 @@ def test_bad_tables_are_refused_without_repeating_them(tmp_path: Path, content: 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv"])
 @given(data=st.binary(max_size=200))
+@example(data=b"PK\x05\x06")  # an archive without a directory: its file was left open
 def test_any_file_ends_as_a_table_or_our_error(
     tmp_path_factory: pytest.TempPathFactory, suffix: str, data: bytes
 ) -> None:

@@ -18,6 +18,8 @@ from tests.gateway.artifacts.hostile_models import (
     words,
 )
 
+pytestmark = pytest.mark.e2e
+
 
 def refusal(data: bytes, run_seconds: float = 10.0) -> ModelRefused:
     with pytest.raises(ModelRefused) as caught:

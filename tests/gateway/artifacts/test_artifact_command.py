@@ -132,6 +132,7 @@ def test_keygen_prints_the_file_when_it_is_given_no_name(
     assert captured.err.strip() == f"public key: {parse_identity(secret).recipient}"
 
 
+@pytest.mark.e2e
 def test_the_age_command_takes_our_identity_file(tmp_path: Path) -> None:
     age = require_tool("age")
     path = tmp_path / "site.key"
@@ -279,6 +280,7 @@ def test_what_cannot_be_read_or_written_is_said(
     assert "cannot read" in said(capsys)
 
 
+@pytest.mark.e2e
 def test_the_command_itself(site: Site) -> None:
     command = [sys.executable, "-c", "from gateway.cli.main import run; run()", "artifact"]
     helped = subprocess.run([*command, "--help"], capture_output=True, text=True)

@@ -261,6 +261,7 @@ store.rotate("acme")
 """
 
 
+@pytest.mark.e2e
 def test_a_death_between_write_and_rename_leaves_the_old_state(
     store: LocalKeyStore, folder: Path, unlock: KeyFile
 ) -> None:

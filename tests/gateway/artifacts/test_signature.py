@@ -79,6 +79,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.e2e
 @pytest.mark.clients
 def test_the_public_verifier_accepts_our_statement_and_sees_changes(folder: Path) -> None:
     (folder / "key.pem").write_bytes(pem())
@@ -90,6 +91,7 @@ def test_the_public_verifier_accepts_our_statement_and_sees_changes(folder: Path
     assert model_signing(VERIFIER, *arguments).returncode != 0
 
 
+@pytest.mark.e2e
 @pytest.mark.clients
 def test_we_accept_what_the_public_signer_made(folder: Path) -> None:
     private = KEY.private_bytes(

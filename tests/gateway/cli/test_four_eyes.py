@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from gateway.cli.failures import ExitCode
 from tests.gateway.cli.command import Said, sealgate
 from tests.gateway.place import Place, served_place
@@ -41,6 +43,7 @@ def promote(profile: Path, version: str, *more: str) -> Said:
     return sealgate("model", "promote", "m", version, "--profile", profile, *more)
 
 
+@pytest.mark.e2e
 def test_alone_it_is_a_wait_for_a_second_person(tmp_path: Path) -> None:
     with served_place(tmp_path) as place:
         place.tenant("duo")

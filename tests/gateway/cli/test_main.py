@@ -24,6 +24,7 @@ assert not heavy, heavy
 """
 
 
+@pytest.mark.e2e
 def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROBE], capture_output=True, text=True, check=False

@@ -11,6 +11,8 @@ from tests.gateway.cli.command import sealgate
 from tests.gateway.place import Place
 from tests.gateway.screening.classifiers import classifier, clouds, npz
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture(scope="module")
 def owner(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:

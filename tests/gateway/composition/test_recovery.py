@@ -78,6 +78,7 @@ with served_place(Path(sys.argv[1])) as place:
 """
 
 
+@pytest.mark.e2e
 def test_an_erasure_whose_process_is_killed_half_way_is_finished(tmp_path: Path) -> None:
     with served_place(tmp_path) as place:
         place.tenant(HOUSE)

@@ -67,6 +67,7 @@ def _in_calibration(owner: Connection) -> str:
     raise AssertionError("it ended before")
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_gateway_ends_although_a_calibration_does_not(
     tmp_path: Path, number: signal.Signals

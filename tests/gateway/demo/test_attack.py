@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from gateway.demo.attack import Method, run_attack
+from gateway.demo.attack import Attacked, run_attack
 from gateway.demo.datasets import Digits, digits
 from gateway.demo.models import digits_model
 from gateway.screening import calibration
@@ -30,6 +30,11 @@ def model(images: Digits) -> bytes:
     return digits_model(images.train)
 
 
+@pytest.fixture(scope="module")
+def found(images: Digits, model: bytes) -> Attacked:
+    return run_attack(model, images.test.x[:ROWS], images.test.y[:ROWS])
+
+
 def outcomes(model: bytes, archive: bytes, x: np.ndarray) -> list[str]:
     inputs = {"model": memoryview(model), "calibration": memoryview(archive)}
     result = read_calibration(*calibration.main(inputs, {}))
@@ -39,13 +44,13 @@ def outcomes(model: bytes, archive: bytes, x: np.ndarray) -> list[str]:
     return [judge({SCORES: row[np.newaxis]}, 1).outcome for row in scores]
 
 
-def test_the_screen_blocks_what_fools_the_model(images: Digits, model: bytes) -> None:
+def test_the_screen_blocks_what_fools_the_model(
+    images: Digits, model: bytes, found: Attacked
+) -> None:
     """Over 13 seeds, 2,482 attacked rows: 99.6 % flagged, 90 % blocked (67 to 98 % a seed).
 
     Of as many clean rows that the model answers rightly, 2.9 % were flagged and 0.4 % blocked.
     """
-    x, y = images.test.x[:ROWS], images.test.y[:ROWS]
-    found = run_attack(model, x, y)
     assert len(found.x) > 0.9 * found.attempts
     assert (found.predicted != found.y).all()
     assert found.x.min() >= 0.0
@@ -60,10 +65,16 @@ def test_the_screen_blocks_what_fools_the_model(images: Digits, model: bytes) ->
     assert "art" not in sys.modules
 
 
-@pytest.mark.parametrize("method", ["hopskipjump", "square"])
 def test_the_same_seed_gives_the_same_examples(
-    images: Digits, model: bytes, method: Method
+    images: Digits, model: bytes, found: Attacked
+) -> None:
+    again = run_attack(model, images.test.x[:ROWS], images.test.y[:ROWS])
+    assert again.x.tobytes() == found.x.tobytes()
+
+
+def test_the_same_seed_gives_the_same_examples_of_the_square_attack(
+    images: Digits, model: bytes
 ) -> None:
     x, y = images.test.x[:10], images.test.y[:10]
-    once, again = (run_attack(model, x, y, method=method, seed=3) for _ in range(2))
+    once, again = (run_attack(model, x, y, method="square", seed=3) for _ in range(2))
     assert once.x.tobytes() == again.x.tobytes()

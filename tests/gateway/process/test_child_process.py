@@ -24,6 +24,8 @@ from gateway.process.child_process import (
     ChildProcess,
 )
 
+pytestmark = pytest.mark.e2e
+
 ROOT = Path(__file__).parents[3]
 # Says its number through the pipe that it is given, then does as it is told.
 SPEAKER = """

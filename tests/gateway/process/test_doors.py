@@ -19,6 +19,7 @@ from gateway.errors import ConfigurationError
 from gateway.process.doors import Door, bind, serve_doors
 from gateway.process.ownership import owned
 from gateway.settings import Settings
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 OWNER = """
@@ -61,6 +62,7 @@ def _line(stream: IO[str] | None) -> str:
     return stream.readline().strip()
 
 
+@pytest.mark.e2e
 def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
     with other_gateway(tmp_path) as child:
         with pytest.raises(ConfigurationError, match="another gateway owns"), owned(tmp_path):
@@ -70,6 +72,7 @@ def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.e2e
 def test_a_killed_owner_leaves_no_lock_behind(tmp_path: Path) -> None:
     with other_gateway(tmp_path) as child:
         os.kill(child.pid, signal.SIGKILL)
@@ -90,6 +93,7 @@ def test_the_owner_keeps_it_even_from_itself_and_gives_it_back(tmp_path: Path) -
         assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) & 0o077 == 0
 
 
+@pytest.mark.e2e
 def test_a_lock_is_not_passed_on_to_children(tmp_path: Path) -> None:
     with owned(tmp_path):
         child = subprocess.Popen(
@@ -115,6 +119,7 @@ def test_what_is_no_folder_cannot_be_owned(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.e2e
 def test_no_core_is_ever_dumped() -> None:
     """In a process of its own: a hard limit cannot be raised again."""
     done = subprocess.run(
@@ -165,11 +170,7 @@ SETTINGS = Settings(data_dir=Path("unused"), public_url="http://127.0.0.1:1", au
 
 
 def free_ports(count: int) -> list[int]:
-    with_sockets = [bind("127.0.0.1", 0) for _ in range(count)]
-    ports = [held.getsockname()[1] for held in with_sockets]
-    for held in with_sockets:
-        held.close()
-    return ports
+    return [free_port() for _ in range(count)]
 
 
 async def get(port: int) -> httpx.Response:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from gateway.demo.datasets import hospitals
 from gateway.demo.models import breast_cancer_model
 
@@ -26,6 +28,7 @@ print(*sorted(set(sys.modules) - before))
 """
 
 
+@pytest.mark.e2e
 def test_a_confined_job_imports_nothing_once_it_works() -> None:
     data = hospitals()
     model = breast_cancer_model(next(iter(data.sites.values())))

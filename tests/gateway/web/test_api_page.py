@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import pytest
 from fastapi import FastAPI
 
 from gateway.web import api_page
 from tests.gateway.web.in_process import call
 
 
+@pytest.mark.e2e
 def test_the_page_lists_every_route_and_loads_nothing() -> None:
     app = FastAPI(title="<b>sealgate", docs_url=None)
     app.include_router(api_page.router)

@@ -20,6 +20,8 @@ from gateway.cli.watching import wait_for
 from tests.gateway.place import Place
 from tests.gateway.screening.classifiers import classifier
 
+pytestmark = pytest.mark.e2e
+
 OWNER = ec.generate_private_key(ec.SECP256R1())
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 

@@ -56,6 +56,7 @@ def test_identities_are_the_same_text_in_pyrage() -> None:
     assert str(pyrage.x25519.Identity.from_str(ours.secret).to_public()) == ours.recipient
 
 
+@pytest.mark.e2e
 @LENGTHS
 def test_the_age_command_opens_ours_and_we_open_its(length: int, tmp_path: Path) -> None:
     program = require_tool("age")

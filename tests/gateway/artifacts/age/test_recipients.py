@@ -45,7 +45,9 @@ def test_a_wrapped_key_opens_for_its_recipient_only(identity: Identity) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "age1", "AGE-SECRET-KEY-1", bech32.encode("age", b"x" * 31), HYBRID.secret]
+    "text",
+    ["", "age1", "AGE-SECRET-KEY-1", bech32.encode("age", b"x" * 31), HYBRID.secret],
+    ids=["nothing", "no data", "no identity either", "short", "identity"],
 )
 def test_what_is_no_recipient_is_refused(text: str) -> None:
     with pytest.raises(RecipientInvalid):
@@ -53,7 +55,9 @@ def test_what_is_no_recipient_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", bech32.encode("AGE-SECRET-KEY-", b"x" * 33), CLASSICAL.recipient]
+    "text",
+    ["", bech32.encode("AGE-SECRET-KEY-", b"x" * 33), CLASSICAL.recipient],
+    ids=["nothing", "long", "recipient"],
 )
 def test_what_is_no_identity_is_refused(text: str) -> None:
     with pytest.raises(IdentityInvalid):
