@@ -4,7 +4,7 @@ A contribution may enter the mean only when
 1. it comes from a site that the round addressed (the caller's part),
 2. its vector has exactly the agreed length and is one-dimensional,
 3. every value is finite, and so is the mean,
-4. its row count is a positive integer within a bound, for it is the site's weight.
+4. its row count is a positive integer within a bound, because the count is the site's weight.
 
 Source: McMahan et al., *Communication-efficient learning of deep networks from decentralized data*
 (AISTATS 2017), algorithm 1.

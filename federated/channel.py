@@ -66,11 +66,11 @@ class Channel:
         return parse_plan(bytes(assignment.plan)), assignment.nodes
 
     def report(self, event: Event) -> None:
-        """Hand over one event; when this returns the coordinator has it."""
+        """Send one event; when this returns, the coordinator has it."""
         self._client.post("/events", content=msgspec.json.encode(event)).raise_for_status()
 
     def deliver(self, outcome: Outcome) -> None:
-        """Hand over the global model."""
+        """Send the global model to the coordinator."""
         self._client.put("/result", content=pack(outcome)).raise_for_status()
 
 

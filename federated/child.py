@@ -1,24 +1,24 @@
-"""What a supervised process does first: read its configuration, tie its life to its parent's.
+"""What a supervised process does first: read its configuration, and tie its life to its parent's.
 
-1. Configuration comes as one JSON object on standard input, so that no secret is ever in an
+1. No core dump is written: it would hold keys or weights.
+2. Configuration comes as one JSON object on standard input, so that no secret is ever in an
    argument, the environment or a file.
-2. The kernel kills the process when its parent dies, however the parent dies; a parent that died
-   before this was asked for is noticed.
-3. No core dump is written: it would hold keys or weights.
+3. The process ends when its parent ends (`gateway.parent_death`). A parent that dies before it has
+   sent the configuration closes standard input, and the process ends for lack of one.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
-import signal
 import sys
 from typing import Any, Final
 
-PR_SET_PDEATHSIG: Final = 1
-"""From linux/prctl.h."""
+from gateway.parent_death import die_with_parent
+
+PARENT_VARIABLE: Final = "SEALGATE_PARENT"
+"""Tells a fork server, and the tasks that it forks, the process id of their parent."""
 
 MAX_CONFIG_BYTES = 1024 * 1024
 """A configuration is a few paths and secrets."""
@@ -30,18 +30,19 @@ def begin() -> dict[str, Any]:
     Raises:
         SystemExit: The parent is gone, or standard input holds no configuration.
     """
-    die_with_parent()
+    forbid_core_dumps()
     os.umask(0o077)
     line = sys.stdin.buffer.readline(MAX_CONFIG_BYTES)
-    config: dict[str, Any] = json.loads(line)
-    if os.getppid() != config.pop("parent"):
-        sys.exit("the supervising process is gone")
+    try:
+        config: dict[str, Any] = json.loads(line)
+    except ValueError:
+        sys.exit("standard input holds no configuration")
+    die_with_parent(config.pop("parent"))
     return config
 
 
-def die_with_parent() -> None:
-    """Ask the kernel for SIGKILL when the parent dies, and forbid core dumps."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def forbid_core_dumps() -> None:
+    """Let the kernel write no core file of this process, nor of those that it starts."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -76,7 +76,7 @@ class Control:
                 raise
 
     def has_ended(self, run: int) -> bool:
-        """Whether the run's ServerApp has finished, failed or vanished."""
+        """Whether the run has finished or failed, or the SuperLink does not know it."""
         runs = self._call("ListRuns", ListRunsRequest(run_id=run)).run_dict
         return run not in runs or runs[run].status.status == "finished"
 

@@ -1,7 +1,7 @@
 """The coordinator: runs of all tenants over their SuperLinks.
 
-It keeps nothing on disk but unpacked app code. What it must know after a restart (tenants, node
-keys, runs) the gateway knows and says again: every call that creates something may be repeated.
+It keeps nothing on disk but unpacked app code. After a restart the gateway tells it again what it
+must know (tenants, node keys, runs): every call that creates something may be repeated.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Coordinator:
         return {tenant: link.health for tenant, link in self._links.items()}
 
     async def _watch(self, link: TenantLink, run: Run) -> None:
-        """Fail the run when its ServerApp is gone without a word, or its time is over."""
+        """Fail the run when its ServerApp has ended without a report, or its time is over."""
         loop = asyncio.get_running_loop()
         plan = run.plan
         until = loop.time() + (plan.rounds + 1) * plan.deadline_s + SLACK_S

@@ -22,10 +22,11 @@ from typing import IO
 
 import uvicorn
 
-from federated.child import die_with_parent
+from federated.child import forbid_core_dumps
 from federated.coordination import Coordinator
 from federated.coordinator_api import build_app
 from federated.log_lines import configure
+from gateway.parent_death import die_with_parent
 
 SHORTEST_SECRET = 32
 """Characters: 128 bits in hex."""
@@ -40,10 +41,11 @@ def main() -> None:
     parser.add_argument("--socket", type=Path, required=True, help="Unix socket to listen on")
     parser.add_argument("--secret-file", type=Path, required=True, help="bearer secret, one line")
     parser.add_argument("--state", type=Path, required=True, help="private folder")
-    parser.add_argument("--with-parent", action="store_true", help="end when the parent ends")
+    parser.add_argument("--with-parent", type=int, metavar="PID", help="end with this parent")
     options = parser.parse_args()
-    if options.with_parent:
-        die_with_parent()
+    forbid_core_dumps()
+    if options.with_parent is not None:
+        die_with_parent(options.with_parent)
     os.umask(0o077)
     configure()
     secret = read_secret(options.secret_file)

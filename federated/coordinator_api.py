@@ -116,7 +116,7 @@ class _Api:
         self._secret = secret
 
     def guarded(self, handler: Handler) -> Handler:
-        """Let the gateway through."""
+        """Serve the gateway only."""
 
         async def call(request: Request) -> Response:
             try:
@@ -128,7 +128,7 @@ class _Api:
         return call
 
     def reporting(self, handler: Callable[[Request, Run], Awaitable[Response]]) -> Handler:
-        """Let a ServerApp of the run's tenant through; an unknown run looks like a wrong secret."""
+        """Serve a ServerApp of the run's tenant; an unknown run looks like a wrong secret."""
 
         async def call(request: Request) -> Response:
             try:

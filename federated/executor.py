@@ -1,8 +1,8 @@
-"""Task processes by fork: Flower, numpy and the app are imported once and every task starts warm.
+"""Task processes by fork: Flower, numpy and the app are imported once, for all tasks.
 
 A stock SuperExec starts a new interpreter for each message. This executor keeps a fork server that
-has imported everything; a task is a fork of it. The fork server ends with its SuperExec (`tether`),
-and tasks end with the fork server (`child.die_with_parent`).
+has imported everything; a task is a fork of it. The fork server ends with its SuperExec, and
+tasks end with the fork server (`federated.die_with_parent`).
 
 A site's task runs the app that the site installed, and nothing else: a FAB whose files differ from
 it is refused, and no FAB is ever unpacked at a site.
@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import io
 import multiprocessing
+import os
 import zipfile
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -23,9 +24,10 @@ from queue import Queue
 from typing import Any, Final
 
 from federated.channel import Address
-from federated.child import die_with_parent
+from federated.child import PARENT_VARIABLE
 from federated.errors import AppRefused
 from federated.tuning import quiet, replace, tune_client_task, tune_server_task
+from gateway.parent_death import die_with_parent
 
 APP_FOLDER: Final = Path(__file__).parent / "app"
 
@@ -37,13 +39,13 @@ MAX_FAB_BYTES = 1024 * 1024
 
 PRELOAD: Final[Mapping[str, tuple[str, ...]]] = {
     "flwr-clientapp": (
-        "federated.tether",
+        "federated.die_with_parent",
         "flwr.supernode.runtime.run_clientapp",
         "federated.executor",
         "federated.app.client_app",
     ),
     "flwr-serverapp": (
-        "federated.tether",
+        "federated.die_with_parent",
         "flwr.superlink.runtime.run_serverapp",
         "federated.executor",
         "federated.app.server_app",
@@ -64,6 +66,7 @@ class ForkServerExecutor:
         self._target = target
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(PRELOAD[task_type]))
+        os.environ[PARENT_VARIABLE] = str(os.getpid())  # for the fork server, which inherits it
         self._running: list[ForkServerProcess] = []
 
     def warm_up(self) -> None:
@@ -108,7 +111,7 @@ class ForkServerExecutor:
 
 def client_task(address: str, token: str) -> None:
     """Run one ClientApp task with the installed app."""
-    die_with_parent()
+    die_with_parent(int(os.environ[PARENT_VARIABLE]))
     quiet()
     tune_client_task()
     runtime = importlib.import_module("flwr.supernode.runtime.run_clientapp")
@@ -123,7 +126,7 @@ def client_task(address: str, token: str) -> None:
 
 def server_task(reports: Address, address: str, token: str) -> None:
     """Run one ServerApp task that reports to the coordinator at `reports`."""
-    die_with_parent()
+    die_with_parent(int(os.environ[PARENT_VARIABLE]))
     quiet()
     tune_server_task()
     runtime = importlib.import_module("flwr.superlink.runtime.run_serverapp")

@@ -1,4 +1,4 @@
-"""What of a site's traffic a relay may pass on, and whose it is: pure, for reference.
+"""Which calls of a site a relay may pass on, and which node made them: pure, for reference.
 
 A SuperNode sends protobuf over HTTP/1.1, POST only. Each request carries
 - `flwr-public-key`: base64 of the node's public key as PEM SubjectPublicKeyInfo;

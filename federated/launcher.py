@@ -1,6 +1,6 @@
-"""`python -m federated.launcher`: a tenant's SuperLink, closed to everyone but its coordinator.
+"""`python -m federated.launcher`: a tenant's SuperLink, closed to all but its coordinator.
 
-1. Every Control call needs the bearer secret; Flower's own login calls lead nowhere.
+1. Every Control call needs the bearer secret; Flower's own login calls are refused.
 2. `acquire-task` needs the SuperExec secret; every other Runtime call needs a task's token.
 3. Fleet calls are signed by registered node keys; nodes cannot register themselves.
 4. State is Flower's in-memory store; no database, no log file, no artifact provider.

@@ -6,7 +6,7 @@ open, costs nothing while it waits, and is answered as soon as a message is ther
 1. Every look is a whole pass through the SuperLink, so a held poll is authenticated before it is
    held and again at each look; removing a node makes every held poll look again, and its own gets
    401.
-2. One held poll a node key: a second one sends the first away empty.
+2. At most one poll is held for a node key: when a second one comes, the first is answered empty.
 3. A message is taken out of the SuperLink by the look that finds it, so no look happens after the
    client is gone.
 4. Waiting polls are woken once per push, when the ServerApp first looks for replies: by then every
@@ -89,7 +89,7 @@ class LongPoll:
     async def _hold(
         self, scope: Scope, body: bytes, receive: Receive, superseded: asyncio.Event
     ) -> _Answer | None:
-        """Return the first answer with a message, the last empty one, or None: nobody listens."""
+        """Return the first answer with a message or the last empty one; None: the client left."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._hold_s
         gone = asyncio.ensure_future(_disconnected(receive))

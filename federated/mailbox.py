@@ -42,12 +42,12 @@ class GridMailbox:
         self._open: dict[str, str] = {}
 
     def online(self, sites: Collection[str]) -> frozenset[str]:
-        """Which of `sites` the SuperLink holds for connected."""
+        """Return those of `sites` that the SuperLink takes for connected."""
         connected = set(self._grid.get_node_ids())
         return frozenset(name for name in sites if self._nodes[name] in connected)
 
     def send(self, instruction: Instruction, sites: Collection[str], seconds: float) -> None:
-        """Push one message a site; whatever an earlier push is still owed is forgotten."""
+        """Push one message to each site; missing replies to an earlier push are forgotten."""
         messages = [
             Message(
                 instruction_to_records(instruction),

@@ -1,4 +1,4 @@
-"""What a run is: the gateway's wish, checked once, and the events that answer it.
+"""What a run is: the gateway's request, checked once, and the events that answer it.
 
 Plans travel from the gateway to the coordinator and on to the ServerApp, events the other way.
 """
@@ -128,7 +128,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         round: 0 is the agreement on standardisation, 1 … the rounds of training.
         n_examples: Rows behind it: of one site, or of all sites of the round.
         digest: SHA-256 of the packed values that were contributed or aggregated.
-        code: Why, for `site_error` and `run_failed`: a stable word.
+        code: Stable code of the reason, for `site_error` and `run_failed`.
     """
 
     type: EventType

@@ -3,11 +3,11 @@
 The rules, in the order in which the code applies them:
 1. only sites of the plan's allow-list are addressed, and only their answers are looked at;
 2. a site that is not connected a moment after the round began is an error of that site;
-3. answers are taken until all addressed sites have answered or the deadline is over; whoever has
-   not answered by then is an error of that site, and a late answer is not looked at;
+3. answers are taken until all addressed sites have answered or the deadline is over; no answer by
+   then is an error of that site, and a late answer is not looked at;
 4. an answer that does not pass `aggregation.check` is an error of that site and stays out of the
    mean;
-5. a site with `MAX_ERRORS_IN_A_ROW` errors sits out the rest of the run;
+5. a site with `MAX_ERRORS_IN_A_ROW` errors is not asked again in this run;
 6. a round with fewer contributions than the quorum ends the run;
 7. the run has succeeded only when every round was aggregated from a quorum.
 
@@ -56,7 +56,7 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class SiteFailure:
-    """An answer that is no contribution: the site's name and a stable word for why."""
+    """An answer without a contribution: the site's name and the stable code of the reason."""
 
     site: str
     code: str
@@ -72,7 +72,7 @@ class Mailbox(Protocol):
         """Which of `sites` are connected now."""
 
     def send(self, instruction: Instruction, sites: Collection[str], seconds: float) -> None:
-        """Hand `instruction` to each of `sites`; it is worth nothing after `seconds`."""
+        """Send `instruction` to each of `sites`; it expires after `seconds`."""
 
     def receive(self) -> Iterable[Answer]:
         """Answers to the last `send` that have come in since the last call; never waits."""

@@ -4,7 +4,7 @@
         └───────────┴──────> failed
 
 1. A run is finished only when its events show that a quorum took part in every round
-   (`took_part`) and its result is there; a ServerApp's own claim is not enough.
+   (`took_part`) and its result is there; the ServerApp's own word is not enough.
 2. A result is held in memory until it is fetched once or `RESULT_S` is over.
 """
 
@@ -81,17 +81,17 @@ class Run:
         """Hold the finished model.
 
         Raises:
-            IllegalMove: The run does not run.
+            IllegalMove: The run is not running.
         """
         if self.state != "running":
             raise IllegalMove
         self._result = result
 
     def fetch(self) -> bytes:
-        """Hand the finished model over, once.
+        """Return the finished model, once.
 
         Raises:
-            ResultGone: It is not there.
+            ResultGone: There is no model: not yet, or not any more.
         """
         if self.state != "finished" or self._result is None:
             raise ResultGone

@@ -1,4 +1,4 @@
-"""Rounds in one process: made-up, unlike sites behind a `Mailbox`; no network and no Flower."""
+"""Rounds in one process: made-up sites with different data; no network and no Flower."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def simulate(sites: int, rounds: int, seed: int, report: Callable[[Event], None]
 
 
 def made_up_tables(sites: int, random: np.random.Generator) -> dict[str, Table]:
-    """Return unlike sites that share one truth; each has its own offset, scale, share of ones."""
+    """Return tables with one true model; each has its own offset, scale and share of ones."""
     truth = random.normal(size=FEATURES)
     tables = {}
     for number in range(1, sites + 1):

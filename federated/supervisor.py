@@ -1,10 +1,11 @@
-"""Supervised child processes: started, awaited, restarted with back-off, and never left behind.
+"""Supervised child processes: started, restarted with back-off, and never left behind.
 
 1. A child gets its configuration on standard input and says on standard output when it is ready.
 2. It is the leader of its own process group; stopping asks the group to end, then kills it.
-3. It dies with this process, however that ends (`child.die_with_parent`).
+3. It dies with this process, in whatever way that ends (`gateway.parent_death`).
 4. Whatever it prints becomes structured log lines, bounded in length.
-5. A child that ends unasked is started again after a pause that doubles up to a bound.
+5. A child that ends without being asked is started again after a pause; the pause doubles up to a
+   bound.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class Child:
 
     Args:
         spec: How to start it.
-        on_restart: Awaited each time the child is ready again after an unasked end.
+        on_restart: Awaited each time the child is ready again after such an end.
     """
 
     def __init__(
@@ -162,6 +163,7 @@ class Child:
         self.state = "starting"
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # a folder `federated` in its working folder is not the package
             "-m",
             self.spec.module,
             stdin=asyncio.subprocess.PIPE,
@@ -241,6 +243,6 @@ async def _exit_of(pid: int) -> None:
 
 
 def _signal_group(pid: int, number: int) -> None:
-    """Signal a child's group; it is ours because `start_new_session` made it so."""
+    """Signal a child's group, which `start_new_session` has made."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)

@@ -1,8 +1,8 @@
 """Binary logistic regression in numpy: what a site computes on its own rows.
 
 Parameters are packed as `[w_1 … w_d, b]`. Features are standardised with a mean and a scale that
-are the same at every site: either given with the run, or agreed federatedly from each site's sums
-and sums of squares, which reveal no row. Everything is float64 and deterministic.
+are the same at every site: given with the run, or agreed by all sites from their sums and sums of
+squares, which reveal no row. Everything is float64 and deterministic.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 1. Secrets are made here, live in memory, and reach the two processes on standard input.
 2. The SuperLink's socket is bound here, to loopback, and outlives a restart of the SuperLink: its
-   address never changes, and nobody else can take the port.
+   address never changes, and no other process can take the port.
 3. A SuperLink that was restarted has lost its nodes and runs: nodes are registered again, runs have
    failed.
 """

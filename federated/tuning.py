@@ -1,4 +1,4 @@
-"""Flower's fixed waits, shortened by injection; nothing on disk is patched.
+"""Flower's fixed waits, shortened in memory; no file of Flower is changed.
 
 | where | stock | here |
 |---|---|---|
@@ -9,7 +9,7 @@
 | `superlink.grid.http_grid.send_and_receive` | looks every 3 s | not used: `mailbox` |
 | `supernode.start_client_internal` after an empty pull | 3 s | kept; `longpoll` avoids it |
 
-The names are checked: a Flower that has moved them fails at the start, not in the middle of a run.
+The names are checked: a Flower without them fails at the start, not in the middle of a run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Instructions and answers as Flower records.
 
-All values of a message are packed into one array: the transport makes one request an array and
-object at each of four hops, so that this is what a round's time goes with.
+All values of a message are packed into one array: the transport makes one request for each
+array and object at each of four hops, and these requests take most of a round's time.
 """
 
 from __future__ import annotations

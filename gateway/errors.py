@@ -2,14 +2,15 @@
 
 SealgateError
 ├── ConfigurationError   the process refuses to start
-├── NotFound             absent, or hidden from this caller: the two look the same
-├── Forbidden            decided no, told to a caller who may know of the thing
-├── AlreadyExists        a name that was given away once is never given away again
-├── StateConflict        the record changed since it was read, or the move is not legal
-├── InvalidRequest       a value that the use case cannot accept
-├── LimitReached         a bounded table or queue is full
-├── EvidenceUnavailable  the record could not be made durable, so nothing was done
-└── identity, artifacts, screening, inference, registry, federation, storage: their own `errors.py`
+├── Refusal              nothing was changed
+│   ├── NotFound         absent, or hidden from this caller: the two look the same
+│   ├── Forbidden        decided no, told to a caller who may know of the thing
+│   ├── AlreadyExists    a name that was given away once is never given away again
+│   ├── StateConflict    the record changed since it was read, or the move is not legal
+│   ├── InvalidRequest   a value that the use case cannot accept
+│   └── LimitReached     a bounded table or queue is full
+├── EvidenceUnavailable  the record could not be made durable, so nothing is told
+└── those of identity, artifacts, screening, inference, registry, federation, storage: see there
 
 An error carries a stable `code` and a public message that never repeats what a caller sent.
 Nothing here knows HTTP: `gateway.web.problems` maps each class to a status.
@@ -55,14 +56,18 @@ class ConfigurationError(SealgateError):
         self.advice = advice
 
 
-class NotFound(SealgateError):
+class Refusal(SealgateError):
+    """What is raised before anything was changed: whoever catches it knows that nothing was."""
+
+
+class NotFound(Refusal):
     """The thing is absent, or this caller may not know that it exists."""
 
     code = "not_found"
     message = "there is nothing here"
 
 
-class Forbidden(SealgateError):
+class Forbidden(Refusal):
     """The decision was no, and the caller belongs to the tenant that owns the thing.
 
     Args:
@@ -77,28 +82,28 @@ class Forbidden(SealgateError):
         super().__init__()
 
 
-class AlreadyExists(SealgateError):
+class AlreadyExists(Refusal):
     """A record of that name exists, or existed."""
 
     code = "already_exists"
     message = "the name is taken"
 
 
-class StateConflict(SealgateError):
+class StateConflict(Refusal):
     """The record was changed by somebody else since it was read."""
 
     code = "state_conflict"
     message = "the state changed meanwhile"
 
 
-class InvalidRequest(SealgateError):
+class InvalidRequest(Refusal):
     """A value breaks a rule of the use case; the message names the field, never the value."""
 
     code = "invalid_request"
     message = "a field of the request is not acceptable"
 
 
-class LimitReached(SealgateError):
+class LimitReached(Refusal):
     """A bounded table or queue is full for this tenant."""
 
     code = "limit_reached"

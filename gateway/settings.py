@@ -1,4 +1,4 @@
-"""The one settings object, built at the edge and handed to `create_app`.
+"""The one settings object, read at the start and handed to `gateway.composition`.
 
 Safety argument. A gateway that starts is a gateway that is safe to reach:
 1. It is reachable in clear text only from this machine, or through a proxy that is named.

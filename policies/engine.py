@@ -78,12 +78,16 @@ class PolicyEngine:
 
     Args:
         clock: Unix seconds: the `now` of every decision.
+
+    Attributes:
+        generation: Grows with every set that comes into force.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._sets: Mapping[str, _LoadedSet] = {}
+        self.generation = 0
         self._platform = _LoadedSet("", 0, "", platform_set())
 
     def load(
@@ -118,6 +122,7 @@ class PolicyEngine:
                 if bundle.epoch == current.epoch + 1 and bundle.previous != current.digest:
                     raise BundleRefused("the policy bundle does not follow the one in force")
             self._sets = MappingProxyType({**self._sets, bundle.tenant: fresh})
+            self.generation += 1
 
     def epoch(self, tenant: str) -> int:
         """Return the epoch of the tenant's set in force; 0 when there is none."""

@@ -44,5 +44,5 @@ app = ServerApp()
 
 @app.main()  # type: ignore[untyped-decorator]  # flwr ships no types
 def refuse(_grid: Any, _context: Any) -> None:
-    """Refuse to run where no coordinator handed over its address (see `federated.executor`)."""
+    """Refuse to run: no coordinator has given its address (see `federated.executor`)."""
     raise FederatedError("this app runs under the coordinator only")

@@ -1,8 +1,8 @@
-"""What a site answers to an instruction: the only place where data meets the network's wishes.
+"""What a site answers to an instruction: the only place where an instruction meets the rows.
 
-1. Out of the rows come only: sums per feature, parameters trained on at least `minimum_rows` rows,
-   two metrics and the row count.
-2. A failure leaves as a stable word. An exception's text could repeat a value of a row, so it never
+1. Only these come out of the rows: sums per feature, parameters trained on at least `minimum_rows`
+   rows, two metrics and the row count.
+2. A failure leaves as a stable code. An exception's text could repeat a value of a row, so it never
    leaves.
 3. The instruction is checked before the rows are touched.
 """

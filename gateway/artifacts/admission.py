@@ -5,8 +5,8 @@ own static pass, then a load and one run on zeros by the same runtime that serve
 memory and time. Nothing of the model is parsed in this process, and the report that comes back
 is checked as if the model had written it.
 
-What is left: a graph that behaves here and hangs or hoards on other inputs. Serving runs every
-request with a timer and a limited arena for that reason.
+What is left: a graph that behaves here, and takes all time or memory on other inputs. For that
+reason every request runs with a timer and a bounded arena (`gateway.inference.sessions`).
 """
 
 from __future__ import annotations

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
 import msgspec
 
 from gateway.artifacts.errors import StatementInvalid
 
+MALFORMED: Final = "the signed statement is malformed"
+
 Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+@contextmanager
+def well_formed() -> Iterator[None]:
+    """Let the block decode JSON or base64; what cannot be decoded is no signed statement.
+
+    Raises:
+        StatementInvalid: In place of whatever the decoders raise.
+    """
+    try:
+        yield
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise StatementInvalid(MALFORMED) from None
 
 
 def encode_canonical(record: msgspec.Struct, limit: int) -> bytes:
@@ -34,11 +51,9 @@ def parse_canonical(data: bytes, kind: type[Record], limit: int) -> Record:
     """
     if len(data) > limit:
         raise StatementInvalid("the signed statement is too large")
-    try:
+    with well_formed():
         record = msgspec.json.decode(data, type=kind)
         same = msgspec.json.encode(record, order="sorted") == data
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise StatementInvalid("the signed statement is malformed") from None
     if not same:
         raise StatementInvalid("the signed statement is not in canonical form")
     return record

@@ -8,7 +8,8 @@ The safety argument; `gateway.artifacts.sandbox` is the other half:
 3. Address space, processor time, file size, open files and processes are bounded by the kernel.
 4. A network namespace of its own, where the kernel permits: it has no interface but a dead
    loopback, and abstract Unix sockets are scoped to it as well.
-5. No privilege can be gained again (`no_new_privs`), and the child dies with its parent thread.
+5. No privilege can be gained again (`no_new_privs`), and the child dies with the thread that
+   waits for it (`gateway.parent_death`).
 6. `job` then leaves root for `nobody` and gives up every capability. The job's module has been
    imported by then, so an installation that only root can read still works; a module imported
    later, from such a place, would not be.
@@ -27,11 +28,12 @@ import mmap
 import os
 import resource
 import runpy
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+from gateway.parent_death import die_with_parent
 
 Main = Callable[
     [dict[str, memoryview], dict[str, Any]], tuple[Mapping[str, Any], Mapping[str, bytes]]
@@ -50,7 +52,6 @@ _NOBODY: Final = 65534
 
 _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000
-_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CAPABILITY_VERSION_3: Final = 0x20080522
 
@@ -76,6 +77,7 @@ def job(main: Main) -> None:
     """
     spec = _read_spec(int(sys.argv[1]))
     dropped = _drop_user()
+    die_with_parent(spec["parent"])  # again: the kernel forgets it when the user changes
     inputs = {name: _map(fd, length) for name, (fd, length) in spec["inputs"].items()}
     try:
         report, outputs = main(inputs, spec["args"])
@@ -101,7 +103,7 @@ def start(spec_fd: int) -> None:
     spec = _read_spec(spec_fd)
     _limit(spec["limits"])
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent(spec["parent"])
     spec["network"] = _leave_network()
     confined_fd = os.memfd_create("spec")
     _write_all(confined_fd, json.dumps(spec).encode())
@@ -158,7 +160,6 @@ def _drop_user() -> bool:
             dropped = False
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _libc().capset(header, (ctypes.c_uint32 * 6)())
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the kernel forgets it when the user changes
     return dropped
 
 

@@ -7,9 +7,9 @@ the payload through the pre-authentication encoding, so neither can be taken for
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any
 
+from gateway.artifacts.canonical import MALFORMED, well_formed
 from gateway.artifacts.errors import StatementInvalid
 
 
@@ -48,11 +48,9 @@ def unwrap(value: object, payload_type: str) -> tuple[bytes, bytes]:
             "signatures": [{"sig": str(signature)}],
         } if kind == payload_type:
             return _decode(payload), _decode(signature)
-    raise StatementInvalid("the signed statement is malformed")
+    raise StatementInvalid(MALFORMED)
 
 
 def _decode(text: str) -> bytes:
-    try:
+    with well_formed():
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise StatementInvalid("the signed statement is malformed") from None

@@ -56,6 +56,7 @@ from gateway.artifacts.key_document import (
     verify_document,
 )
 from gateway.artifacts.unlock import SALT_LENGTH, Unlock
+from gateway.names import is_name
 
 RandomBytes = Callable[[int], bytes]
 
@@ -63,7 +64,6 @@ _FILE: Final = "keys"
 _LOCK: Final = "lock"
 _KEY_LENGTH: Final = 32
 _VERSION_LENGTH: Final = 4
-_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _PURPOSE: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -125,7 +125,7 @@ class LocalKeyStore:
 
     def create_tenant(self, tenant: str) -> None:
         """Make a tenant's keys; see `KeyProvider`."""
-        if not _TENANT.fullmatch(tenant):
+        if not is_name(tenant):
             raise KeyUnavailable
         with self._change() as document:
             known = document.tenants.get(tenant)
@@ -247,7 +247,7 @@ class LocalKeyStore:
 
     @contextmanager
     def _change(self) -> Iterator[KeyDocument]:
-        """Change the newest document, alone among processes and threads.
+        """Change the newest document; no other process or thread changes it at the same time.
 
         INVARIANT: what is yielded is a copy; if the block raises, nothing has changed.
         """

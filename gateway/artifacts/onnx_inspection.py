@@ -12,7 +12,7 @@ The safety argument:
 5. Nodes, nesting, declared sizes and the numbers of inputs and outputs are bounded.
 
 What a static pass cannot see (a `Loop` that never ends, an `Expand` to gigabytes) is left to the
-limits of the confined run, and to the timer and limits of serving. This module runs in the
+limits of the confined run, and to the timer and limits of each request. This module runs in the
 sandbox only.
 """
 
@@ -115,6 +115,7 @@ def inspect(model: Any) -> int:
     opset_of(model)
     count = 0
     for graph in _graphs(model.graph, 0):
+        # Counted before anything of the graph is looked at: the bound is on our own work, too.
         count += len(graph.node)
         if count > NODE_LIMIT:
             raise Refusal("too_many_nodes")

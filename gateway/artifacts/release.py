@@ -14,7 +14,6 @@ What the caller still owes: refusing a version older than the newest that it has
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import hashlib
 
@@ -23,6 +22,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from gateway.artifacts.canonical import well_formed
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.manifest import Manifest, PayloadEntry, parse_manifest
 from gateway.artifacts.signature import LinkStatement, verify_link
@@ -84,12 +84,10 @@ def load_release(manifest: bytes, link: bytes, release_key_pem: bytes, *, now: f
 
 def _envelope(link: bytes) -> bytes:
     """Take the link out of the document that also holds the owner's signature."""
-    try:
+    with well_formed():
         document = msgspec.json.decode(link)
         if isinstance(document, dict) and isinstance(document.get("link"), str):
             return base64.b64decode(document["link"], validate=True)
-    except (msgspec.MsgspecError, binascii.Error, ValueError, RecursionError):
-        raise StatementInvalid("the signed statement is malformed") from None
     return link
 
 

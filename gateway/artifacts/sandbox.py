@@ -1,4 +1,4 @@
-"""Run a job that touches hostile bytes in a process that can hurt nobody.
+"""Run a job that reads hostile bytes in a process that can do no harm.
 
 A job is a module of ours that ends with `job(main)`; see `gateway.artifacts.confinement`, which
 holds the inside and its safety argument. The outside promises:
@@ -138,6 +138,7 @@ def run_sandboxed(
         printed = stack.enter_context(_memory_file("printed"))
         spec = {
             "module": module,
+            "parent": os.getpid(),
             "inputs": files,
             "args": dict(args),
             "result": result,

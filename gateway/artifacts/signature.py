@@ -32,10 +32,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 
 from gateway.artifacts import dsse
-from gateway.artifacts.canonical import encode_canonical, parse_canonical
+from gateway.artifacts.canonical import (
+    MALFORMED,
+    encode_canonical,
+    parse_canonical,
+    well_formed,
+)
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.manifest import Digest, Name, Seconds, Version
 
+MODEL_FILE: Final = "model.onnx"
+"""The name under which the owner signs the one file of a model."""
 BUNDLE_LIMIT: Final = 1 << 20  # ten thousand files
 LINK_LIMIT: Final = 64 << 10
 
@@ -208,18 +215,16 @@ def _listed_files(payload: bytes) -> dict[str, str]:
                     ):
                         files[path] = digest
                     case _:
-                        raise StatementInvalid("the signed statement is malformed")
+                        raise StatementInvalid(MALFORMED)
             joined = b"".join(bytes.fromhex(files[path]) for path in sorted(files))
             if files and hashlib.sha256(joined).hexdigest() == root:
                 return files
-    raise StatementInvalid("the signed statement is malformed")
+    raise StatementInvalid(MALFORMED)
 
 
 def _parse_json(data: bytes) -> object:
-    try:
+    with well_formed():
         value: object = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise StatementInvalid("the signed statement is malformed") from None
     return value
 
 

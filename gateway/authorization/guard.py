@@ -1,36 +1,35 @@
-"""The one place where a call is turned into facts and decided, and where a refusal is recorded.
+"""The one place where a call is decided, and where a refusal is recorded.
 
 Safety argument:
 1. Every use case calls `Guard.require` before it reads or changes anything that belongs to a
    tenant, and goes on only with an allowing decision. Work that waited, for bytes or for a worker,
    calls it once more.
 2. A refusal is durable before the caller hears of it.
-3. A caller of another tenant hears `NotFound`, as it would for something absent; policy ids are
-   told only to callers of the owning tenant.
-4. A decision is for a caller who stands at this moment: token, client and tenant are looked at
+3. Absent and forbidden look alike: whoever may not know of a thing hears `NotFound`, as for one
+   that is absent. `Forbidden`, which names policies, is for callers of the owning tenant who may
+   read the thing's metadata, and about what everybody knows to exist (a log, a policy set).
+4. A decision is for a caller who is valid at this moment: token, client and tenant are looked at
    anew each time, not as they were when the request came in.
-5. Facts of tenants and sites are remembered only under one value of the revocation epoch, which
-   every suspension and revocation raises; what was read while it moved is not kept.
+5. Facts of tenants and sites are remembered under one value of the revocation epoch only
+   (`gateway.epoch_memo`), which every suspension and revocation raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
 from typing import Final, NoReturn, Unpack
 
-from audit.event import Outcome
+from audit.event import PLATFORM_TENANT, Outcome
 from audit.log import Receipt
-from gateway.authorization.recorder import Call, Details, Recorder, registered_purpose
+from gateway.authorization.recorder import Call, Details, Recorder
+from gateway.epoch_memo import UNKNOWN, EpochMemo
 from gateway.errors import Forbidden, NotFound
-from gateway.federation.ports import FederationStore
 from gateway.identity.ports import TenantStore
 from gateway.identity.principal import Principal
-from gateway.registry.records import Model, ModelVersion
 from policies.engine import Decision, PolicyEngine
 from policies.facts import (
     ContextFacts,
+    FederationFacts,
     ModelFacts,
     ModelVersionFacts,
     PlatformFacts,
@@ -41,36 +40,10 @@ from policies.facts import (
     VerdictFacts,
 )
 
-PLATFORM_TENANT: Final = "platform"
-CATEGORIES: Final = {
-    "infer": "inference",
-    "releaseOutput": "inference",
-    "readMetadata": "registry",
-    "downloadArtifact": "artifact",
-    "uploadArtifact": "artifact",
-    "promote": "release",
-    "rollback": "release",
-    "managePolicy": "policy",
-    "reviewAudit": "audit",
-    "exportAudit": "audit",
-    "exportSubject": "privacy",
-    "eraseSubject": "privacy",
-    "startRound": "federation",
-    "joinFederation": "federation",
-    "administer": "administration",
-}
-"""Cedar action → category of its events."""
-MAX_REMEMBERED: Final = 10_000
-"""Tenants and sites kept between two epochs; above it the memory starts anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """Facts that were read under one epoch."""
-
-    epoch: int
-    tenants: dict[str, TenantFacts] = field(default_factory=dict)
-    sites: dict[tuple[str, str], SiteFacts | None] = field(default_factory=dict)
+HIDDEN: Final = (ModelFacts, ModelVersionFacts, FederationFacts)
+"""Kinds of things whose existence is told only to those who may read their metadata."""
+SiteOf = Callable[[TenantFacts, str], SiteFacts | None]
+"""(tenant, client id) → the site whose client it is, or None. May block."""
 
 
 class Guard:
@@ -79,9 +52,9 @@ class Guard:
     Args:
         engine: Holds the policy sets.
         tenants: Where tenants are registered.
-        federation: Where the sites are registered.
+        site_of: Finds the site of a client that has the role `site`.
         recorder: Makes refusals durable.
-        confirm: Raises `InvalidToken` for a caller who stands no more; may block.
+        confirm: Raises `InvalidToken` for a caller who is no longer valid; may block.
         region: Where this gateway stands.
         epoch: The revocation epoch in force.
         solo: Whether the recorded solo mode of the one administrator is on.
@@ -91,9 +64,9 @@ class Guard:
         self,
         engine: PolicyEngine,
         tenants: TenantStore,
-        federation: FederationStore,
         recorder: Recorder,
         *,
+        site_of: SiteOf,
         confirm: Callable[[Principal], None],
         region: str,
         epoch: Callable[[], int],
@@ -101,13 +74,15 @@ class Guard:
     ) -> None:
         self._engine = engine
         self._tenants = tenants
-        self._federation = federation
+        self._site_of = site_of
         self._recorder = recorder
         self._confirm = confirm
         self._region = region
         self._epoch = epoch
         self._solo = solo
-        self._remembered = _Memory(-1)
+        self._tenant_facts: EpochMemo[str, TenantFacts] = EpochMemo(epoch)
+        self._caller_facts: EpochMemo[tuple[object, ...], ServiceFacts] = EpochMemo(epoch)
+        self._site_facts: EpochMemo[tuple[str, str], SiteFacts] = EpochMemo(epoch)
 
     def tenant(self, tenant_id: str) -> TenantFacts:
         """Return the facts of a tenant.
@@ -115,57 +90,34 @@ class Guard:
         Raises:
             NotFound: There is none of that id.
         """
-        memory = self._memory()
-        facts = memory.tenants.get(tenant_id)
+        facts = self._tenant_facts.look_up(tenant_id, lambda: self._read_tenant(tenant_id))
         if facts is None:
-            tenant = self._tenants.get(tenant_id)
-            if tenant is None:
-                raise NotFound
-            facts = TenantFacts(
-                id=tenant.id,
-                region=tenant.region,
-                suspended=tenant.suspended,
-                purposes=tenant.purposes,
-            )
-            memory.tenants[tenant_id] = facts
+            raise NotFound
         return facts
 
     def platform(self) -> PlatformFacts:
         """Return the facts of the deployment."""
         return PlatformFacts(tenant=self.tenant(PLATFORM_TENANT))
 
-    def model(self, model: Model) -> ModelFacts:
-        """Return the facts of a model's name."""
-        return ModelFacts(
-            tenant=self.tenant(model.tenant),
-            name=model.name,
-            personal=model.personal,
-            data_class=model.data_class,
-            shared_with=model.shared_with,
-        )
-
-    def version(self, model: Model, version: ModelVersion) -> ModelVersionFacts:
-        """Return the facts of a version; it counts as signed when its link was made."""
-        return ModelVersionFacts(
-            tenant=self.tenant(model.tenant),
-            model=model.name,
-            version=version.version,
-            stage=version.state,
-            signed=bool(version.link) and bool(version.owner_bundle),
-            personal=model.personal,
-            data_class=model.data_class,
-            shared_with=model.shared_with,
-        )
-
     def principal(self, principal: Principal) -> ServiceFacts:
         """Return the facts of a caller; a site's client has the id of its site."""
-        return ServiceFacts(
-            id=principal.client_id,
-            tenant=self.tenant(principal.tenant),
-            roles=principal.roles,
-            purposes=principal.purposes,
-            site=self._site(principal) if "site" in principal.roles else None,
-        )
+        memory = self._caller_facts.now()
+        key = (principal.client_id, principal.tenant, principal.roles, principal.purposes)
+        facts = memory.get(key)
+        if facts is None or facts is UNKNOWN:
+            facts = ServiceFacts(
+                id=principal.client_id,
+                tenant=self.tenant(principal.tenant),
+                roles=principal.roles,
+                purposes=principal.purposes,
+                site=self._site(principal) if "site" in principal.roles else None,
+            )
+            memory.keep(key, facts)
+        return facts
+
+    def moment(self) -> Hashable:
+        """Return what changes with every revocation and with every policy set that is published."""
+        return self._epoch(), self._engine.generation
 
     def decide(
         self,
@@ -198,7 +150,7 @@ class Guard:
         """Tell whether the caller may know of a thing; nothing is recorded. May block.
 
         Raises:
-            InvalidToken: The caller stands no more.
+            InvalidToken: The caller is no longer valid.
         """
         self._confirm(call.principal)
         return self.decide(call, "readMetadata", about).allowed
@@ -210,16 +162,23 @@ class Guard:
         about: ResourceFacts,
         *,
         approvals: int = 1,
+        new: bool = False,
         **details: Unpack[Details],
     ) -> Decision:
-        """Decide, and record a refusal. A `recipient` among the details is part of the decision.
+        """Decide, and record a refusal. Blocks, so it is called from threads.
 
-        Blocks, so it is called from threads.
+        Args:
+            call: Who asks.
+            action: The Cedar action.
+            about: What it would be done to.
+            approvals: Different principals who stand behind the change.
+            new: The thing is to be made by this call: nobody learns from a refusal that it exists.
+            **details: For the record; a `recipient` is part of the decision.
 
         Raises:
-            InvalidToken: The caller stands no more.
-            NotFound: Refused, and the thing belongs to another tenant.
-            Forbidden: Refused, and the thing belongs to the caller's tenant.
+            InvalidToken: The caller is no longer valid.
+            NotFound: Refused, and the caller may not know that the thing exists.
+            Forbidden: Refused, and the caller may know of it.
             EvidenceUnavailable: The refusal could not be recorded.
         """
         self._confirm(call.principal)
@@ -227,7 +186,7 @@ class Guard:
             call, action, about, approvals=approvals, recipient=details.get("recipient")
         )
         if not decision.allowed:
-            self.refuse(call, action, about, decision, **details)
+            self.refuse(call, action, about, decision, new=new, **details)
         return decision
 
     def permit(
@@ -236,42 +195,13 @@ class Guard:
         action: str,
         about: ResourceFacts,
         *,
-        approvals: int = 1,
+        new: bool = False,
         **details: Unpack[Details],
     ) -> Decision:
-        """Decide and record the decision either way; errors as of `require`."""
-        decision = self.require(call, action, about, approvals=approvals, **details)
+        """Decide and record the decision either way; arguments and errors as of `require`."""
+        decision = self.require(call, action, about, new=new, **details)
         self.record(call, action, "allow", decision, about, **details)
         return decision
-
-    @contextmanager
-    def witness(
-        self,
-        call: Call,
-        action: str,
-        about: ResourceFacts,
-        decision: Decision,
-        **details: Unpack[Details],
-    ) -> Iterator[str]:
-        """Record an intent, let the block make the change, record how it ended.
-
-        Yields:
-            The id of the intent.
-
-        Raises:
-            EvidenceUnavailable: The intent could not be recorded, so the block did not run; or
-                the result could not, so the change was made and must not be acknowledged.
-        """
-        planned: Details = {**details, "phase": "intent"}
-        intent = self.record(call, action, "allow", decision, about, **planned)
-        ended: Details = {**details, "phase": "result", "intent_id": intent.event_id}
-        try:
-            yield intent.event_id
-        except Exception as fault:
-            ended["reason"] = str(getattr(fault, "code", "fault"))
-            self.record(call, action, "error", decision, about, **ended)
-            raise
-        self.record(call, action, "done", decision, about, **ended)
 
     def refuse(
         self,
@@ -279,12 +209,15 @@ class Guard:
         action: str,
         about: ResourceFacts,
         decision: Decision,
+        *,
+        new: bool = False,
         **details: Unpack[Details],
     ) -> NoReturn:
         """Record a refusal and raise it; see `require`."""
         self.record(call, action, "deny", decision, about, **details)
-        own = about.tenant.id == call.principal.tenant
-        raise Forbidden(decision.policy_ids) if own else NotFound
+        if self._may_know(call, about, new=new):
+            raise Forbidden(decision.policy_ids)
+        raise NotFound
 
     def record(
         self,
@@ -301,34 +234,29 @@ class Guard:
             EvidenceUnavailable: It could not be recorded.
         """
         details.setdefault("resource", "::".join(about.uid))
-        details.setdefault("purpose", registered_purpose(call.principal, call.purpose))
-        details.setdefault("request_id", call.request_id)
-        event = self._recorder.event_for(
-            call.principal, action, outcome, decision, category=CATEGORIES[action], **details
+        return self._recorder.record(call, action, outcome, decision, **details)
+
+    def _may_know(self, call: Call, about: ResourceFacts, *, new: bool) -> bool:
+        """Tell whether the caller may learn that the thing exists (claim 3)."""
+        if about.tenant.id != call.principal.tenant:
+            return False
+        if new or not isinstance(about, HIDDEN):
+            return True
+        return self.decide(call, "readMetadata", about).allowed
+
+    def _read_tenant(self, tenant_id: str) -> TenantFacts | None:
+        tenant = self._tenants.get(tenant_id)
+        if tenant is None:
+            return None
+        return TenantFacts(
+            id=tenant.id,
+            region=tenant.region,
+            suspended=tenant.suspended,
+            purposes=tenant.purposes,
         )
-        return self._recorder.write(event)
 
     def _site(self, principal: Principal) -> SiteFacts | None:
-        memory = self._memory()
-        key = (principal.tenant, principal.client_id)
-        if key in memory.sites:
-            return memory.sites[key]
-        site = self._federation.get_site(*key)
-        facts = (
-            SiteFacts(tenant=self.tenant(site.tenant), name=site.name, revoked=site.revoked)
-            if site
-            else None
+        tenant, client = principal.tenant, principal.client_id
+        return self._site_facts.look_up(
+            (tenant, client), lambda: self._site_of(self.tenant(tenant), client)
         )
-        memory.sites[key] = facts
-        return facts
-
-    def _memory(self) -> _Memory:
-        """Return the memory of the epoch in force; ask for it before reading what it will hold.
-
-        INVARIANT: a record goes into the memory of an epoch that was in force before it was read,
-        so what an epoch took away is in no memory of that epoch or a later one.
-        """
-        epoch, memory = self._epoch(), self._remembered
-        if epoch != memory.epoch or len(memory.tenants) + len(memory.sites) > MAX_REMEMBERED:
-            memory = self._remembered = _Memory(epoch)
-        return memory

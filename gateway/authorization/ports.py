@@ -8,7 +8,10 @@ from gateway.authorization.records import Pending
 
 
 class PendingStore(Protocol):
-    """Intents whose result is not known yet."""
+    """Changes whose result is not known yet.
+
+    A write that returned survives the death of the process.
+    """
 
     def add_pending(self, pending: Pending) -> None:
         """Put it; key id."""
@@ -16,5 +19,5 @@ class PendingStore(Protocol):
     def remove_pending(self, tenant: str, pending_id: str) -> None:
         """Forget it; nothing happens when it is absent."""
 
-    def list_pending(self, *, limit: int) -> list[Pending]:
-        """Pending work of every tenant, oldest first."""
+    def list_pending(self, *, after: tuple[int, str], limit: int) -> list[Pending]:
+        """Rows of every tenant by (`at`, `id`), greater than `after`, ascending."""

@@ -10,17 +10,48 @@ Safety argument:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 
-from audit.errors import AuditUnavailable
+from audit.errors import AuditUnavailable, StoreFault
 from audit.event import Event, FederatedPart, Outcome, Phase, Screening, new_event_id
 from audit.log import AuditLog, Receipt
 from audit.ports import SealedField
 from gateway.errors import EvidenceUnavailable
 from gateway.identity.principal import Principal
 from policies.engine import Decision
+
+CATEGORIES: Final = {
+    "infer": "inference",
+    "releaseOutput": "inference",
+    "readMetadata": "registry",
+    "downloadArtifact": "artifact",
+    "uploadArtifact": "artifact",
+    "promote": "release",
+    "rollback": "release",
+    "managePolicy": "policy",
+    "reviewAudit": "audit",
+    "exportAudit": "audit",
+    "exportSubject": "privacy",
+    "eraseSubject": "privacy",
+    "startRound": "federation",
+    "joinFederation": "federation",
+    "administer": "administration",
+    "initialise": "administration",
+    "issueToken": "identity",
+    "revokeToken": "identity",
+    "refuseUnauthenticated": "identity",
+    "runStarted": "federation",
+    "roundStarted": "federation",
+    "siteResult": "federation",
+    "siteError": "federation",
+    "roundAggregated": "federation",
+    "runFinished": "federation",
+    "runFailed": "federation",
+}
+"""Action (Cedar's, or a verb of the gateway itself) → category of its events."""
 
 
 class Details(TypedDict, total=False):
@@ -65,6 +96,14 @@ def registered_purpose(principal: Principal, purpose: str | None) -> str:
     return purpose if purpose is not None and purpose in principal.purposes else ""
 
 
+def of_call(call: Call) -> Details:
+    """Return the fields of an event that come from the call itself."""
+    return {
+        "purpose": registered_purpose(call.principal, call.purpose),
+        "request_id": call.request_id,
+    }
+
+
 class Recorder:
     """Builds events and makes them durable.
 
@@ -104,8 +143,6 @@ class Recorder:
         action: str,
         outcome: Outcome,
         decision: Decision | None = None,
-        *,
-        category: str,
         **details: Unpack[Details],
     ) -> Event:
         """Build the event of one action.
@@ -115,7 +152,6 @@ class Recorder:
             action: The Cedar action, or a verb of the gateway itself.
             outcome: `allow` or `deny` as decided, `done` or `error` as it ended.
             decision: The decision that led here, if there was one.
-            category: Kind of event: `inference`, `artifact`, `release`, `privacy`, …
             **details: What else is known.
         """
         given: dict[str, object] = dict(details)
@@ -136,7 +172,7 @@ class Recorder:
             id=event_id,
             ts=int(self._clock() * 1_000_000_000),
             tenant=tenant,
-            category=category,
+            category=CATEGORIES[action],
             action=action,
             outcome=outcome,
             region=self._region,
@@ -145,16 +181,40 @@ class Recorder:
             **fields,  # type: ignore[arg-type]  # the keys are those of Details
         )
 
+    def record(
+        self,
+        call: Call,
+        action: str,
+        outcome: Outcome,
+        decision: Decision | None,
+        **details: Unpack[Details],
+    ) -> Receipt:
+        """Record what was decided or done for a call, in the log of its tenant; for threads.
+
+        Raises:
+            EvidenceUnavailable: It could not be recorded.
+        """
+        fields: Details = {**of_call(call), **details}
+        event = self.event_for(call.principal, action, outcome, decision, **fields)
+        return self.write(event)
+
+    def find(self, tenant: str, event_id: str) -> Receipt | None:
+        """Return where an event is in the tenant's log; None when it is not there.
+
+        Raises:
+            EvidenceUnavailable: The log cannot be read now.
+        """
+        with _evidence():
+            return self._log.find(tenant, event_id)
+
     def write(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
         """Make `event` durable; for threads.
 
         Raises:
             EvidenceUnavailable: It could not be recorded.
         """
-        try:
+        with _evidence():
             return self._log.append_blocking(event, sealed)
-        except AuditUnavailable as cause:
-            raise EvidenceUnavailable from cause
 
     async def write_async(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
         """Do what `write` does, on an event loop.
@@ -162,7 +222,13 @@ class Recorder:
         Raises:
             EvidenceUnavailable: It could not be recorded.
         """
-        try:
+        with _evidence():
             return await self._log.append(event, sealed)
-        except AuditUnavailable as cause:
-            raise EvidenceUnavailable from cause
+
+
+@contextmanager
+def _evidence() -> Iterator[None]:
+    try:
+        yield
+    except (AuditUnavailable, StoreFault) as cause:
+        raise EvidenceUnavailable from cause

@@ -1,6 +1,6 @@
-"""What the process remembers: frozen values, no behaviour, no I/O.
+"""What the store keeps of a change under way: a frozen value, no behaviour, no I/O.
 
-Times are Unix seconds (UTC, integers). Names match `gateway.names`.
+Times are Unix seconds (UTC, integers).
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Work that spans stores and is not known to be finished: found again at the next start.
+    """The row of a change that is not known to be finished: it is found again at the next start.
 
     Attributes:
         id: The event id of its audited intent.
-        facts: What reconciliation needs: names and references, never personal data.
+        facts: What the finisher of its kind needs: names and references, never personal data.
     """
 
     id: str

@@ -14,9 +14,8 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.artifacts.signature import owner_statement
+from gateway.artifacts.signature import MODEL_FILE, owner_statement
 from gateway.cli.failures import CommandFailed
-from gateway.registry.packaging import MODEL_FILE
 
 BLOCK: Final = 1 << 20
 

@@ -27,36 +27,11 @@ def serve(
 
     Next: sealgate whoami --profile ./sealgate-data/admin.json
     """
-    import asyncio
-    import os
-    import secrets
-    import time
-
-    import uvloop
-
-    from gateway.composition.environment import Environment
-    from gateway.composition.foundation import open_foundation
-    from gateway.composition.gateway import create_app
-    from gateway.inference.sessions import bound_run_memory
-    from gateway.process.doors import serve_doors
-    from gateway.process.ownership import keep_memory_private, owned
+    from gateway.composition.environment import system_environment
+    from gateway.composition.serve import serve as serve_until_stopped
     from gateway.settings import load_settings
     from gateway.telemetry import configure_logs
 
     settings = load_settings(data, host=host, port=port)
     configure_logs(settings.log_level)
-    keep_memory_private()
-    bound_run_memory(settings.run_memory_bytes)
-    os.umask(0o077)
-    environment = Environment(time.time, time.monotonic, secrets.token_bytes)
-    with (
-        owned(settings.data_dir),
-        open_foundation(settings, environment) as base,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        gateway = create_app(base)
-        gateway.start()
-        try:
-            runner.run(serve_doors(gateway.doors, settings))
-        finally:
-            gateway.close()
+    serve_until_stopped(settings, system_environment())

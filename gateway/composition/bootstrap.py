@@ -130,7 +130,7 @@ def _build(folder: Path, plan: Plan, environment: Environment) -> str:
     keys = LocalKeyStore.create(folder / KEYSTORE, unlock_of(settings), environment.random_bytes)
     keys.create_tenant(PLATFORM_TENANT)
     with open_foundation(settings, environment, founding=True) as foundation:
-        if foundation.tenants.get(PLATFORM_TENANT) is not None:
+        if foundation.stores.tenants.get(PLATFORM_TENANT) is not None:
             raise ConfigurationError(
                 "the database holds the records of another data folder",
                 "give this one a database of its own",
@@ -159,12 +159,12 @@ def _record_founding(foundation: Foundation) -> None:
 
 def _register_administrator(foundation: Foundation, folder: Path, region: str) -> None:
     platform = Tenant(id=PLATFORM_TENANT, name="Platform", region=region)
-    foundation.tenants.add(platform)
+    foundation.stores.tenants.add(platform)
     foundation.author.publish(PLATFORM_TENANT, starter_text(), ADMINISTRATOR)
     key = OKPKey.generate_key("Ed25519", {"use": "sig", "alg": "Ed25519"}, auto_kid=True)
     register_client(
-        foundation.clients,
-        foundation.tenants,
+        foundation.stores.clients,
+        foundation.stores.tenants,
         PLATFORM_TENANT,
         ADMINISTRATOR,
         "First administrator",

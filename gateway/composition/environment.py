@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Grace:
+    """How long what is under way may take to end when the process is asked to stop.
+
+    With what follows, the process ends within 10 s.
+
+    Attributes:
+        requests: Whole seconds for requests.
+        jobs: Seconds for jobs; one that did not end is settled at the next start.
+    """
+
+    requests: int = 6
+    jobs: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
-    """What the world gives: time and randomness.
+    """Time, randomness, and the patience of whoever stops the process.
 
     Attributes:
         clock: Unix seconds.
         monotonic: Seconds of a clock that is never set back.
         random_bytes: A cryptographic source.
+        grace: Given to what is under way at the end.
     """
 
     clock: Callable[[], float]
     monotonic: Callable[[], float]
     random_bytes: Callable[[int], bytes]
+    grace: Grace = Grace()
+
+
+def system_environment() -> Environment:
+    """Return the machine's own clocks and randomness."""
+    return Environment(time.time, time.monotonic, secrets.token_bytes)

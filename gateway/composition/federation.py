@@ -23,20 +23,20 @@ SECRET_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Federation:
+class CoordinatorProcess:
     """The supervised coordinator and the client that asks it."""
 
-    companion: ChildProcess
+    process: ChildProcess
     client: HttpCoordinator
 
     def close(self) -> None:
         """End the coordinator."""
-        self.companion.close()
+        self.process.close()
         self.client.close()
 
 
-def assemble_federation(settings: Settings, environment: Environment) -> Federation | None:
-    """Make the coordinator's companion and client; `None` when federation is off.
+def make_coordinator(settings: Settings, environment: Environment) -> CoordinatorProcess | None:
+    """Make the coordinator's process and client; `None` when federation is off.
 
     Raises:
         ConfigurationError: Federation is asked for and its extra is not installed.
@@ -51,16 +51,18 @@ def assemble_federation(settings: Settings, environment: Environment) -> Federat
     data, secret = settings.data_dir.absolute(), environment.random_bytes(SECRET_BYTES).hex()
     _write_secret(data / SECRET, secret)
     command = [
-        *(sys.executable, "-m", "federated.coordinator", "--with-parent"),
+        # -P: a folder `federated` where the gateway was started is not the package.
+        *(sys.executable, "-P", "-m", "federated.coordinator"),
+        *("--with-parent", str(os.getpid())),
         *("--socket", str(data / SOCKET)),
         *("--secret-file", str(data / SECRET)),
         *("--state", str(data / STATE)),
     ]
     variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(data / STATE)}
-    companion = ChildProcess(
+    process = ChildProcess(
         "coordinator", command, variables, data / LOG, monotonic=environment.monotonic
     )
-    return Federation(companion, HttpCoordinator(data / SOCKET, secret))
+    return CoordinatorProcess(process, HttpCoordinator(data / SOCKET, secret))
 
 
 def _write_secret(path: Path, secret: str) -> None:

@@ -1,4 +1,4 @@
-"""What everything stands on: keys, stores, audit log. Opened once a process, closed in reverse.
+"""What every part needs: keys, stores, audit log. Opened once a process, closed in reverse order.
 
 Trust anchors are never made here: a missing keystore or database refuses the start (`bootstrap`
 makes them).
@@ -7,18 +7,20 @@ makes them).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from audit.log import AuditLog
 from audit.note import LogSigner
-from audit.pins import FilePins
+from audit.pins import FilePins, Pins
+from audit.ports import LogStore, SubjectStore
 from audit.reader import LogReader
 from audit.sealing import SubjectVault
 from audit.stores.sqlite import SqliteLogStore
 from audit.stores.sqlite_subjects import SqliteSubjectStore
+from gateway.artifacts.keys import KeyProvider
 from gateway.artifacts.keystore import LocalKeyStore
 from gateway.artifacts.store import ArtifactStore
 from gateway.artifacts.unlock import Credential, KeyFile, Passphrase, Unlock
@@ -27,13 +29,8 @@ from gateway.composition.environment import Environment
 from gateway.errors import ConfigurationError
 from gateway.identity.revocation import RevocationState
 from gateway.settings import CONTROL_FILE, Settings
-from gateway.storage.database import Database, open_database
-from gateway.storage.sql_federation import SqlFederationStore
-from gateway.storage.sql_identity import SqlClientStore, SqlRevocationStore, SqlTenantStore
-from gateway.storage.sql_pending import SqlPendingStore
-from gateway.storage.sql_policies import SqlBundleStore
-from gateway.storage.sql_registry import SqlRegistry
-from gateway.storage.sql_uploads import SqlUploadStore
+from gateway.storage.database import open_database
+from gateway.storage.stores import ControlStores, sql_stores
 from policies.author import PolicyAuthor
 from policies.engine import PolicyEngine
 
@@ -46,110 +43,54 @@ ARTIFACTS: Final = "artifacts"
 MAX_PASSPHRASE: Final = 1024
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Foundation:
-    """Keys, stores and audit log of one data folder. Make one by `laid`."""
+    """Keys, stores and audit log of one data folder.
 
-    def __init__(self, settings: Settings, environment: Environment, *, founding: bool) -> None:
-        data = settings.data_dir
-        if not founding:
-            _refuse_incomplete(settings)
-        self.settings = settings
-        self.environment = environment
-        self.keys = LocalKeyStore.open(
-            data / KEYSTORE, unlock_of(settings), environment.random_bytes
-        )
-        self.database: Database = open_database(settings.control_url)
-        self.log_store = SqliteLogStore(data / AUDIT_FILE)
-        self.subject_store = SqliteSubjectStore(data / SUBJECTS_FILE)
-        self.artifacts = ArtifactStore.local(data / ARTIFACTS)
-        self.log = AuditLog(
-            self.log_store,
-            self._signer,
-            clock=environment.clock,
-            random_bytes=environment.random_bytes,
-            pins=FilePins(data / PINS_FILE),
-        )
+    Attributes:
+        keys: The keys of all tenants.
+        stores: The control plane.
+        log: Not started yet.
+        reader: Reads the log, verified.
+        vault: References and keys of data subjects.
+        artifacts: The stored ciphertexts.
+        sealer: Encrypts into `artifacts` and opens from it.
+        revocation_state: Loaded; its epoch is the one that every memory falls with.
+        engine: Decides; empty until `author` has restored the policy sets.
+        author: Publishes policy sets.
+    """
 
-    def _signer(self, tenant: str) -> LogSigner:
-        origin = f"{self.settings.audit_origin}/{tenant}"
-        return LogSigner(origin, self.keys.signing_key(f"log/{origin}"))
+    settings: Settings
+    environment: Environment
+    keys: KeyProvider
+    stores: ControlStores
+    log: AuditLog
+    reader: LogReader
+    vault: SubjectVault
+    artifacts: ArtifactStore
+    sealer: Sealer
+    revocation_state: RevocationState
+    engine: PolicyEngine
+    author: PolicyAuthor
 
-    @cached_property
-    def reader(self) -> LogReader:
-        """Reads the log, verified."""
-        return LogReader(self.log_store, self.log.verifier)
 
-    @cached_property
-    def vault(self) -> SubjectVault:
-        """References and keys of data subjects."""
-        return SubjectVault(self.subject_store, self.keys, self.environment.random_bytes)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Where a foundation keeps things.
 
-    @cached_property
-    def sealer(self) -> Sealer:
-        """Encrypts into the artifact store and opens from it."""
-        return Sealer(self.keys, self.artifacts, self.environment.random_bytes)
+    Attributes:
+        control: The control plane.
+        log: The audit log's trees.
+        subjects: Keys and references of data subjects.
+        artifacts: The ciphertexts.
+        pins: The newest checkpoints, kept outside the log's store; None keeps none.
+    """
 
-    @cached_property
-    def tenants(self) -> SqlTenantStore:
-        """The tenants."""
-        return SqlTenantStore(self.database)
-
-    @cached_property
-    def clients(self) -> SqlClientStore:
-        """The registered clients."""
-        return SqlClientStore(self.database)
-
-    @cached_property
-    def revocations(self) -> SqlRevocationStore:
-        """Revoked tokens and the epoch."""
-        return SqlRevocationStore(self.database)
-
-    @cached_property
-    def registry(self) -> SqlRegistry:
-        """Models, versions, releases."""
-        return SqlRegistry(self.database)
-
-    @cached_property
-    def uploads(self) -> SqlUploadStore:
-        """Files that wait to be published."""
-        return SqlUploadStore(self.database)
-
-    @cached_property
-    def federations(self) -> SqlFederationStore:
-        """Federations, sites, runs."""
-        return SqlFederationStore(self.database)
-
-    @cached_property
-    def pending(self) -> SqlPendingStore:
-        """Intents whose result is not known yet."""
-        return SqlPendingStore(self.database)
-
-    @cached_property
-    def revocation_state(self) -> RevocationState:
-        """Who is in good standing; loaded."""
-        revocation_state = RevocationState(
-            self.revocations, self.clients, self.tenants, clock=self.environment.clock
-        )
-        revocation_state.load()
-        return revocation_state
-
-    @cached_property
-    def engine(self) -> PolicyEngine:
-        """Decides; empty until `author` has restored the policy sets."""
-        return PolicyEngine(self.environment.clock)
-
-    @cached_property
-    def author(self) -> PolicyAuthor:
-        """Publishes policy sets."""
-        key = self.keys.signing_key("policy")
-        return PolicyAuthor(self.engine, SqlBundleStore(self.database), key, self.environment.clock)
-
-    def close(self) -> None:
-        """Close in the reverse order of opening."""
-        self.log.close()
-        self.subject_store.close()
-        self.log_store.close()
-        self.database.close()
+    control: ControlStores
+    log: LogStore
+    subjects: SubjectStore
+    artifacts: ArtifactStore
+    pins: Pins | None
 
 
 @contextmanager
@@ -166,11 +107,60 @@ def open_foundation(
     Raises:
         SealgateError: Something of the data folder is missing, unsafe or unreadable.
     """
-    foundation = Foundation(settings, environment, founding=founding)
-    try:
+    if not founding:
+        _refuse_incomplete(settings)
+    data = settings.data_dir
+    with ExitStack() as opened:
+        unlock = unlock_of(settings)
+        keys = LocalKeyStore.open(data / KEYSTORE, unlock, environment.random_bytes)
+        database = open_database(settings.control_url)
+        opened.callback(database.close)
+        log = SqliteLogStore(data / AUDIT_FILE)
+        opened.callback(log.close)
+        subjects = SqliteSubjectStore(data / SUBJECTS_FILE)
+        opened.callback(subjects.close)
+        stores = Stores(
+            control=sql_stores(database),
+            log=log,
+            subjects=subjects,
+            artifacts=ArtifactStore.local(data / ARTIFACTS),
+            pins=FilePins(data / PINS_FILE),
+        )
+        foundation = assemble(settings, environment, keys, stores)
+        opened.callback(foundation.log.close)
         yield foundation
-    finally:
-        foundation.close()
+
+
+def assemble(
+    settings: Settings, environment: Environment, keys: KeyProvider, stores: Stores
+) -> Foundation:
+    """Put a foundation together from its keys and stores, which the caller closes."""
+    clock, random_bytes, control = environment.clock, environment.random_bytes, stores.control
+
+    def signer(tenant: str) -> LogSigner:
+        origin = f"{settings.audit_origin}/{tenant}"
+        return LogSigner(origin, keys.signing_key(f"log/{origin}"))
+
+    log = AuditLog(stores.log, signer, clock=clock, random_bytes=random_bytes, pins=stores.pins)
+    revocation_state = RevocationState(
+        control.revocations, control.clients, control.tenants, clock=clock
+    )
+    revocation_state.load()
+    engine = PolicyEngine(clock)
+    return Foundation(
+        settings=settings,
+        environment=environment,
+        keys=keys,
+        stores=control,
+        log=log,
+        reader=LogReader(stores.log, log.verifier),
+        vault=SubjectVault(stores.subjects, keys, random_bytes),
+        artifacts=stores.artifacts,
+        sealer=Sealer(keys, stores.artifacts, random_bytes),
+        revocation_state=revocation_state,
+        engine=engine,
+        author=PolicyAuthor(engine, control.bundles, keys.signing_key("policy"), clock),
+    )
 
 
 def _refuse_incomplete(settings: Settings) -> None:

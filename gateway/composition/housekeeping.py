@@ -1,4 +1,4 @@
-"""What a gateway does by itself while it runs: tell of strangers, throw away what expired.
+"""What a gateway does by itself while it runs: tell of refusals, settle changes, throw away.
 
 Safety argument:
 1. What is refused before a tenant is known is evidence, but nobody may fill a log from outside: it
@@ -29,6 +29,8 @@ TELL_SECONDS: Final = 60.0
 """An event a minute and code at most: half a million a year under a flood that never ends."""
 SWEEP_SECONDS: Final = 600.0
 """How long an upload may stay after it expired; it counts as absent from that moment."""
+SETTLE_SECONDS: Final = 60.0
+"""How often a change is looked at again whose end could not be recorded."""
 
 
 class Refusals:
@@ -57,7 +59,6 @@ class Refusals:
                     None,
                     ACTION,
                     "deny",
-                    category="identity",
                     tenant=PLATFORM_TENANT,
                     reason=code,
                     n_in=more,

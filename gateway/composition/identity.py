@@ -1,4 +1,4 @@
-"""The two parts whose making needs more than a constructor call: identity and federation."""
+"""Who knows callers, and who gives them tokens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Identity:
         return Counter(dict(self.authenticator.refusals)) + Counter(dict(self.server.refusals))
 
 
-def assemble_identity(base: Foundation) -> Identity:
+def make_identity(base: Foundation) -> Identity:
     """Make the embedded authorization server and the authenticator of all trusted issuers.
 
     Raises:

@@ -1,72 +1,63 @@
-"""What an earlier process left unfinished is finished or ended at start, before requests come in.
+"""What an earlier process left unfinished is settled at start, before requests come in.
 
-INVARIANT: when `run` returns, every durable intent of a change has a durable result. The process is
-not ready before.
+INVARIANT: when `Recovery.run` returns, every durable intent has a durable result
+(`gateway.authorization.intents`). The process is not ready before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
-
 import structlog
 
-from gateway.authorization.ports import PendingStore
-from gateway.authorization.records import Pending
+from gateway.authorization.intents import Intents
 from gateway.federation.ports import FederationStore
+from gateway.federation.records import Run
 from gateway.federation.run_follower import RunFollower
+from gateway.pages import every
 from gateway.registry.uploads import Uploads
 
-PAGE: Final = 100
 
-Finish = Callable[[Pending], None]
-"""Ends one piece of pending work and forgets it."""
-
-
-class Reconciliation:
-    """Finishes pending work.
+class Recovery:
+    """Settles changes, removes what expired, goes on with runs.
 
     Args:
-        pending: What is not known to be finished.
-        finish: How each kind is finished.
+        intents: Every kind of change is registered with it.
+        uploads: Expired ones are removed.
         federations: Where unfinished runs are.
         follower: Goes on following them; None when federation is off.
-        uploads: Expired ones are removed.
     """
 
     def __init__(
         self,
-        pending: PendingStore,
-        finish: Mapping[str, Finish],
+        intents: Intents,
+        uploads: Uploads,
         federations: FederationStore,
         follower: RunFollower | None,
-        uploads: Uploads,
     ) -> None:
-        self._pending = pending
-        self._finish = finish
+        self._intents = intents
+        self._uploads = uploads
         self._federations = federations
         self._follower = follower
-        self._uploads = uploads
 
     def run(self) -> int:
-        """Finish everything; blocks. Returns how many pieces of work were pending.
+        """Settle everything; blocks. Returns how many changes were unfinished.
 
         Raises:
-            EvidenceUnavailable: A result could not be recorded: the process must not become ready.
+            SealgateError: One could not be settled: the process must not become ready.
         """
-        count = 0
-        while page := self._pending.list_pending(limit=PAGE):
-            for item in page:
-                self._finish[item.kind](item)
-                count += 1
+        count = self._intents.settle_all()
         self._uploads.sweep()
         if count:
-            structlog.get_logger().info("pending_work_finished", count=count)
+            structlog.get_logger().info("unfinished_changes_settled", count=count)
         return count
 
     def follow_runs(self) -> None:
         """Go on with the runs that an earlier process followed; call it when ready to serve."""
         if self._follower is None:
             return
-        for run in self._federations.unfinished_runs(limit=PAGE):
+
+        def page(after: str, limit: int) -> list[Run]:
+            return self._federations.unfinished_runs(after=after, limit=limit)
+
+        # All are read first: a run that ends while they are walked must not be met again.
+        for run in list(every(page, lambda run: run.id, "")):
             self._follower.start(run)

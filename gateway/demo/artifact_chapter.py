@@ -52,7 +52,7 @@ class ArtifactChapter:
 
     def _offline(self, *arguments: str) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "gateway", "artifact", *arguments],
+            [sys.executable, "-P", "-m", "gateway", "artifact", *arguments],
             capture_output=True,
             text=True,
             timeout=60,

@@ -84,7 +84,10 @@ def run_attack(
     request = io.BytesIO()
     np.savez(request, model=np.frombuffer(model, np.uint8), x=x, y=y)
     done = subprocess.run(
-        [sys.executable, "-m", "gateway.demo.attack", "--method", method, "--seed", str(seed)],
+        [
+            *(sys.executable, "-P", "-m", "gateway.demo.attack"),
+            *("--method", method, "--seed", str(seed)),
+        ],
         input=request.getvalue(),
         capture_output=True,
         timeout=timeout,

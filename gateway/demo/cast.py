@@ -141,7 +141,7 @@ class Cast:
             f"  [cyan]$ sealgate {shlex.join(shown)}[/cyan]", highlight=False
         )
         done = subprocess.run(
-            [sys.executable, "-m", "gateway", *arguments, "--json"],
+            [sys.executable, "-P", "-m", "gateway", *arguments, "--json"],
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,

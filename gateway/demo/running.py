@@ -1,19 +1,19 @@
 """The processes of the demo: started, waited for, ended by id, and never left behind.
 
-Each asks the kernel for SIGTERM when the demo dies, so that a demo that was killed takes gateway
-and sites with it.
+Each gets SIGTERM when the demo dies (`gateway.parent_death`), so that a demo that was killed takes
+gateway and sites with it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -21,19 +21,11 @@ import httpx
 
 from gateway.demo.narrator import BrokenPromise
 from gateway.demo.place import Place
+from gateway.parent_death import die_with_parent
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
 POLL_SECONDS: Final = 0.1
-
-
-PR_SET_PDEATHSIG: Final = 1  # from linux/prctl.h
-_LIBC = ctypes.CDLL(None)
-
-
-def _end_with_parent() -> None:
-    """Run in the child, between fork and exec: one system call, nothing else."""
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Running:
@@ -48,12 +40,12 @@ class Running:
         with log.open("ab") as output:
             log.chmod(0o600)
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "gateway", *arguments],
+                [sys.executable, "-P", "-m", "gateway", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
 

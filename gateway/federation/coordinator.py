@@ -224,3 +224,14 @@ def _decode(body: bytes, form: type[_T]) -> _T:
         return msgspec.json.decode(body, type=form)
     except (msgspec.MsgspecError, ValueError) as cause:
         raise CoordinatorUnavailable from cause
+
+
+def present(coordinator: Coordinator | None) -> Coordinator:
+    """Return the coordinator where there is one.
+
+    Raises:
+        CoordinatorUnavailable: Federation is off.
+    """
+    if coordinator is None:
+        raise CoordinatorUnavailable("federation is switched off on this gateway")
+    return coordinator

@@ -1,15 +1,15 @@
 """What federations refuse besides the errors that everybody shares (`gateway.errors`).
 
-SealgateError
+Refusal
 └── CoordinatorUnavailable  the federation coordinator did not answer
 """
 
 from __future__ import annotations
 
-from gateway.errors import SealgateError
+from gateway.errors import Refusal
 
 
-class CoordinatorUnavailable(SealgateError):
+class CoordinatorUnavailable(Refusal):
     """The federation coordinator is not running or did not answer in time."""
 
     code = "coordinator_unavailable"

@@ -1,9 +1,8 @@
-"""Federations: who may train together, which sites take part, and the runs.
+"""Federations: who may train together, and which sites take part.
 
 Safety argument:
-1. A run reaches only sites on the federation's allow-list that are not revoked.
-2. A site is known by its public key, unique over all tenants; its private key is never here.
-3. Revoking returns after the store and the epoch changed, so no relay and no decision lets the site
+1. A site is known by its public key, unique over all tenants; its private key is never here.
+2. Revoking returns after the store and the epoch changed, so no relay and no decision lets the site
    through any more, whether or not the coordinator answers.
 """
 
@@ -11,33 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from gateway.authorization.guard import Guard
-from gateway.authorization.recorder import Call, registered_purpose
+from gateway.authorization.intents import FINISHED, UNDONE, Intents, Kind, Settled, by_call
+from gateway.authorization.recorder import Call, Details
+from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, InvalidRequest, LimitReached, NotFound
-from gateway.federation.coordinator import Coordinator, RunEvent, RunOrder
+from gateway.federation.coordinator import Coordinator, present
 from gateway.federation.errors import CoordinatorUnavailable
+from gateway.federation.facts import federation_facts, federation_resource
 from gateway.federation.node_keys import canonical_node_key
 from gateway.federation.ports import FederationStore
-from gateway.federation.records import Federation, Run, Site
-from gateway.federation.run_follower import RunFollower
-from gateway.names import NAME, VERSION
-from gateway.registry.catalogue import PAGE
+from gateway.federation.records import Federation, Site
+from gateway.names import require_name
 from gateway.registry.ports import Registry
-from gateway.registry.records import SealedPayload
+from gateway.registry.records import Upload
+from gateway.registry.uploads import Uploads
 from policies.facts import FederationFacts
 
 MAX_SITES: Final = 200
 """Sites of one federation: each is an entity of every decision about it."""
-MAX_ROUNDS: Final = 1_000
 MAX_CONFIG: Final = 16 << 10
 """Settings of a task: names and numbers."""
-MAX_UNFINISHED: Final = 4
-"""Runs of one federation under way; each costs processes at every site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,44 +56,61 @@ class Federations:
     Args:
         store: Federations, sites, runs.
         registry: Where the model of a federation must exist.
-        guard: Decides and records.
+        uploads: Where held-out sets come from.
+        guard: Decides.
+        intents: Begin and end changes.
         coordinator: Runs the rounds; None when federation is off.
-        follower: Follows each started run; None when federation is off.
         revoked: Raises the revocation epoch.
         clock: Unix seconds.
-        new_id: Gives run ids that ascend with time.
     """
 
     def __init__(
         self,
         store: FederationStore,
         registry: Registry,
+        uploads: Uploads,
         guard: Guard,
+        intents: Intents,
         coordinator: Coordinator | None,
         *,
-        follower: RunFollower | None,
         revoked: Callable[[], object],
         clock: Callable[[], float],
-        new_id: Callable[[], str],
     ) -> None:
         self._store = store
         self._registry = registry
+        self._uploads = uploads
         self._guard = guard
+        self._intents = intents
         self._coordinator = coordinator
-        self._follower = follower
         self._revoked = revoked
         self._clock = clock
-        self._new_id = new_id
+        intents.register(
+            Kind("create_federation", "startRound", _details, self._finish_create),
+            Kind("add_site", "startRound", _details, self._finish_add),
+            Kind("revoke_site", "startRound", _details, self._finish_revoke),
+        )
 
-    def create(self, call: Call, plan: Plan, calibration: SealedPayload | None) -> Federation:
+    def create(self, call: Call, plan: Plan, calibration: str | None) -> Federation:
         """Create a federation without sites.
+
+        Args:
+            call: Who asks.
+            plan: What it is to be.
+            calibration: Id of the upload that screens every result, or None; it is used up.
 
         Raises:
             InvalidRequest: A field breaks its rule, or the model does not exist.
+            NotFound: The upload is absent, or another client's.
             AlreadyExists: The name is taken.
             Forbidden: Policy says no.
         """
         _check_plan(plan)
+        if calibration is None:
+            return self._create(call, plan, None)
+        with self._uploads.using(call, calibration) as (held_out,):
+            return self._create(call, plan, held_out)
+
+    def _create(self, call: Call, plan: Plan, held_out: Upload | None) -> Federation:
         tenant = call.principal.tenant
         federation = Federation(
             tenant=tenant,
@@ -108,12 +123,17 @@ class Federations:
             deadline_s=plan.deadline_s,
             created=int(self._clock()),
             created_by=call.principal.client_id,
-            calibration=calibration,
+            calibration=held_out.payload if held_out else None,
         )
-        self._guard.permit(call, "startRound", self._facts(federation), reason="create")
+        decision = self._guard.require(
+            call, "startRound", self.facts(federation), new=True, reason="create"
+        )
         if self._registry.get_model(tenant, plan.model) is None:
             raise InvalidRequest("`model` must be registered first")
-        self._store.add_federation(federation)
+        row = {"federation": plan.name, "upload": held_out.id if held_out else ""}
+        with self._intents.changing("create_federation", tenant, row, by_call(call, decision)):
+            self._store.add_federation(federation)
+            self._uploads.spend(tenant, row["upload"])
         return federation
 
     def get(self, call: Call, name: str) -> Federation:
@@ -122,8 +142,8 @@ class Federations:
         Raises:
             NotFound: Absent, or not for this caller.
         """
-        federation = self._find(call, name)
-        if not self._guard.may_read(call, self._facts(federation)):
+        federation = self.find(call, name)
+        if not self._guard.may_read(call, self.facts(federation)):
             raise NotFound
         return federation
 
@@ -133,7 +153,7 @@ class Federations:
         """Return the federations that the caller may read, by name, and the next cursor."""
         page = self._store.list_federations(call.principal.tenant, after=after, limit=limit)
         readable = [
-            federation for federation in page if self._guard.may_read(call, self._facts(federation))
+            federation for federation in page if self._guard.may_read(call, self.facts(federation))
         ]
         return readable, page[-1].name if len(page) == limit else None
 
@@ -146,15 +166,15 @@ class Federations:
             AlreadyExists: The name belongs to another key, or the key to another site.
             CoordinatorUnavailable: The node could not be registered.
         """
-        found = self._find(call, federation)
-        if NAME.match(name) is None:
-            raise InvalidRequest("`name` must be 1 to 63 of a-z, 0-9, dot, dash, underscore")
+        found = self.find(call, federation)
+        facts = self.facts(found)
+        decision = self._guard.require(call, "startRound", facts, reason="add_site")
+        require_name("name", name)
         key = canonical_node_key(public_key)
         if len(found.sites) >= MAX_SITES:
             raise LimitReached("the federation has its most sites")
-        facts = self._facts(found)
-        decision = self._guard.require(call, "startRound", facts, reason="add_site")
-        with self._guard.witness(call, "startRound", facts, decision, reason="add_site"):
+        row = {"federation": found.name, "site": name, "key": key}
+        with self._intents.changing("add_site", found.tenant, row, by_call(call, decision)):
             site = self._register(call.principal.tenant, name, key)
             self._store.allow_site(found.tenant, found.name, name)
             self._revoked()  # facts that name the sites are stale
@@ -167,13 +187,14 @@ class Federations:
             NotFound: The federation is absent, or the site is not one of its sites.
             Forbidden: Policy says no.
         """
-        found = self._find(call, federation)
+        found = self.find(call, federation)
+        facts = self.facts(found)
+        decision = self._guard.require(call, "startRound", facts, reason="revoke_site")
         site = self._store.get_site(found.tenant, name)
         if site is None or name not in found.sites:
             raise NotFound
-        facts = self._facts(found)
-        decision = self._guard.require(call, "startRound", facts, reason="revoke_site")
-        with self._guard.witness(call, "startRound", facts, decision, reason="revoke_site"):
+        row = {"federation": found.name, "site": name}
+        with self._intents.changing("revoke_site", found.tenant, row, by_call(call, decision)):
             self._store.revoke_site(site.tenant, name)
             self._revoked()
         if self._coordinator is not None:
@@ -190,71 +211,6 @@ class Federations:
         sites = (self._store.get_site(found.tenant, name) for name in found.sites)
         return [site for site in sites if site is not None]
 
-    def start(self, call: Call, federation: str, version: str, rounds: int) -> Run:
-        """Start a run whose result is published as `version`.
-
-        Raises:
-            NotFound: The federation is absent, or not for this caller.
-            InvalidRequest: A field breaks its rule, or fewer sites than the quorum are left.
-            AlreadyExists: The version name is taken.
-            CoordinatorUnavailable: The run could not be started; nothing runs.
-        """
-        found = self._find(call, federation)
-        facts = self._facts(found)
-        decision = self._guard.require(call, "startRound", facts)
-        sites = [site for site in self.sites(call, federation) if not site.revoked]
-        self._check_start(found, sites, version, rounds)
-        run = Run(
-            id=self._new_id(),
-            tenant=found.tenant,
-            federation=found.name,
-            version=version,
-            rounds=rounds,
-            state="starting",
-            started=int(self._clock()),
-            started_by=call.principal.client_id,
-            purpose=registered_purpose(call.principal, call.purpose),
-        )
-        with self._guard.witness(
-            call, "startRound", facts, decision, model_id=found.model, model_version=version
-        ):
-            run = self._launch(run, found, sites)
-        if self._follower is not None:
-            self._follower.start(run)
-        return run
-
-    def run(self, call: Call, federation: str, run_id: str) -> Run:
-        """Return a run.
-
-        Raises:
-            NotFound: Absent, or not for this caller.
-        """
-        self.get(call, federation)
-        run = self._store.get_run(call.principal.tenant, run_id)
-        if run is None or run.federation != federation:
-            raise NotFound
-        return run
-
-    def runs(self, call: Call, federation: str, *, after: str, limit: int) -> list[Run]:
-        """Return the runs of a federation, oldest first.
-
-        Raises:
-            NotFound: The federation is absent, or not for this caller.
-        """
-        found = self.get(call, federation)
-        return self._store.list_runs(found.tenant, found.name, after=after, limit=limit)
-
-    def steps(
-        self, call: Call, federation: str, run_id: str, *, after: int
-    ) -> tuple[Run, list[RunEvent]]:
-        """Return a run and those of its recorded steps that this process saw after a cursor.
-
-        Raises:
-            NotFound: Absent, or not for this caller.
-        """
-        run = self.run(call, federation, run_id)
-        return run, self._follower.steps(run_id, after) if self._follower else []
-
     def _register(self, tenant: str, name: str, key: str) -> Site:
         known = self._store.get_site(tenant, name)
         if known is not None:
@@ -268,77 +224,53 @@ class Federations:
             tenant=tenant,
             name=name,
             public_key=key,
-            node_id=self._require_coordinator().add_node(tenant, key),
+            node_id=present(self._coordinator).add_node(tenant, key),
             created=int(self._clock()),
         )
         self._store.add_site(site)
         return site
 
-    def _launch(self, run: Run, federation: Federation, sites: list[Site]) -> Run:
-        self._store.add_run(run)
-        try:
-            coordinator = self._require_coordinator()
-            # A SuperLink keeps its nodes in memory, so each run introduces them anew.
-            known = [
-                replace(site, node_id=coordinator.add_node(site.tenant, site.public_key))
-                for site in sites
-            ]
-            _order(coordinator, RunOrder(run, federation, known))
-        except (CoordinatorUnavailable, InvalidRequest):
-            self._store.replace_run(replace(run, state="failed", reason="not_started"))
-            raise
-        return self._store.replace_run(replace(run, state="running"))
+    def find(self, call: Call, name: str) -> Federation:
+        """Return a federation of the caller's tenant undecided: the use case decides next.
 
-    def _check_start(
-        self, federation: Federation, sites: list[Site], version: str, rounds: int
-    ) -> None:
-        if VERSION.match(version) is None:
-            raise InvalidRequest("`version` must be 1 to 32 letters, digits, dots, dashes")
-        if not 1 <= rounds <= MAX_ROUNDS:
-            raise InvalidRequest(f"`rounds` must be 1 to {MAX_ROUNDS}")
-        if len(sites) < federation.quorum:
-            raise InvalidRequest("fewer sites than the quorum can take part")
-        if self._registry.get_version(federation.tenant, federation.model, version) is not None:
-            raise AlreadyExists("the version exists already")
-        unfinished = [
-            run
-            for run in self._store.unfinished_runs(limit=PAGE)
-            if (run.tenant, run.federation) == (federation.tenant, federation.name)
-        ]
-        if len(unfinished) >= MAX_UNFINISHED:
-            raise LimitReached("runs of this federation are under way")
-
-    def _find(self, call: Call, name: str) -> Federation:
+        Raises:
+            NotFound: Absent.
+        """
         federation = self._store.get_federation(call.principal.tenant, name)
         if federation is None:
             raise NotFound
         return federation
 
-    def _facts(self, federation: Federation) -> FederationFacts:
-        return FederationFacts(
-            tenant=self._guard.tenant(federation.tenant),
-            name=federation.name,
-            sites=frozenset(federation.sites),
-        )
+    def facts(self, federation: Federation) -> FederationFacts:
+        """Return what policy may know of a federation."""
+        return federation_facts(federation, self._guard.tenant)
 
-    def _require_coordinator(self) -> Coordinator:
-        if self._coordinator is None:
-            raise CoordinatorUnavailable("federation is switched off on this gateway")
-        return self._coordinator
+    def _finish_create(self, pending: Pending) -> Settled:
+        if self._store.get_federation(pending.tenant, pending.facts["federation"]) is None:
+            return UNDONE
+        self._uploads.spend(pending.tenant, pending.facts["upload"])
+        return FINISHED
 
+    def _finish_add(self, pending: Pending) -> Settled:
+        """A site that was registered is let in; one that was not must be added again."""
+        facts = pending.facts
+        site = self._store.get_site(pending.tenant, facts["site"])
+        if site is None or site.public_key != facts["key"]:
+            return UNDONE
+        self._store.allow_site(pending.tenant, facts["federation"], facts["site"])
+        self._revoked()
+        return FINISHED
 
-def _order(coordinator: Coordinator, order: RunOrder) -> None:
-    """Start a run; the coordinator is the first to know the settings of a task."""
-    try:
-        coordinator.start(order)
-    except InvalidRequest as refused:
-        raise InvalidRequest("the federation's `task` or `config` is not acceptable") from refused
+    def _finish_revoke(self, pending: Pending) -> Settled:
+        """A site that was to be shut out is shut out: that is for ever anyway."""
+        self._store.revoke_site(pending.tenant, pending.facts["site"])
+        self._revoked()
+        return FINISHED
 
 
 def _check_plan(plan: Plan) -> None:
     for field, value in (("name", plan.name), ("model", plan.model), ("task", plan.task)):
-        if NAME.match(value) is None:
-            raise InvalidRequest(f"`{field}` must be 1 to 63 of a-z, 0-9, dot, dash, underscore")
+        require_name(field, value)
     if not 1 <= plan.quorum <= MAX_SITES:
         raise InvalidRequest(f"`quorum` must be 1 to {MAX_SITES}")
     if not 1 <= plan.deadline_s <= 24 * 3600:
@@ -349,3 +281,11 @@ def _check_plan(plan: Plan) -> None:
         settings = None
     if not isinstance(settings, dict):
         raise InvalidRequest("`config` must be a JSON object of at most 16 KiB")
+
+
+def _details(pending: Pending) -> Details:
+    facts = pending.facts
+    return {
+        "reason": "create" if pending.kind == "create_federation" else pending.kind,
+        "resource": federation_resource(pending.tenant, facts["federation"]),
+    }

@@ -50,5 +50,8 @@ class FederationStore(Protocol):
     def list_runs(self, tenant: str, federation: str, *, after: str, limit: int) -> list[Run]:
         """Runs of a federation by id (ids ascend with time)."""
 
-    def unfinished_runs(self, *, limit: int) -> list[Run]:
-        """Runs of every tenant whose state is neither `finished` nor `failed`."""
+    def unfinished_runs(self, *, after: str, limit: int) -> list[Run]:
+        """Runs of every tenant by id whose state is neither `finished` nor `failed`."""
+
+    def unfinished_of(self, tenant: str, federation: str, *, limit: int) -> list[Run]:
+        """Such runs of one federation by id."""

@@ -12,7 +12,6 @@ Safety argument:
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,10 +21,12 @@ import structlog
 
 from audit.errors import EventConflict
 from audit.event import Event, FederatedPart
+from gateway.authorization.event_ids import derived_id
 from gateway.authorization.recorder import Recorder
 from gateway.errors import EvidenceUnavailable, NotFound
 from gateway.federation.coordinator import Coordinator, RunEvent
 from gateway.federation.errors import CoordinatorUnavailable
+from gateway.federation.facts import federation_resource
 from gateway.federation.ports import FederationStore
 from gateway.federation.records import Federation, Run
 
@@ -96,7 +97,7 @@ class RunFollower:
         """Follow `run` to its end and return it as it was stored last.
 
         Raises:
-            EvidenceUnavailable: A step could not be recorded; the cursor stands before it.
+            EvidenceUnavailable: A step could not be recorded; the cursor stays before it.
         """
         failures = 0
         while not self._stopped.is_set() and run.state in {"starting", "running"}:
@@ -105,12 +106,14 @@ class RunFollower:
             except NotFound:
                 return self._fail(run, "coordinator_lost")
             except CoordinatorUnavailable:
+                # It may only be starting again; a run that is gone then answers `NotFound`.
                 failures += 1
                 if failures >= PATIENCE:
                     return self._fail(run, "coordinator_lost")
                 self._stopped.wait(PAUSE_S)
                 continue
             failures = 0
+            # The cursor is stored after each step, so a crash repeats at most one of them.
             for step in page.events:
                 run = self._take(run, step)
         return self._finish(run) if run.state == "publishing" else run
@@ -159,10 +162,9 @@ class RunFollower:
             None,
             _ACTIONS[step.type],
             "error" if step.type in _FAILURES else "done",
-            category="federation",
             id=step_id(run.id, step.seq),
             tenant=run.tenant,
-            resource=f"Federation::{run.tenant}/{run.federation}",
+            resource=federation_resource(run.tenant, run.federation),
             request_id=run.id,
             purpose=run.purpose,
             reason=step.code or "",
@@ -184,9 +186,5 @@ class RunFollower:
 
 
 def step_id(run_id: str, seq: int) -> str:
-    """Return the event id of a step: a UUIDv8 (RFC 9562, section 5.8) of run and sequence."""
-    digest = bytearray(hashlib.sha256(f"sealgate run step\n{run_id}\n{seq}".encode()).digest()[:16])
-    digest[6] = 0x80 | digest[6] & 0x0F
-    digest[8] = 0x80 | digest[8] & 0x3F
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    """Return the event id of a step."""
+    return derived_id(f"sealgate run step\n{run_id}\n{seq}")

@@ -12,18 +12,20 @@ import hashlib
 from collections.abc import Callable
 
 import msgspec
+import structlog
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.artifacts.age import SecretBuffer
-from gateway.artifacts.signature import owner_statement
+from gateway.artifacts.signature import MODEL_FILE, owner_statement
 from gateway.artifacts.upload import Sealer
+from gateway.authorization.intents import Attribution
 from gateway.federation.records import Federation, Run
-from gateway.registry.packaging import MODEL_FILE, Material
-from gateway.registry.publish import Publisher
+from gateway.registry.packaging import Material
 from gateway.registry.records import ModelVersion
+from gateway.registry.versions import Versions
 
 _INFO = b"sealgate owner key of a convening tenant v1"
 # 64 bytes reduced into the order of P-256 leave no usable bias (FIPS 186-5, A.2.1).
@@ -35,7 +37,7 @@ class TrainedModels:
     """Publishes the results of runs.
 
     Args:
-        publisher: Publishes.
+        versions: Publishes.
         sealer: Opens the convenor's calibration set.
         release_key: Returns a tenant's release key.
         clock: Unix seconds.
@@ -43,12 +45,12 @@ class TrainedModels:
 
     def __init__(
         self,
-        publisher: Publisher,
+        versions: Versions,
         sealer: Sealer,
         release_key: Callable[[str], Ed25519PrivateKey],
         clock: Callable[[], float],
     ) -> None:
-        self._publisher = publisher
+        self._versions = versions
         self._sealer = sealer
         self._release_key = release_key
         self._clock = clock
@@ -94,7 +96,8 @@ class TrainedModels:
                 lineage=(f"federation {federation.name}, run {run.id}",),
             )
 
-        self._publisher.publish_trained(version, run.id, material)
+        by = Attribution(details={"request_id": run.id})
+        self._versions.publish(version, by, material, _unwatched)
 
 
 def convenor_key(release_key: Ed25519PrivateKey) -> ec.EllipticCurvePrivateKey:
@@ -102,3 +105,8 @@ def convenor_key(release_key: Ed25519PrivateKey) -> ec.EllipticCurvePrivateKey:
     derive = HKDF(algorithm=hashes.SHA256(), length=_SEED_BYTES, salt=None, info=_INFO)
     seed = int.from_bytes(derive.derive(release_key.private_bytes_raw()), "big")
     return ec.derive_private_key(seed % (_ORDER - 1) + 1, ec.SECP256R1())
+
+
+def _unwatched(stage: str, done: int, total: int) -> None:
+    """Nobody watches a run's publishing stage by stage."""
+    structlog.get_logger().info("publish_stage", stage=stage, done=done, total=total)

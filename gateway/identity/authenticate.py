@@ -2,7 +2,7 @@
 
 1. A token is verified in full before it is remembered, and remembered by its SHA-256 only.
 2. What is remembered counts only under the epoch that was current *before* its client was looked
-   up: any revocation moves the epoch and so empties the memory. A withdrawn issuer key does too.
+   up (`gateway.epoch_memo`): any revocation moves the epoch, and a withdrawn issuer key does too.
 3. It counts for a minute at most and never past the token's expiry.
 4. A bound token is accepted with a fresh proof of its key and in no other way, remembered or not; a
    token that is not bound is not accepted under the `DPoP` scheme.
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from gateway.epoch_memo import UNKNOWN, EpochMemo
 from gateway.identity.dpop import ALGORITHMS, ProofChecker
 from gateway.identity.errors import (
     InvalidProof,
@@ -31,7 +32,7 @@ from gateway.identity.principal import (
     Principal,
     principal_of,
     registered_id,
-    still_stands,
+    still_valid,
 )
 from gateway.identity.revocation import RevocationState
 from gateway.identity.signed import MAX_COMPACT
@@ -47,10 +48,24 @@ PROTECTED_RESOURCE_PATH: Final = "/.well-known/oauth-protected-resource"
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    epoch: tuple[int, int]
     until: float
     principal: Principal
     thumbprint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request says about who asks.
+
+    Attributes:
+        headers: Its raw headers, names in lower case.
+        method: Its method, for the proof.
+        path: Its path as sent, percent-encoded, without query, for the proof.
+    """
+
+    headers: Iterable[tuple[bytes, bytes]]
+    method: str
+    path: str
 
 
 @dataclass(slots=True)
@@ -66,7 +81,7 @@ class Authenticator:
 
     Args:
         issuers: Whose tokens are accepted.
-        standing: Who is in good standing; loaded.
+        revocation_state: Which clients and tenants are valid; loaded.
         proofs: Checks proofs of possession for our public URL.
         public_url: Where the gateway is reached, for the challenge.
         clock: Unix seconds.
@@ -89,14 +104,12 @@ class Authenticator:
         self._revocation_state = revocation_state
         self._proofs = proofs
         self._clock = clock
-        self._memo: dict[bytes, _Remembered] = {}
+        self._memo: EpochMemo[bytes, _Remembered] = EpochMemo(self._epoch, MEMO_CAPACITY)
         self._challenges = _Challenges(public_url.rstrip("/") + PROTECTED_RESOURCE_PATH)
         self.counters = MemoCounters()
         self.refusals: Counter[str] = Counter()
 
-    async def authenticate_headers(
-        self, headers: Iterable[tuple[bytes, bytes]], method: str, path: str
-    ) -> Principal:
+    async def identify(self, credentials: Credentials) -> Principal:
         """Authenticate a request by its raw headers, as ASGI hands them over.
 
         Raises:
@@ -104,7 +117,7 @@ class Authenticator:
         """
         authorization: bytes | None = None
         proof: bytes | None = None
-        for name, value in headers:
+        for name, value in credentials.headers:
             if name == b"authorization":
                 if authorization is not None:
                     self._refuse(InvalidToken("the authorization header is repeated"), "Bearer")
@@ -113,7 +126,7 @@ class Authenticator:
                 if proof is not None:
                     self._refuse(InvalidProof("the proof header is repeated"), "DPoP")
                 proof = value
-        return await self.authenticate(authorization, proof, method, path)
+        return await self.authenticate(authorization, proof, credentials.method, credentials.path)
 
     async def authenticate(
         self, authorization: bytes | None, dpop: bytes | None, method: str, path: str
@@ -151,12 +164,12 @@ class Authenticator:
         return self._epoch()
 
     async def reconfirm(self, principal: Principal) -> None:
-        """Make sure that a principal still stands as it was authenticated.
+        """Make sure that a principal is still valid as it was authenticated.
 
         For work that began under an older `epoch` and is about to show its result.
 
         Raises:
-            InvalidToken: Its token was revoked, or its client or tenant changed or fell.
+            InvalidToken: Its token was revoked, or its client or tenant was changed or shut out.
         """
         registration = self._revocation_state.remembered(principal.client_id)
         if registration is None:
@@ -164,12 +177,12 @@ class Authenticator:
                 self._revocation_state.look_up, principal.client_id
             )
         revoked = self._revocation_state.is_revoked(principal.issuer, principal.token_id)
-        if revoked or not still_stands(principal, *registration):
+        if revoked or not still_valid(principal, *registration):
             self._refuse(InvalidToken(), "Bearer")
 
     def _recall(self, token: bytes) -> _Remembered | None:
-        known = self._memo.get(hashlib.sha256(token).digest())
-        if known is None or known.epoch != self._epoch() or self._clock() >= known.until:
+        known = self._memo.now().get(hashlib.sha256(token).digest())
+        if known is None or known is UNKNOWN or self._clock() >= known.until:
             self.counters.misses += 1
             return None
         self.counters.hits += 1
@@ -181,16 +194,12 @@ class Authenticator:
     async def _verify(self, token: bytes) -> _Remembered:
         if len(token) > MAX_COMPACT:
             raise InvalidToken
-        # INVARIANT: the epoch is read before anything that a revocation could change.
-        epoch = self._epoch()
+        # INVARIANT: the memory is taken before anything is read that a revocation could change.
+        memory = self._memo.now()
         claims, principal = await self._read(token)
-        known = _Remembered(
-            epoch,
-            min(claims.expires, self._clock() + MEMO_SECONDS),
-            principal,
-            claims.thumbprint,
-        )
-        self._remember(token, known)
+        until = min(claims.expires, self._clock() + MEMO_SECONDS)
+        known = _Remembered(until, principal, claims.thumbprint)
+        memory.keep(hashlib.sha256(token).digest(), known)
         return known
 
     async def _read(self, token: bytes) -> tuple[AccessClaims, Principal]:
@@ -207,11 +216,6 @@ class Authenticator:
         if self._revocation_state.is_revoked(claims.issuer, claims.token_id):
             raise InvalidToken("the access token has been revoked")
         return claims, principal_of(claims, trust, *registration, now, own=own)
-
-    def _remember(self, token: bytes, known: _Remembered) -> None:
-        if len(self._memo) >= MEMO_CAPACITY:
-            del self._memo[next(iter(self._memo))]
-        self._memo[hashlib.sha256(token).digest()] = known
 
     def _check_binding(
         self,

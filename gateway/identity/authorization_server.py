@@ -4,7 +4,8 @@
 2. A client can revoke its own tokens only. A token that is not ours, or no token at all, is
    answered like one that was revoked (RFC 7009 section 2.2).
 3. A revocation is read first and carried out later, so that its intent can be recorded in between.
-4. Every outcome for a known client is an event, which the caller records before it answers.
+4. Every outcome of a token request of a known client is an event, which the caller records before
+   it answers.
 """
 
 from __future__ import annotations
@@ -32,22 +33,20 @@ class TokenEvent:
     """Something that happened to a token, for the audit log.
 
     Attributes:
-        action: `issueToken` or `revokeToken`.
+        action: `issueToken`.
         tenant: The client's tenant.
         client_id: The client.
         outcome: `allow` or `deny`.
         reason: The OAuth error code of a refusal, else `ok`.
         token_id: `jti` of the token, or None when there is none.
-        phase: `intent` before and `result` after a change, `single` otherwise.
     """
 
-    action: Literal["issueToken", "revokeToken"]
+    action: Literal["issueToken"]
     tenant: str
     client_id: str
     outcome: Literal["allow", "deny"]
     reason: str
     token_id: str | None = None
-    phase: Literal["single", "intent", "result"] = "single"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +71,6 @@ class Revocation:
     client: Client
     claims: AccessClaims
 
-    def event(self, phase: Literal["intent", "result"]) -> TokenEvent:
-        """Return the event of one of its two phases."""
-        return TokenEvent(
-            "revokeToken",
-            self.client.tenant,
-            self.client.id,
-            "allow",
-            "ok",
-            self.claims.token_id,
-            phase,
-        )
-
 
 class AuthorizationServer:
     """Issues and revokes access tokens. Its methods block: call them from a thread.
@@ -92,7 +79,7 @@ class AuthorizationServer:
         minter: Signs the tokens.
         clients: Authenticates the clients.
         proofs: Checks proofs of possession for our public URL.
-        standing: Keeps the revocations.
+        revocation_state: Keeps the revocations.
         clock: Unix seconds.
     """
 
@@ -160,11 +147,16 @@ class AuthorizationServer:
             raise OAuthRefusal("invalid_grant", "the token belongs to another client")
         return Revocation(client, claims)
 
-    def revoke(self, revocation: Revocation) -> None:
-        """Carry a revocation out; when it returns the token is accepted nowhere."""
-        claims = revocation.claims
-        if claims.expires > self._clock():
-            self._revocation_state.revoke_token(claims.issuer, claims.token_id, claims.expires)
+    def revoke(self, issuer: str, token_id: str, expires: int) -> None:
+        """Carry a revocation out; when it returns the token is accepted nowhere. May be repeated.
+
+        Args:
+            issuer: `iss` of the token.
+            token_id: `jti` of the token.
+            expires: Its expiry, Unix seconds.
+        """
+        if expires > self._clock():
+            self._revocation_state.revoke_token(issuer, token_id, expires)
 
     @property
     def jwks(self) -> Mapping[str, Any]:
@@ -173,7 +165,7 @@ class AuthorizationServer:
 
     @property
     def refusals(self) -> Mapping[str, int]:
-        """Number of requests of nobody we know, by OAuth error code."""
+        """Number of refused requests whose client is not known, by OAuth error code."""
         return self._clients.refusals
 
     @property

@@ -28,11 +28,12 @@ from joserfc.util import int_to_base64
 
 from gateway.identity.errors import KeyRefused, OAuthRefusal, SignatureRefused
 from gateway.identity.key_admission import DEFAULT_ALGORITHMS, TrustedKey, admit
-from gateway.identity.records import AuthMethod, Client, is_identifier
+from gateway.identity.records import AuthMethod, Client
 from gateway.identity.replay import ReplayCache
 from gateway.identity.revocation import RevocationState
 from gateway.identity.signed import Unverified, numeric_date, parse, short_text, verify
 from gateway.identity.tokens import LEEWAY_SECONDS
+from gateway.names import is_name
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_SECONDS: Final = 300
@@ -52,7 +53,7 @@ class ClientAuthenticator:
     """Tells which registered client a request at our endpoints comes from.
 
     Args:
-        standing: The registered clients and whether they are in good standing.
+        revocation_state: The registered clients, and whether they are valid.
         issuer: Our issuer, which assertions must be for.
         clock: Unix seconds.
 
@@ -104,7 +105,7 @@ class ClientAuthenticator:
         return client
 
     def _registered(self, client_id: str, method: AuthMethod) -> Client | None:
-        if not is_identifier(client_id):
+        if not is_name(client_id):
             return None
         client, tenant = self._revocation_state.look_up(client_id)
         if client is None or client.disabled or tenant is None or tenant.suspended:

@@ -15,7 +15,7 @@ IdentityError
 
 from __future__ import annotations
 
-from gateway.errors import SealgateError
+from gateway.errors import Refusal, SealgateError
 
 
 class IdentityError(SealgateError):
@@ -98,14 +98,14 @@ class IssuerUnavailable(IdentityError):
     message = "the issuer's keys are not available"
 
 
-class RegistrationRefused(IdentityError):
+class RegistrationRefused(Refusal, IdentityError):
     """A client or tenant record contradicts itself or names what does not exist."""
 
     code = "registration_refused"
     message = "the registration is not acceptable"
 
 
-class UnknownRecord(IdentityError):
+class UnknownRecord(Refusal, IdentityError):
     """An update names a record that is not stored."""
 
     code = "unknown_record"

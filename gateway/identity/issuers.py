@@ -1,13 +1,13 @@
 """The issuers that are trusted, and their keys.
 
-1. An issuer that has no trust entry has no keys: nothing is fetched on a stranger's word.
+1. An issuer that has no trust entry has no keys: nothing is fetched because a token asks for it.
 2. Keys come over https from the configured address, or from a discovery document whose `issuer`
    equals the entry's (OpenID Connect Discovery section 4.3). Redirects are not followed and a body
    is cut off at a bound.
 3. One fetch at a time for an issuer: everyone else waits for it.
 4. An unknown `kid` causes a fetch, but not more than one in a cool-down: a flood of invented ids
    costs one request.
-5. When the issuer cannot be reached its keys serve on until they are too old; then nothing of that
+5. When the issuer cannot be reached, its keys are used until they are too old; then nothing of that
    issuer is accepted.
 6. A key that the issuer withdraws is gone with the next fetch, and `generation` tells whoever
    remembers verified tokens.

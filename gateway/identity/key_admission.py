@@ -6,7 +6,8 @@
    allow-list and by the key's own `alg`, must leave exactly one. A token can then only agree.
 3. RSA: 2048 to 4096 bits, exponent 65537 or above, no small factor, not of the ROCA family.
    EC: P-256 or P-384, on the curve. OKP: Ed25519, not of small order. Nothing symmetric, ever.
-4. A document with two keys of the same `kid` is refused as a whole: which one counts would be luck.
+4. A document with two keys of the same `kid` is refused as a whole: nobody knows which one
+   counts.
 5. Sizes and counts are bounded before any arithmetic.
 """
 

@@ -2,8 +2,8 @@
 
 1. Tenant, roles and purposes come from the registered client, never from a token or a header.
 2. A token can only narrow: its scopes count as far as the client is registered for them.
-3. The client's tenant must be one that the issuer is trusted for, be in good standing, and agree
-   with the token's own tenant claim where there is one.
+3. The client's tenant must be one that the issuer is trusted for, must not be suspended, and must
+   agree with the token's own tenant claim where there is one.
 4. A client that must bind its tokens is not accepted with one that is not bound.
 """
 
@@ -70,8 +70,8 @@ def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str
     return registered
 
 
-def still_stands(principal: Principal, client: Client | None, tenant: Tenant | None) -> bool:
-    """Tell whether what is registered now is what the principal was made from.
+def still_valid(principal: Principal, client: Client | None, tenant: Tenant | None) -> bool:
+    """Tell whether client and tenant still are what the principal was made from.
 
     Args:
         principal: As it was authenticated.
@@ -108,8 +108,8 @@ def principal_of(
         own: The token is of our own issuer, which vouches for every tenant.
 
     Raises:
-        InvalidToken: Client or tenant are absent, not in good standing or not the issuer's to name,
-            or the binding is missing.
+        InvalidToken: Client or tenant are absent, shut out or not the issuer's to name, or the
+            binding is missing.
     """
     if client is None or client.disabled or tenant is None or tenant.suspended:
         raise InvalidToken

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -17,20 +16,13 @@ SCOPES: Final = frozenset(
 AuthMethod = Literal["private_key_jwt", "client_secret_basic"]
 TokenBinding = Literal["none", "dpop"]
 
-_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-
-
-def is_identifier(value: str) -> bool:
-    """Tell whether `value` can be the id of a tenant or client (1 to 63 safe characters)."""
-    return _ID.fullmatch(value) is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """An organisation whose models, data and evidence are kept apart from everyone else's.
 
     Attributes:
-        id: Stable identifier, see `is_identifier`.
+        id: Stable identifier, see `gateway.names.NAME`.
         name: Name for people.
         region: Where its data may live, for instance `eu`.
         suspended: No client of a suspended tenant is authenticated.

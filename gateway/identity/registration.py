@@ -1,6 +1,6 @@
 """Registering clients: what a record may say, and the one time a secret is seen.
 
-A registration that contradicts itself is refused here, so that nothing downstream has to wonder.
+A registration that contradicts itself is refused here, so that nobody has to check it again.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from gateway.identity.records import (
     Client,
     Tenant,
     TokenBinding,
-    is_identifier,
 )
+from gateway.names import is_name
 
 SECRET_BYTES: Final = 32
 """256 bits: beyond guessing, so no slow hash is needed."""
@@ -112,7 +112,7 @@ def check_client(client: Client, tenant: Tenant) -> None:
     Raises:
         RegistrationRefused: Something in it does not hold.
     """
-    if not is_identifier(client.id) or client.tenant != tenant.id:
+    if not is_name(client.id) or client.tenant != tenant.id:
         raise RegistrationRefused("the client id is not acceptable")
     if not 1 <= len(client.name) <= MAX_NAME or not client.name.isprintable():
         raise RegistrationRefused("the client's name is not acceptable")

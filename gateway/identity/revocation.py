@@ -3,7 +3,9 @@
 1. A change returns only when it is durable in the store *and* visible to every later read here.
 2. Every change bumps the durable epoch, so that whoever remembers a decision or a token under an
    epoch notices, in this process at once and in other replicas when they `refresh`.
-3. A record that was read while a change went on is not kept: it may be from before the change.
+3. A record that was read while a change went on is not kept (`gateway.epoch_memo`): it may be from
+   before the change. That a client does not exist is remembered too: who registers one calls
+   `changed`.
 4. When the store cannot be read there is no answer, and so no caller.
 """
 
@@ -13,22 +15,22 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from gateway.epoch_memo import UNKNOWN, EpochMemo
 from gateway.identity.errors import InvalidToken
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
-from gateway.identity.principal import Principal, still_stands
+from gateway.identity.principal import Principal, still_valid
 from gateway.identity.records import Client, Tenant
 
-MAX_REMEMBERED: Final = 10_000
-"""Clients, and tenants, kept in memory: some megabytes."""
 SWEEP: Final = 1024
 """Revoked tokens in memory before the expired ones are first dropped."""
 
 Registration = tuple[Client | None, Tenant | None]
 """A client and its tenant, as far as they exist."""
+NOBODY: Final[Registration] = (None, None)
 
 
 class RevocationState:
-    """Who and what is in good standing, as of the newest change.
+    """Which tokens, clients and tenants are valid, as of the newest change.
 
     Args:
         revocations: The durable revocations.
@@ -53,10 +55,9 @@ class RevocationState:
         self._clock = clock
         self._lock = threading.Lock()
         self._revoked: dict[tuple[str, str], int] = {}
-        self._clients: dict[str, Client] = {}
-        self._tenants: dict[str, Tenant] = {}
         self._sweep_at = SWEEP
         self._changes = 0
+        self._registered: EpochMemo[str, Registration] = EpochMemo(lambda: self._changes)
         self.epoch = -1
 
     def load(self) -> None:
@@ -81,32 +82,30 @@ class RevocationState:
         return (issuer, token_id) in self._revoked
 
     def remembered(self, client_id: str) -> Registration | None:
-        """Return client and tenant if both are in memory. Does not block."""
-        client = self._clients.get(client_id)
-        tenant = self._tenants.get(client.tenant) if client is not None else None
-        return None if client is None or tenant is None else (client, tenant)
+        """Return client and tenant as they are in memory, None when they are not. Never blocks."""
+        found = self._registered.now().get(client_id)
+        if found is UNKNOWN:
+            return None
+        return NOBODY if found is None else found
 
     def look_up(self, client_id: str) -> Registration:
         """Return client and tenant, from the store if need be. Blocks."""
-        known = self.remembered(client_id)
-        if known is not None:
-            return known
-        changes = self._changes
-        client = self._client_store.get(client_id)
-        tenant = self._tenant_store.get(client.tenant) if client is not None else None
-        if client is not None and tenant is not None:
-            self._remember(changes, client, tenant)
-        return client, tenant
+        return self._registered.look_up(client_id, lambda: self._read(client_id)) or NOBODY
+
+    def changed(self) -> int:
+        """Raise the epoch after some other change and return it. Blocks until it holds."""
+        with self._lock:
+            return self._advance(self._revocations.bump())
 
     def confirm(self, principal: Principal) -> None:
-        """Make sure that a principal still stands as it was authenticated. Blocks.
+        """Make sure that a principal is still valid as it was authenticated. Blocks.
 
         Raises:
-            InvalidToken: Its token was revoked, or its client or tenant changed or fell.
+            InvalidToken: Its token was revoked, or its client or tenant was changed or shut out.
         """
         registration = self.look_up(principal.client_id)
         revoked = self.is_revoked(principal.issuer, principal.token_id)
-        if revoked or not still_stands(principal, *registration):
+        if revoked or not still_valid(principal, *registration):
             scheme = "DPoP" if principal.binding == "dpop" else "Bearer"
             raise InvalidToken(challenge=f'{scheme} error="{InvalidToken.code}"')
 
@@ -150,10 +149,8 @@ class RevocationState:
         return epoch
 
     def _forget(self) -> None:
-        # Counted, so that what a reader fetched before is not kept after; also when a change fails.
+        # The epoch of `_registered` moves before and after a change, also when the change fails.
         self._changes += 1
-        self._clients.clear()
-        self._tenants.clear()
 
     def _drop_expired(self) -> None:
         # Expired tokens are refused without this table; copying keeps readers undisturbed.
@@ -163,11 +160,6 @@ class RevocationState:
         self._revoked = {k: expires for k, expires in self._revoked.items() if expires >= now}
         self._sweep_at = max(SWEEP, 2 * len(self._revoked))
 
-    def _remember(self, changes: int, client: Client, tenant: Tenant) -> None:
-        with self._lock:
-            if self._changes != changes:
-                return
-            if len(self._clients) >= MAX_REMEMBERED:
-                self._forget()
-            self._clients[client.id] = client
-            self._tenants[tenant.id] = tenant
+    def _read(self, client_id: str) -> Registration | None:
+        client = self._client_store.get(client_id)
+        return None if client is None else (client, self._tenant_store.get(client.tenant))

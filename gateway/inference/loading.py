@@ -23,8 +23,9 @@ from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.manifest import Manifest, TensorSpec, parse_manifest
 from gateway.artifacts.signature import LinkStatement, verify_link
+from gateway.inference.codec import Array
 from gateway.inference.errors import ModelUnavailable
-from gateway.inference.sessions import INLINE_SECONDS, Array, ServableModel, Watchdog, open_session
+from gateway.inference.sessions import INLINE_SECONDS, ServableModel, Watchdog, open_session
 from gateway.inference.tensors import DTYPES
 from gateway.registry.records import ModelVersion, SealedPayload
 from gateway.screening.contract import contract_for

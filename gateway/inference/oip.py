@@ -1,6 +1,6 @@
 """Open Inference Protocol v2 over REST: bytes to request and answer to bytes. Pure.
 
-Safety argument. Any body ends as an `InferRequest` whose tensors are exactly what they claim, or as
+Safety argument. Any body ends as an `OipRequest` whose tensors are exactly what they claim, or as
 `MalformedRequest`, which repeats nothing of it:
 1. The JSON part is decoded into typed structs; numbers of tensors and outputs are bounded.
 2. Binary tensors take their bytes in order and must use up the body to the last byte.
@@ -12,15 +12,15 @@ Source: KServe Open Inference Protocol v2 "Inference", and Triton's binary tenso
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
+from gateway.inference.codec import Array, InferRequest
 from gateway.inference.errors import MalformedRequest
 from gateway.inference.tensors import datatype_of, from_binary, from_json, to_binary
 
@@ -32,7 +32,6 @@ SUBJECT_INPUT: Final = "sealgate_subject"
 JSON_TYPE: Final = b"application/json"
 BINARY_TYPE: Final = b"application/octet-stream"
 
-Array = NDArray[Any]
 Parameters = dict[str, bool | int | float | str | None]
 
 
@@ -59,34 +58,58 @@ class _Body(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Body).decode
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
-    """One parsed request.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OipRequest(InferRequest):
+    """A request with what its answer depends on.
 
     Attributes:
         id: The caller's id, given back unchanged; `None` when absent.
-        inputs: Arrays by input name, shapes as claimed, without the subject input.
-        outputs: Names asked for, in order; empty means all.
         binary: Names of outputs wanted in the binary form; `None` means all of them.
-        purpose: The stated purpose, or `None` for the client's default.
-        subjects: Identifiers of the data subjects: none, one for the request, or one a row.
     """
 
     id: str | None
-    inputs: dict[str, Array]
-    outputs: tuple[str, ...]
     binary: frozenset[str] | None
-    purpose: str | None
-    subjects: tuple[str, ...]
-
-    @property
-    def rows(self) -> int:
-        """Rows of the batch: the first dimension of the first input."""
-        first = next(iter(self.inputs.values()), None)
-        return len(first) if first is not None and first.ndim else 1
 
 
-def parse(body: bytes, header_length: int | None) -> InferRequest:
+@dataclass(frozen=True, slots=True)
+class OipBody:
+    """An answer: parts of the body, and the length of its JSON head when binary parts follow."""
+
+    parts: list[bytes]
+    header_length: int | None
+
+
+class OipCodec:
+    """`gateway.inference.codec.Codec` for one REST call.
+
+    Args:
+        header_length: `Inference-Header-Content-Length`, or `None` for plain JSON.
+    """
+
+    __slots__ = ("_header_length", "_request")
+
+    def __init__(self, header_length: int | None) -> None:
+        self._header_length = header_length
+        self._request: OipRequest | None = None
+
+    def decode(self, body: bytes) -> InferRequest:
+        """See the port."""
+        self._request = parse(body, self._header_length)
+        return self._request
+
+    def render(
+        self,
+        model: str,
+        version: str,
+        outputs: Mapping[str, Array],
+        parameters: Mapping[str, str],
+    ) -> OipBody:
+        """See the port."""
+        assert self._request is not None, "what was not read is not answered"
+        return OipBody(*render(model, version, self._request, outputs, parameters))
+
+
+def parse(body: bytes, header_length: int | None) -> OipRequest:
     """Read the body of an `infer` call.
 
     Args:
@@ -116,7 +139,7 @@ def parse(body: bytes, header_length: int | None) -> InferRequest:
         raise MalformedRequest("the body is longer than its tensors")
     if parsed.id is not None and len(parsed.id) > MAX_IDENTIFIER:
         raise MalformedRequest("the request id is too long")
-    return InferRequest(
+    return OipRequest(
         id=parsed.id,
         inputs=inputs,
         outputs=tuple(output.name for output in parsed.outputs),
@@ -172,7 +195,7 @@ def _subjects(column: Array | None, whole: str | None) -> tuple[str, ...]:
 def render(
     model: str,
     version: str,
-    request: InferRequest,
+    request: OipRequest,
     outputs: Mapping[str, Array],
     parameters: Mapping[str, str] | None = None,
 ) -> tuple[list[bytes], int | None]:
@@ -221,17 +244,3 @@ def _values(array: Array) -> Any:
     if flat.dtype == np.float16:
         flat = flat.astype(np.float32)
     return np.ascontiguousarray(flat)
-
-
-def select(outputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-    """Keep the outputs that were asked for, in that order (all when none was named).
-
-    Raises:
-        MalformedRequest: When an output is named that the model does not have.
-    """
-    if not wanted:
-        return dict(outputs)
-    try:
-        return {name: outputs[name] for name in wanted}
-    except KeyError:
-        raise MalformedRequest("the request names an output that the model does not have") from None

@@ -1,17 +1,21 @@
 """The way of an inference request. Every door (REST, gRPC, batch, console) calls `Pipeline.infer`.
 
+A door hands in credentials, a codec and a reader; nothing here knows how requests travel.
+
 Safety argument, in the order of the steps:
 1. The caller is known by a verified token, and belongs to the tenant of the token's client, before
    anything else that was sent is read.
 2. Two decisions stand between a request and its answer: `infer`, before the model sees the input,
    and `releaseOutput`, with the screen's verdict. An undecided one is a no.
-3. Whatever happens to a request within the client's rate, an answer or a refusal, is durable in the
-   tenant's audit log before the caller hears of it. If it cannot be recorded, the caller hears only
-   that. Refusals over the rate, and before the tenant is known, are counted, so that nobody fills a
-   log by asking.
+3. Whatever happens to a request within the client's rate, an answer, a refusal or a caller who
+   hangs up, is durable in the tenant's audit log before the caller hears of it. If it cannot be
+   recorded, the caller hears only that. Refusals over the rate, and before the tenant is known, are
+   counted, so that nobody fills a log by asking.
 4. What was revoked while the model ran is noticed before the second decision: caller, tenant and
    version are looked at again whenever the revocation epoch has moved.
-5. What is absent and what is forbidden look alike: `ModelNotFound`.
+5. What is absent and what is forbidden look alike: `ModelNotFound`, before anything of the body is
+   read. The purpose is in the body; so it is asked first whether any registered purpose of the
+   caller would do. Who learns more about a body may use the model for some purpose.
 6. A model of personal data never answers without a data subject; who it is goes sealed into the
    record, and as a random reference into everything else.
 
@@ -22,18 +26,18 @@ the answer in one piece with its place in the log, and no retry of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from audit.log import AuditLog, Receipt
 from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Call
 from gateway.errors import SealgateError
-from gateway.identity.authenticate import Authenticator
+from gateway.identity.authenticate import Authenticator, Credentials
 from gateway.identity.errors import Unauthenticated
 from gateway.identity.principal import Principal
-from gateway.inference import oip
+from gateway.inference.codec import Array, Codec, InferRequest, select
 from gateway.inference.errors import (
     ContractViolation,
     ModelNotFound,
@@ -44,46 +48,56 @@ from gateway.inference.fair_executor import FairExecutor
 from gateway.inference.minimise import LABEL_ONLY, label_only
 from gateway.inference.record import InferenceRecord, RecordWriter, code_of
 from gateway.inference.routing import Routes, Target
-from gateway.inference.sessions import Array, ServableModel, Sessions
+from gateway.inference.sessions import ServableModel, Sessions
 from gateway.screening.verdict import UNSCREENED, Verdict
 from gateway.telemetry import Metrics
-from gateway.tenancy.limits import Throttle
+from policies.engine import Decision
 from policies.facts import VerdictFacts
+
+T = TypeVar("T")
 
 # The references and commitments of about 350 data subjects fit one audit event.
 MAX_SUBJECTS: Final = 256
 # A body of this size is parsed in less than a millisecond.
 INLINE_BYTES: Final = 64 << 10
+# Decisions that take less than three milliseconds together, when none is remembered.
+INLINE_PURPOSES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class InferCall:
+class InferCall(Generic[T]):
     """One call as a door received it.
 
     Attributes:
-        model: Name in the URL.
-        version: Version in the URL, or `None`.
-        headers: Raw headers, for authentication.
-        path: Path of the URL as sent, for the proof.
-        header_length: `Inference-Header-Content-Length`, or `None`.
+        credentials: Who asks.
+        model: Name of the model, as it was sent.
+        version: Version, or `None` for the released one.
+        codec: Reads the request and writes the answer.
         read: Reads the body for a tenant, within its bounds in bytes and time.
     """
 
+    credentials: Credentials
     model: str
     version: str | None
-    headers: Iterable[tuple[bytes, bytes]]
-    path: str
-    header_length: int | None
+    codec: Codec[T]
     read: Callable[[str], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class InferAnswer:
-    """What may leave: the body in parts, its JSON head's length, and the place in the log."""
+class InferAnswer(Generic[T]):
+    """What may leave: what the codec wrote, and the place in the log."""
 
-    body: list[bytes]
-    header_length: int | None
+    rendered: T
     receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """The decision for the caller's default purpose, and the moment (`Guard.moment`) of it."""
+
+    decision: Decision
+    purpose: str | None
+    moment: Hashable
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +105,7 @@ class Pipeline:
     """Holds what the steps need; has no state of its own."""
 
     authenticator: Authenticator
-    throttle: Throttle
+    within_rate: Callable[[Principal], bool]
     routes: Routes
     guard: Guard
     sessions: Sessions
@@ -100,36 +114,36 @@ class Pipeline:
     log: AuditLog
     metrics: Metrics
 
-    async def infer(self, call: InferCall) -> InferAnswer:
+    async def infer(self, call: InferCall[T]) -> InferAnswer[T]:
         """Answer one request, or raise what the caller should hear, recorded either way.
 
         Raises:
             Unauthenticated: No token, or not a valid one.
             AuditUnavailable: The record could not be made durable.
+            CancelledError: The task was cancelled; that is recorded like a refusal.
             SealgateError: Every other refusal; see `gateway.inference.errors`.
         """
         epoch = self.authenticator.epoch
-        principal = await self._authenticate(call)  # claim 1
+        principal = await self._authenticate(call.credentials)  # claim 1
         self._limit(principal)
         record = self.records.open(principal, epoch, call.model, call.version)
         try:  # claim 3, on every way out
-            body, header_length = await self._answer(record, call)
-        except Exception as refusal:
-            receipt = await self._finish(record, refusal)
-            if isinstance(refusal, SealgateError):
-                refusal.receipt = str(receipt)
+            rendered = await self._answer(record, call)
+        except (Exception, asyncio.CancelledError) as ending:
+            receipt = await self._finish(record, ending)
+            if isinstance(ending, SealgateError):
+                ending.receipt = str(receipt)
             raise
         receipt = await self._finish(record, None)
-        return InferAnswer(body, header_length, receipt)
+        return InferAnswer(rendered, receipt)
 
-    async def _answer(
-        self, record: InferenceRecord, call: InferCall
-    ) -> tuple[list[bytes], int | None]:
-        """Take the steps between the caller and the record; see `oip.render` for what returns."""
+    async def _answer(self, record: InferenceRecord, call: InferCall[T]) -> T:
+        """Take the steps between the caller and the record."""
         target = await self._route(record, call)  # claim 5
+        first = await self._allow_some_purpose(record, target)  # claim 5
         body = await call.read(record.principal.tenant)
-        request, asked = await self._parse(record, call, body)
-        self._decide_infer(record, asked, target)  # claim 2
+        request, asked = await self._decode(record, call.codec, body)
+        self._decide_infer(record, asked, target, first)  # claim 2
         await self._name_subjects(record, request, target)  # claim 6
         model = await self.sessions.get(target.version)
         self._hold_to_contract(record, model, request)
@@ -141,8 +155,8 @@ class Pipeline:
         outputs, added = _minimised(
             {spec.name: found[spec.name] for spec in model.outputs}, verdict
         )
-        outputs = oip.select(outputs, request.outputs)
-        return oip.render(record.model, record.version, request, outputs, added)
+        outputs = select(outputs, request.outputs)
+        return call.codec.render(record.model, record.version, outputs, added)
 
     def sweep(self, now: float) -> None:
         """Give back the memory of models that may no longer be called. Blocks."""
@@ -156,9 +170,9 @@ class Pipeline:
 
         self.sessions.sweep(wanted)
 
-    async def _authenticate(self, call: InferCall) -> Principal:
+    async def _authenticate(self, credentials: Credentials) -> Principal:
         try:
-            return await self.authenticator.authenticate_headers(call.headers, "POST", call.path)
+            return await self.authenticator.identify(credentials)
         except Unauthenticated as refusal:
             # No tenant is known: counted, not recorded one by one, so nobody fills a log from
             # outside.
@@ -166,24 +180,44 @@ class Pipeline:
             raise
 
     def _limit(self, principal: Principal) -> None:
-        if not self.throttle.spend(principal):
+        if not self.within_rate(principal):
             self.metrics.limited.labels(principal.tenant).inc()
             raise TooManyRequests
 
-    async def _parse(
-        self, record: InferenceRecord, call: InferCall, body: bytes
-    ) -> tuple[oip.InferRequest, Call]:
+    async def _allow_some_purpose(self, record: InferenceRecord, target: Target) -> FirstLook:
+        """Go on only for a caller who may use the model for some purpose."""
+        moment = self.guard.moment()
+        first = self.guard.decide(record.first_look(), "infer", target.facts)
+        if first.allowed:
+            return FirstLook(first, record.purpose, moment)
+
+        principal = record.principal
+        others = sorted(principal.purposes - {principal.default_purpose})
+
+        def any_other() -> bool:
+            calls = (Call(principal, purpose, record.id) for purpose in others)
+            return any(self.guard.decide(call, "infer", target.facts).allowed for call in calls)
+
+        few = len(others) <= INLINE_PURPOSES
+        if not (any_other() if few else await self.executor.run(principal.tenant, any_other)):
+            record.decided(first)
+            raise ModelNotFound
+        return FirstLook(first, record.purpose, moment)
+
+    async def _decode(
+        self, record: InferenceRecord, codec: Codec[T], body: bytes
+    ) -> tuple[InferRequest, Call]:
         """Read what is asked; a large body in a thread, so that nobody waits for it."""
 
-        def work() -> tuple[oip.InferRequest, Call]:
-            request = oip.parse(body, call.header_length)
+        def work() -> tuple[InferRequest, Call]:
+            request = codec.decode(body)
             return request, record.state(request, body)
 
         if len(body) <= INLINE_BYTES:
             return work()
         return await self.executor.run(record.principal.tenant, work)
 
-    async def _route(self, record: InferenceRecord, call: InferCall) -> Target:
+    async def _route(self, record: InferenceRecord, call: InferCall[T]) -> Target:
         tenant = record.principal.tenant
         target = self.routes.known(tenant, call.model, call.version)
         if target is None:
@@ -191,14 +225,20 @@ class Pipeline:
         record.aim(target)
         return target
 
-    def _decide_infer(self, record: InferenceRecord, asked: Call, target: Target) -> None:
-        decision = self.guard.decide(asked, "infer", target.facts)
+    def _decide_infer(
+        self, record: InferenceRecord, asked: Call, target: Target, first: FirstLook
+    ) -> None:
+        """Decide for the stated purpose; the first look counts when nothing moved since."""
+        if (asked.purpose, self.guard.moment()) == (first.purpose, first.moment):
+            decision = first.decision
+        else:
+            decision = self.guard.decide(asked, "infer", target.facts)
         record.decided(decision)
         if not decision.allowed:
             raise ModelNotFound
 
     async def _name_subjects(
-        self, record: InferenceRecord, request: oip.InferRequest, target: Target
+        self, record: InferenceRecord, request: InferRequest, target: Target
     ) -> None:
         if target.model.personal and not request.subjects:
             raise ContractViolation("subject_missing")
@@ -210,7 +250,7 @@ class Pipeline:
             await asyncio.to_thread(self.records.seal_subjects, record, request.subjects)
 
     def _hold_to_contract(
-        self, record: InferenceRecord, model: ServableModel, request: oip.InferRequest
+        self, record: InferenceRecord, model: ServableModel, request: InferRequest
     ) -> None:
         failure = model.contract.check(request.inputs)
         if failure is not None:
@@ -239,14 +279,14 @@ class Pipeline:
         if not decision.allowed:
             raise OutputRefused
 
-    async def _finish(self, record: InferenceRecord, refusal: Exception | None) -> Receipt:
+    async def _finish(self, record: InferenceRecord, refusal: BaseException | None) -> Receipt:
         """Make the record durable; without it nothing is told."""
         event, sealed = self.records.close(record, refusal)
         receipt = await self.log.append(event, sealed)
         self._count(record, refusal)
         return receipt
 
-    def _count(self, record: InferenceRecord, refusal: Exception | None) -> None:
+    def _count(self, record: InferenceRecord, refusal: BaseException | None) -> None:
         """Count the request. Names are counted only when they are a model's."""
         if record.target is None:
             return

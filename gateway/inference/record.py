@@ -9,6 +9,7 @@ Safety argument.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,13 +24,15 @@ from gateway.authorization.recorder import Call, Recorder, registered_purpose
 from gateway.errors import SealgateError
 from gateway.identity.errors import Unauthenticated
 from gateway.identity.principal import Principal
+from gateway.inference.codec import InferRequest
 from gateway.inference.errors import ModelNotFound, OutputRefused
-from gateway.inference.oip import InferRequest
 from gateway.inference.routing import Target
 from gateway.screening.verdict import Verdict
 from policies.engine import Decision
 
 SALT_BYTES: Final = 16
+CANCELLED: Final = "cancelled"
+"""Code of a request whose caller hung up or cancelled, or that a stopping gateway cut off."""
 
 
 class Personal(msgspec.Struct):
@@ -74,6 +77,11 @@ class InferenceRecord:
         self.purpose = request.purpose or self.principal.default_purpose
         self.bytes_in = len(body)
         self.commitment = hashlib.sha256(self.salt + body).hexdigest()
+        return Call(self.principal, self.purpose, self.id)
+
+    def first_look(self) -> Call:
+        """Return the call as policy sees it before anything of its body was read."""
+        self.purpose = self.principal.default_purpose
         return Call(self.principal, self.purpose, self.id)
 
     def aim(self, target: Target) -> None:
@@ -152,13 +160,13 @@ class RecordWriter:
         return self._monotonic() - record.started
 
     def close(
-        self, record: InferenceRecord, refusal: Exception | None
+        self, record: InferenceRecord, refusal: BaseException | None
     ) -> tuple[Event, tuple[SealedField, ...]]:
         """Turn the record into its event.
 
         Args:
             record: What was gathered.
-            refusal: Why there is no answer, or `None`.
+            refusal: Why there is no answer, or `None`; a cancellation is one, too.
         """
         target, verdict = record.target, record.verdict
         event = self._recorder.event_for(
@@ -166,7 +174,6 @@ class RecordWriter:
             "infer" if verdict is None else "releaseOutput",
             _outcome(refusal),
             record.decision,
-            category="inference",
             id=record.id,
             request_id=record.id,
             reason=record.reason or code_of(refusal),
@@ -186,12 +193,14 @@ class RecordWriter:
         return event, record.sealed
 
 
-def code_of(refusal: Exception | None) -> str:
+def code_of(ending: BaseException | None) -> str:
     """Return the stable code of a refusal, `internal` for a fault, nothing for an answer."""
-    return "" if refusal is None else str(getattr(refusal, "code", SealgateError.code))
+    if isinstance(ending, asyncio.CancelledError):
+        return CANCELLED
+    return "" if ending is None else str(getattr(ending, "code", SealgateError.code))
 
 
-def _outcome(refusal: Exception | None) -> Outcome:
+def _outcome(refusal: BaseException | None) -> Outcome:
     if refusal is None:
         return "allow"
     denied = isinstance(refusal, (Unauthenticated, ModelNotFound, OutputRefused))

@@ -1,26 +1,25 @@
 """Which version answers: the newest release by name, or the named version if it may be called.
 
-Safety argument. A route is remembered under the epoch only, which every revocation and every change
-of the registry raises, and which is read before the records: nothing older outlives a change. What
-is not found, not callable or another tenant's raises the same `ModelNotFound`.
+Safety argument. A route, or that there is none, is remembered under the epoch only
+(`gateway.epoch_memo`), which every revocation and every change of the registry raises: nothing
+older outlives a change. What is not found, not callable or another tenant's raises the same
+`ModelNotFound`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from gateway.authorization.guard import Guard
+from gateway.epoch_memo import UNKNOWN, EpochMemo
 from gateway.inference.errors import ModelNotFound
-from gateway.names import NAME, VERSION
+from gateway.names import is_name, is_version
+from gateway.registry.facts import version_facts
 from gateway.registry.ports import Registry
-from gateway.registry.records import Model, ModelVersion, VersionState
+from gateway.registry.records import Model, ModelVersion
+from gateway.registry.states import CALLABLE
 from policies.facts import ModelVersionFacts
-
-CALLABLE: Final[frozenset[VersionState]] = frozenset({"candidate", "released"})
-# Routes kept between two epochs; above it the memory starts anew.
-MAX_REMEMBERED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +40,24 @@ class Routes:
         epoch: Changes with every revocation and every change of the registry.
     """
 
-    def __init__(self, registry: Registry, guard: Guard, epoch: Callable[[], object]) -> None:
+    def __init__(self, registry: Registry, guard: Guard, epoch: Callable[[], int]) -> None:
         self._registry = registry
         self._guard = guard
-        self._epoch = epoch
-        self._remembered_at: object = None
-        self._targets: dict[tuple[str, str, str | None], Target] = {}
+        self._targets: EpochMemo[tuple[str, str, str | None], Target] = EpochMemo(epoch)
 
     def known(self, tenant: str, model: str, version: str | None) -> Target | None:
-        """Return the remembered target, or `None`: then ask `resolve`, which may block."""
-        epoch = self._epoch()
-        if epoch != self._remembered_at or len(self._targets) > MAX_REMEMBERED:
-            self._targets = {}
-            self._remembered_at = epoch
-        return self._targets.get((tenant, model, version))
+        """Return the remembered target, or `None`: then ask `resolve`, which may block.
+
+        Raises:
+            ModelNotFound: It is remembered that there is none.
+        """
+        found = self._targets.now().get((tenant, model, version))
+        if found is None:
+            raise ModelNotFound
+        return None if found is UNKNOWN else found
 
     def resolve(self, tenant: str, model: str, version: str | None) -> Target:
-        """Look the target up and remember it.
+        """Look the target up and remember it, or that there is none.
 
         Args:
             tenant: The caller's tenant.
@@ -67,23 +67,22 @@ class Routes:
         Raises:
             ModelNotFound: When there is nothing that this tenant may call under that name.
         """
-        if not NAME.match(model) or (version is not None and not VERSION.match(version)):
+        if not is_name(model) or (version is not None and not is_version(version)):
             raise ModelNotFound
-        targets, epoch = self._targets, self._epoch()
+        found = self._targets.look_up(
+            (tenant, model, version), lambda: self._read(tenant, model, version)
+        )
+        if found is None:
+            raise ModelNotFound
+        return found
+
+    def _read(self, tenant: str, model: str, version: str | None) -> Target | None:
         record = self._registry.get_model(tenant, model)
-        if record is None:
-            raise ModelNotFound
-        name = version
-        if name is None:
-            release = self._registry.current(tenant, model)
-            if release is None:
-                raise ModelNotFound
-            name = release.version
+        release = self._registry.current(tenant, model) if version is None else None
+        name = release.version if release is not None else version
+        if record is None or name is None:
+            return None
         found = self._registry.get_version(tenant, model, name)
         if found is None or found.state not in CALLABLE:
-            raise ModelNotFound
-        target = Target(record, found, self._guard.version(record, found))
-        if epoch == self._remembered_at:
-            # INVARIANT: `targets` is the memory of `epoch`; a newer epoch has a new one.
-            targets[tenant, model, version] = target
-        return target
+            return None
+        return Target(record, found, version_facts(record, found, self._guard.tenant))

@@ -25,16 +25,15 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import onnxruntime as ort
-from numpy.typing import NDArray
 
 from gateway.artifacts.manifest import TensorSpec
+from gateway.inference.codec import Array
 from gateway.inference.errors import RunFailed, RunTimeout
 from gateway.inference.fair_executor import FairExecutor
 from gateway.registry.records import ModelVersion
 from gateway.screening.contract import Contract
 from gateway.screening.verdict import Judge
 
-Array: TypeAlias = NDArray[Any]
 Key: TypeAlias = tuple[str, str, str]
 
 # How often the watchdog looks: a run is stopped at most this long after its deadline.
@@ -101,6 +100,7 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._stop.wait(WATCH_SECONDS):
             now = time.monotonic()
+            # A copy: runs begin and end in other threads while this one looks.
             for deadline, options in list(self._running.values()):
                 if now >= deadline:
                     options.terminate = True
@@ -173,7 +173,7 @@ class Sessions:
     Args:
         load: Opens a version; runs in a thread; raises what the caller should see.
         watchdog: Runs models.
-        lanes: Threads for runs that do not stay on the event loop.
+        executor: Threads for runs that do not stay on the event loop.
         max_bytes: Plaintext bytes kept at most; the least recently used model leaves first.
     """
 

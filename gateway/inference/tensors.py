@@ -164,6 +164,7 @@ def _texts_from_binary(count: int, data: memoryview) -> NDArray[Any]:
     texts = np.empty(count, dtype=np.object_)
     position = 0
     for index in range(count):
+        # Slices past the end are short, not errors: the check after them looks at both ends.
         start = position + 4
         size = int.from_bytes(data[position:start], "little")
         position = start + size

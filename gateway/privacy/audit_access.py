@@ -1,4 +1,4 @@
-"""The log as officers read it: verified bytes only, and reading is recorded too.
+"""The audit log as officers read it: verified bytes only, and reading is recorded too.
 
 Each search, entry, bundle of entries and export leaves an event. Checkpoints, tiles and proofs hold
 hashes only: they are decided but leave none, so that following a log does not make it grow.
@@ -6,6 +6,8 @@ hashes only: they are decided but leave none, so that following a log does not m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, Final
 
 from audit.errors import EntryUnknown, LogEmpty
@@ -15,7 +17,9 @@ from audit.ports import Filter
 from audit.reader import ConsistencyProof, Entry, InclusionProof, LogReader
 from audit.tiles import TileAddress
 from gateway.authorization.guard import Guard
-from gateway.authorization.recorder import Call
+from gateway.authorization.intents import UNDONE, Intents, Kind, Settled, by_call
+from gateway.authorization.recorder import Call, Details
+from gateway.authorization.records import Pending
 from gateway.errors import NotFound
 from policies.facts import AuditLogFacts
 
@@ -30,12 +34,15 @@ class AuditAccess:
         log: Knows origins and keys.
         reader: Reads verified events.
         guard: Decides and records.
+        intents: Begin and end what has a result.
     """
 
-    def __init__(self, log: AuditLog, reader: LogReader, guard: Guard) -> None:
+    def __init__(self, log: AuditLog, reader: LogReader, guard: Guard, intents: Intents) -> None:
         self._log = log
         self._reader = reader
         self._guard = guard
+        self._intents = intents
+        intents.register(Kind("export", "exportAudit", _details, _finish_export))
 
     def search(
         self, call: Call, where: Filter, *, cursor: int | None, limit: int, newest: bool
@@ -69,10 +76,8 @@ class AuditAccess:
             EntryTampered: It does not match what was signed.
         """
         self._guard.permit(call, "reviewAudit", self._facts(call), reason="entry")
-        try:
+        with _absent_is_not_found():
             return self._reader.entry(call.principal.tenant, index)
-        except EntryUnknown as cause:
-            raise NotFound from cause
 
     def key(self, call: Call) -> str:
         """Return the verifier key of the log (C2SP signed-note).
@@ -93,10 +98,8 @@ class AuditAccess:
         self._guard.require(call, "reviewAudit", self._facts(call), reason="checkpoint")
         if origin is not None and origin != self._log.origin(call.principal.tenant):
             raise NotFound
-        try:
+        with _absent_is_not_found():
             return self._reader.checkpoint(call.principal.tenant)
-        except LogEmpty as cause:
-            raise NotFound from cause
 
     def proof(self, call: Call, index: int) -> InclusionProof:
         """Return the proof that an entry is in the log.
@@ -106,10 +109,8 @@ class AuditAccess:
             Forbidden: Policy says no.
         """
         self._guard.require(call, "reviewAudit", self._facts(call), reason="proof")
-        try:
+        with _absent_is_not_found():
             return self._reader.proof(call.principal.tenant, index)
-        except (EntryUnknown, LogEmpty) as cause:
-            raise NotFound from cause
 
     def consistency(self, call: Call, old_size: int) -> ConsistencyProof:
         """Return the proof that the log grew out of its first entries.
@@ -119,10 +120,8 @@ class AuditAccess:
             Forbidden: Policy says no.
         """
         self._guard.require(call, "reviewAudit", self._facts(call), reason="consistency")
-        try:
+        with _absent_is_not_found():
             return self._reader.consistency(call.principal.tenant, old_size)
-        except (EntryUnknown, LogEmpty) as cause:
-            raise NotFound from cause
 
     def tile(self, call: Call, address: TileAddress) -> bytes:
         """Return a tile of hashes, or a bundle of entries, which is recorded.
@@ -136,10 +135,8 @@ class AuditAccess:
             self._guard.permit(call, "exportAudit", facts, reason="entries")
         else:
             self._guard.require(call, "reviewAudit", facts, reason="tile")
-        try:
+        with _absent_is_not_found():
             return self._reader.tile(call.principal.tenant, address)
-        except (EntryUnknown, LogEmpty) as cause:
-            raise NotFound from cause
 
     def export(self, call: Call, out: BinaryIO) -> ExportSummary:
         """Write the whole log as one file that proves itself.
@@ -150,8 +147,26 @@ class AuditAccess:
         """
         facts = self._facts(call)
         decision = self._guard.require(call, "exportAudit", facts)
-        with self._guard.witness(call, "exportAudit", facts, decision):
-            return export_log(self._reader, call.principal.tenant, out)
+        tenant = call.principal.tenant
+        with self._intents.changing("export", tenant, {}, by_call(call, decision)):
+            return export_log(self._reader, tenant, out)
 
     def _facts(self, call: Call) -> AuditLogFacts:
         return AuditLogFacts(tenant=self._guard.tenant(call.principal.tenant))
+
+
+def _finish_export(_: Pending) -> Settled:
+    """An export changes nothing; one that was cut off did not reach its reader."""
+    return UNDONE
+
+
+def _details(pending: Pending) -> Details:
+    return {"resource": f"AuditLog::{pending.tenant}"}
+
+
+@contextmanager
+def _absent_is_not_found() -> Iterator[None]:
+    try:
+        yield
+    except (EntryUnknown, LogEmpty) as cause:
+        raise NotFound from cause

@@ -3,8 +3,8 @@
 Safety argument:
 1. An identifier of a person is used only to find the random reference; it is in no event, log
    line or URL.
-2. An erasure is a durable intent, the change, a durable result. An intent without result is taken
-   up again at the next start, so nothing stays half erased.
+2. An erasure is an intent (`gateway.authorization.intents`): one that was cut off is finished at
+   the next start, so nothing stays half erased.
 3. The change can be repeated: key and mapping first, then sealed fields. When it has returned, no
    field of the subject can be opened any more; one that a request sealed before and writes after
    is ciphertext without a key.
@@ -12,7 +12,6 @@ Safety argument:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,16 +21,14 @@ from audit.ports import Filter
 from audit.reader import Entry, LogReader
 from audit.sealing import SubjectVault
 from gateway.authorization.guard import Guard
-from gateway.authorization.ports import PendingStore
-from gateway.authorization.recorder import Call, Recorder
+from gateway.authorization.intents import FINISHED, Intents, Kind, Settled, by_call
+from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import InvalidRequest, NotFound
 from policies.facts import SubjectFacts
 
 MAX_IDENTIFIER: Final = 512
 """Characters; longer than any patient number or mail address."""
-MAX_UNFINISHED: Final = 1000
-"""Pieces of pending work that are looked at: each is a request under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +48,7 @@ class Subjects:
         reader: Reads verified events.
         vault: Keeps references and keys of subjects.
         guard: Decides and records.
-        recorder: Records what reconciliation finishes.
-        pending: Remembers erasures under way.
-        clock: Unix seconds.
+        intents: Begin and end erasures.
     """
 
     def __init__(
@@ -62,17 +57,14 @@ class Subjects:
         reader: LogReader,
         vault: SubjectVault,
         guard: Guard,
-        recorder: Recorder,
-        pending: PendingStore,
-        clock: Callable[[], float],
+        intents: Intents,
     ) -> None:
         self._log = log
         self._reader = reader
         self._vault = vault
         self._guard = guard
-        self._recorder = recorder
-        self._pending = pending
-        self._clock = clock
+        self._intents = intents
+        intents.register(Kind("erase", "eraseSubject", _details, self._finish))
 
     def lookup(self, call: Call, identifier: str) -> str:
         """Return the reference of a person.
@@ -128,56 +120,22 @@ class Subjects:
         tenant = call.principal.tenant
         if not self._vault.lives(tenant, ref) and not self._unfinished(tenant, ref):
             raise NotFound
-        intent = self._guard.record(
-            call, "eraseSubject", "allow", decision, facts, phase="intent", subject_refs=(ref,)
-        )
-        self._pending.add_pending(
-            Pending(
-                id=intent.event_id,
-                tenant=call.principal.tenant,
-                kind="erase",
-                facts={"ref": ref},
-                at=int(self._clock()),
-            )
-        )
-        self._change(call.principal.tenant, ref)
-        result = self._guard.record(
-            call,
-            "eraseSubject",
-            "done",
-            decision,
-            facts,
-            phase="result",
-            intent_id=intent.event_id,
-            subject_refs=(ref,),
-        )
-        self._pending.remove_pending(call.principal.tenant, intent.event_id)
-        return Erasure(ref=ref, intent=intent.event_id, result=result)
+        intent = self._intents.begin("erase", tenant, {"ref": ref}, by_call(call, decision))
+        try:
+            self._change(tenant, ref)
+        except Exception:
+            intent.unknown()
+            raise
+        return Erasure(ref=ref, intent=intent.id, result=intent.done())
 
-    def reconcile(self, pending: Pending) -> None:
-        """Finish an erasure that has an intent and perhaps no result."""
-        ref = pending.facts["ref"]
-        self._change(pending.tenant, ref)
-        event = self._recorder.event_for(
-            None,
-            "eraseSubject",
-            "done",
-            category="privacy",
-            tenant=pending.tenant,
-            reason="reconciled",
-            phase="result",
-            intent_id=pending.id,
-            subject_refs=(ref,),
-        )
-        self._recorder.write(event)
-        self._pending.remove_pending(pending.tenant, pending.id)
+    def _finish(self, pending: Pending) -> Settled:
+        self._change(pending.tenant, pending.facts["ref"])
+        return FINISHED
 
     def _unfinished(self, tenant: str, ref: str) -> bool:
         """Tell whether an erasure has begun whose bytes may not be wiped yet."""
-        return any(
-            (pending.tenant, pending.kind, pending.facts.get("ref")) == (tenant, "erase", ref)
-            for pending in self._pending.list_pending(limit=MAX_UNFINISHED)
-        )
+        begun = self._intents.unfinished("erase", tenant)
+        return any(pending.facts["ref"] == ref for pending in begun)
 
     def _change(self, tenant: str, ref: str) -> None:
         # INVARIANT: the key goes first. Nothing can be sealed for the subject after that, so what
@@ -193,3 +151,8 @@ class Subjects:
     def _check(self, ref: str) -> None:
         if not is_subject_ref(ref):
             raise NotFound
+
+
+def _details(pending: Pending) -> Details:
+    ref = pending.facts["ref"]
+    return {"subject_refs": (ref,), "resource": f"Subject::{pending.tenant}/{ref}"}

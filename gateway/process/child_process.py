@@ -1,8 +1,8 @@
-"""The federation coordinator as a supervised companion process of the gateway.
+"""A child process that is kept running while the gateway runs: the federation coordinator.
 
-The companion asks the kernel to be killed with its parent, so it never outlives a gateway, however
-that ended. A companion that ends by itself is started again, later each time, while the gateway
-goes on serving.
+The child ties its life to the gateway's (`gateway.parent_death`), so it never outlives the gateway,
+however that ended; the thread that starts it lives until `close`. A child that ends by itself is
+started again, after a longer pause each time; meanwhile the gateway goes on answering.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
-# A companion that ran this long was well: the next pause is short again.
+# A child that ran this long was well: the next pause is short again.
 WELL_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 15.0
 
@@ -69,6 +69,7 @@ class ChildProcess:
             code = self._run_once()
             if self._stopping.is_set():
                 return
+            # Ends in quick succession make the pauses longer; one after a good while does not.
             if self._monotonic() - started > WELL_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
             structlog.get_logger().warning(

@@ -1,10 +1,6 @@
-"""One gateway process: its lock on the data folder, its three doors, its companion, its end.
+"""The doors of one gateway process.
 
-Safety argument.
-1. On one data folder there is one gateway: the kernel holds the lock for as long as the process
-   lives, so a killed gateway never leaves a stale one behind.
-2. Nothing of the process's memory reaches a disk as a core dump.
-3. The doors open after every part has started and close before any part stops.
+They open after every part has started and close before any part stops.
 """
 
 from __future__ import annotations
@@ -16,7 +12,6 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import structlog
 import uvicorn
@@ -25,10 +20,6 @@ from starlette.types import ASGIApp
 from gateway.errors import ConfigurationError
 from gateway.process.bounded_head import BoundedHead
 from gateway.settings import Settings
-
-# A request that is under way when the process is asked to stop may take this long to end; with
-# what follows, the process ends within 10 s.
-GRACE_SECONDS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +68,20 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve_doors(doors: list[Door], settings: Settings) -> None:
+async def serve_doors(doors: list[Door], settings: Settings, grace: int) -> None:
     """Open all doors, serve until SIGTERM or SIGINT, then finish what is under way.
+
+    Args:
+        doors: All of them open, or none.
+        settings: Which proxies are trusted.
+        grace: Seconds for requests that are under way at the end.
 
     Raises:
         ConfigurationError: When an address cannot be had; then no door was opened.
     """
     with contextlib.ExitStack() as listeners:
         sockets = [listeners.enter_context(bind(door.host, door.port)) for door in doors]
-        servers = [_Server(_configuration(door, settings)) for door in doors]
+        servers = [_Server(_configuration(door, settings, grace)) for door in doors]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, servers)
@@ -100,7 +96,7 @@ def _stop(servers: list[_Server]) -> None:
         server.should_exit = True
 
 
-def _configuration(door: Door, settings: Settings) -> uvicorn.Config:
+def _configuration(door: Door, settings: Settings, grace: int) -> uvicorn.Config:
     return uvicorn.Config(
         door.app,
         http=BoundedHead,
@@ -110,7 +106,7 @@ def _configuration(door: Door, settings: Settings) -> uvicorn.Config:
         date_header=False,
         lifespan="off",
         ws="none",
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=grace,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         ssl_certfile=door.certificate,

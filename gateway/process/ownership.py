@@ -1,4 +1,9 @@
-"""One gateway process a data folder, and none of its memory on a disk."""
+"""One gateway process a data folder, and none of its memory on a disk.
+
+1. On one data folder there is one gateway: the kernel holds the lock for as long as the process
+   lives, so a killed gateway never leaves a stale one behind.
+2. Nothing of the process's memory reaches a disk as a core dump.
+"""
 
 from __future__ import annotations
 

@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.authorization.guard import Guard
-from gateway.authorization.recorder import Call
+from gateway.authorization.intents import FINISHED, UNDONE, Intents, Kind, Settled, by_call
+from gateway.authorization.recorder import Call, Details
+from gateway.authorization.records import Pending
 from gateway.errors import InvalidRequest, NotFound
-from gateway.names import NAME
+from gateway.names import is_name, require_name
+from gateway.registry.facts import model_facts, model_resource, version_facts
 from gateway.registry.ports import Registry
 from gateway.registry.records import Model, ModelVersion, Release
 
-PAGE: Final = 100
-"""Most records of one answer: some kilobytes each."""
 DATA_CLASSES: Final = frozenset({"public", "internal", "confidential", "health", "biometric"})
 MAX_SHARED: Final = 64
 """Tenants that one model is shared with: each is an entity of every decision about it."""
@@ -25,7 +26,8 @@ class Catalogue:
 
     Args:
         registry: The store.
-        guard: Decides and records.
+        guard: Decides.
+        intents: Begin and end changes.
         changed: Raises the epoch under which routes and decisions are remembered.
         clock: Unix seconds.
     """
@@ -34,14 +36,20 @@ class Catalogue:
         self,
         registry: Registry,
         guard: Guard,
+        intents: Intents,
         *,
         changed: Callable[[], object],
         clock: Callable[[], float],
     ) -> None:
         self._registry = registry
         self._guard = guard
+        self._intents = intents
         self._changed = changed
         self._clock = clock
+        intents.register(
+            Kind("register_model", "uploadArtifact", _details, self._finish_register),
+            Kind("share", "uploadArtifact", _details, self._finish_share),
+        )
 
     def create_model(
         self, call: Call, name: str, *, personal: bool, data_class: str, shared_with: frozenset[str]
@@ -53,8 +61,7 @@ class Catalogue:
             AlreadyExists: The name is taken.
             Forbidden: Policy says no.
         """
-        if NAME.match(name) is None:
-            raise InvalidRequest("`name` must be 1 to 63 of a-z, 0-9, dot, dash, underscore")
+        require_name("name", name)
         if data_class not in DATA_CLASSES:
             raise InvalidRequest(f"`data_class` must be one of {', '.join(sorted(DATA_CLASSES))}")
         _check_shared(shared_with)
@@ -67,9 +74,14 @@ class Catalogue:
             created=int(self._clock()),
             created_by=call.principal.client_id,
         )
-        facts = self._guard.model(model)
-        self._guard.permit(call, "uploadArtifact", facts, model_id=name, reason="register_model")
-        self._registry.add_model(model)
+        facts = model_facts(model, self._guard.tenant)
+        decision = self._guard.require(
+            call, "uploadArtifact", facts, new=True, model_id=name, reason="register_model"
+        )
+        by = by_call(call, decision)
+        with self._intents.changing("register_model", model.tenant, {"model": name}, by):
+            self._registry.add_model(model)
+            self._changed()
         return model
 
     def share(self, call: Call, name: str, shared_with: frozenset[str]) -> Model:
@@ -83,15 +95,28 @@ class Catalogue:
         model = self._registry.get_model(call.principal.tenant, name)
         if model is None:
             raise NotFound
-        facts = self._guard.model(model)
+        facts = model_facts(model, self._guard.tenant)
         decision = self._guard.require(call, "uploadArtifact", facts, model_id=name, reason="share")
         fresh = replace(model, shared_with=shared_with - {model.tenant})
-        with self._guard.witness(
-            call, "uploadArtifact", facts, decision, model_id=name, reason="share"
-        ):
+        changed = {"model": name, "shared_with": " ".join(sorted(fresh.shared_with))}
+        with self._intents.changing("share", model.tenant, changed, by_call(call, decision)):
             self._registry.set_shared_with(model.tenant, name, fresh.shared_with)
             self._changed()
         return fresh
+
+    def _finish_register(self, pending: Pending) -> Settled:
+        if self._registry.get_model(pending.tenant, pending.facts["model"]) is None:
+            return UNDONE
+        self._changed()
+        return FINISHED
+
+    def _finish_share(self, pending: Pending) -> Settled:
+        model = self._registry.get_model(pending.tenant, pending.facts["model"])
+        wanted = frozenset(pending.facts["shared_with"].split())
+        if model is None or model.shared_with != wanted:
+            return UNDONE
+        self._changed()
+        return FINISHED
 
     def model(self, call: Call, name: str) -> Model:
         """Return a model of the caller's tenant.
@@ -102,14 +127,18 @@ class Catalogue:
         model = self._registry.get_model(call.principal.tenant, name)
         if model is None:
             raise NotFound
-        if not self._guard.may_read(call, self._guard.model(model)):
+        if not self._guard.may_read(call, model_facts(model, self._guard.tenant)):
             raise NotFound
         return model
 
     def models(self, call: Call, *, after: str, limit: int) -> tuple[list[Model], str | None]:
         """Return the models of the caller's tenant that it may read, and the next cursor."""
         page = self._registry.list_models(call.principal.tenant, after=after, limit=limit)
-        readable = [model for model in page if self._guard.may_read(call, self._guard.model(model))]
+        readable = [
+            model
+            for model in page
+            if self._guard.may_read(call, model_facts(model, self._guard.tenant))
+        ]
         return readable, page[-1].name if len(page) == limit else None
 
     def version(self, call: Call, name: str, version: str) -> tuple[Model, ModelVersion]:
@@ -119,7 +148,7 @@ class Catalogue:
             NotFound: Absent, or not for this caller.
         """
         model, found = self.find(call, name, version)
-        if not self._guard.may_read(call, self._guard.version(model, found)):
+        if not self._guard.may_read(call, version_facts(model, found, self._guard.tenant)):
             raise NotFound
         return model, found
 
@@ -148,7 +177,7 @@ class Catalogue:
         readable = [
             version
             for version in page
-            if self._guard.may_read(call, self._guard.version(model, version))
+            if self._guard.may_read(call, version_facts(model, version, self._guard.tenant))
         ]
         return readable, page[-1].version if len(page) == limit else None
 
@@ -162,6 +191,15 @@ class Catalogue:
         return self._registry.current(model.tenant, name)
 
 
+def _details(pending: Pending) -> Details:
+    model = pending.facts["model"]
+    return {
+        "reason": pending.kind,
+        "model_id": model,
+        "resource": model_resource(pending.tenant, model),
+    }
+
+
 def _check_shared(shared_with: frozenset[str]) -> None:
-    if len(shared_with) > MAX_SHARED or any(NAME.match(other) is None for other in shared_with):
+    if len(shared_with) > MAX_SHARED or not all(map(is_name, shared_with)):
         raise InvalidRequest("`shared_with` must be up to 64 tenant ids")

@@ -11,23 +11,27 @@ Safety argument:
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.artifacts.age import parse_recipient
 from gateway.authorization.guard import Guard
-from gateway.authorization.ports import PendingStore
-from gateway.authorization.recorder import Call, Details, Recorder
+from gateway.authorization.intents import UNDONE, Intent, Intents, Kind, Settled, by_call
+from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import NotFound
 from gateway.registry.catalogue import Catalogue
+from gateway.registry.facts import version_facts, version_resource
 from gateway.registry.records import ModelVersion, SealedPayload
 from policies.engine import Decision
 from policies.facts import ModelVersionFacts
 
 DELIVERED: Final = frozenset({"graph", "weights"})
 """Roles of payloads that may leave."""
+DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
+"""SHA-256 of a stored ciphertext."""
 SHORT_RECIPIENT: Final = 128
 """Longer (post-quantum) recipients are recorded by their SHA-256."""
 
@@ -50,7 +54,7 @@ class Opened:
     """A delivery under way: its intent is durable."""
 
     found: Found
-    intent: str
+    intent: Intent
 
 
 class Delivery:
@@ -59,27 +63,22 @@ class Delivery:
     Args:
         catalogue: Looks versions up.
         guard: Decides and records.
-        recorder: Records what reconciliation finishes.
-        pending: Remembers deliveries under way.
+        intents: Begin and end deliveries.
         make_header: Wraps a file key for recipients.
-        clock: Unix seconds.
     """
 
     def __init__(
         self,
         catalogue: Catalogue,
         guard: Guard,
-        recorder: Recorder,
-        pending: PendingStore,
+        intents: Intents,
         make_header: MakeHeader,
-        clock: Callable[[], float],
     ) -> None:
         self._catalogue = catalogue
         self._guard = guard
-        self._recorder = recorder
-        self._pending = pending
+        self._intents = intents
         self._make_header = make_header
-        self._clock = clock
+        intents.register(Kind("download", "downloadArtifact", _details, _finish))
 
     def find(self, call: Call, model: str, version: str, digest: str, recipient: str) -> Found:
         """Find a payload and decide whether it may go to a recipient.
@@ -96,10 +95,12 @@ class Delivery:
             Forbidden: Policy says no.
             RecipientInvalid: The key is malformed.
         """
-        record, found = self._catalogue.find(call, model, version)
-        payload = _deliverable(found, digest)
+        # What the caller wrote is held to its form first, whether or not the thing exists.
         parse_recipient(recipient)
-        facts = self._guard.version(record, found)
+        if DIGEST.match(digest) is None:
+            raise NotFound
+        record, found = self._catalogue.find(call, model, version)
+        facts = version_facts(record, found, self._guard.tenant)
         details: Details = {
             "model_id": model,
             "model_version": version,
@@ -107,7 +108,7 @@ class Delivery:
             "recipient": recipient_label(recipient),
         }
         decision = self._guard.require(call, "downloadArtifact", facts, **details)
-        return Found(payload, facts, decision, details)
+        return Found(_deliverable(found, digest), facts, decision, details)
 
     def open(self, call: Call, found: Found) -> Opened:
         """Record the intent of a delivery; the caller sends bytes, then calls `close`.
@@ -115,43 +116,21 @@ class Delivery:
         Raises:
             EvidenceUnavailable: It could not be recorded; nothing may be sent.
         """
-        planned: Details = {**found.details, "phase": "intent"}
-        intent = self._guard.record(
-            call, "downloadArtifact", "allow", found.decision, found.facts, **planned
-        )
-        self._pending.add_pending(
-            Pending(
-                id=intent.event_id,
-                tenant=call.principal.tenant,
-                kind="download",
-                facts={
-                    "model": found.details["model_id"],
-                    "version": found.details["model_version"],
-                    "digest": found.payload.digest,
-                },
-                at=int(self._clock()),
-            )
-        )
-        return Opened(found, intent.event_id)
-
-    def close(self, call: Call, opened: Opened, *, sent: int, complete: bool) -> None:
-        """Record how a delivery ended."""
-        ended: Details = {
-            **opened.found.details,
-            "phase": "result",
-            "intent_id": opened.intent,
-            "n_out": sent,
-            "reason": "" if complete else "interrupted",
+        facts = {
+            "model": found.details["model_id"],
+            "version": found.details["model_version"],
+            "digest": found.payload.digest,
+            "recipient": found.details["recipient"],
         }
-        self._guard.record(
-            call,
-            "downloadArtifact",
-            "done" if complete else "error",
-            opened.found.decision,
-            opened.found.facts,
-            **ended,
-        )
-        self._pending.remove_pending(call.principal.tenant, opened.intent)
+        by = by_call(call, found.decision)
+        return Opened(found, self._intents.begin("download", call.principal.tenant, facts, by))
+
+    def close(self, opened: Opened, *, sent: int, complete: bool) -> None:
+        """Record how a delivery ended."""
+        if complete:
+            opened.intent.done(n_out=sent)
+        else:
+            opened.intent.failed("interrupted", n_out=sent)
 
     def header(self, call: Call, found: Found, recipient: str) -> bytes:
         """Return a fresh age header that opens the payload for the recipient.
@@ -167,22 +146,22 @@ class Delivery:
         )
         return header
 
-    def reconcile(self, pending: Pending) -> None:
-        """Record that a delivery was cut off by the end of its process."""
-        event = self._recorder.event_for(
-            None,
-            "downloadArtifact",
-            "error",
-            category="artifact",
-            tenant=pending.tenant,
-            reason="interrupted",
-            phase="result",
-            intent_id=pending.id,
-            model_id=pending.facts["model"],
-            model_version=pending.facts["version"],
-        )
-        self._recorder.write(event)
-        self._pending.remove_pending(pending.tenant, pending.id)
+
+def _finish(_: Pending) -> Settled:
+    """What a client got of a delivery that was cut off is its own; nothing of it is whole."""
+    return UNDONE
+
+
+def _details(pending: Pending) -> Details:
+    facts = pending.facts
+    model, version = facts["model"], facts["version"]
+    return {
+        "model_id": model,
+        "model_version": version,
+        "model_digest": facts["digest"],
+        "recipient": facts.get("recipient", ""),
+        "resource": version_resource(pending.tenant, model, version),
+    }
 
 
 def recipient_label(recipient: str) -> str:

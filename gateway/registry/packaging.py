@@ -19,15 +19,13 @@ from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.errors import SandboxFailed, StatementInvalid
 from gateway.artifacts.manifest import Manifest, PayloadEntry
 from gateway.artifacts.sandbox import Limits, SandboxResult
-from gateway.artifacts.signature import LinkStatement, sign_link, verify_owner_statement
+from gateway.artifacts.signature import MODEL_FILE, LinkStatement, sign_link, verify_owner_statement
 from gateway.artifacts.upload import Sealer
 from gateway.registry.errors import PublishRefused
 from gateway.registry.records import SealedPayload
 from gateway.screening.errors import CalibrationRefused
 from gateway.work.jobs import Progress
 
-MODEL_FILE: Final = "model.onnx"
-"""The name under which the owner signs the one file of a model."""
 CALIBRATION: Final = "gateway.screening.calibration"
 CALIBRATION_LIMITS: Final = Limits(
     memory_bytes=6 << 30, cpu_seconds=600, wall_seconds=900.0, output_bytes=1 << 30

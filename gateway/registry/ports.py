@@ -60,8 +60,8 @@ class Registry(Protocol):
     def release(self, entry: Release, *, expected: str | None) -> Release:
         """Move the release pointer, in one transaction.
 
-        Checks that the newest release names `expected` (None: there is none) and that
-        `entry.version` is in state `candidate` or `released`; makes that version `released` with
+        Checks that the newest release names `expected` (None: there is none) and that the state of
+        `entry.version` can be promoted (`gateway.registry.states`); makes it `released` with
         `revision + 1`, also when it was before, so that whoever read it earlier cannot retire it;
         and appends `entry` with the next sequence number.
 
@@ -91,5 +91,5 @@ class UploadStore(Protocol):
     def remove_upload(self, tenant: str, upload_id: str) -> None:
         """Forget it; nothing happens when it is absent."""
 
-    def expired_uploads(self, now: int, *, limit: int) -> list[Upload]:
-        """Uploads of every tenant with `expires <= now`, oldest first."""
+    def expired_uploads(self, now: int, *, after: tuple[int, str], limit: int) -> list[Upload]:
+        """Uploads of every tenant with `expires <= now` by (`expires`, id), after `after`."""

@@ -7,18 +7,20 @@ four-eyes policy asks for two different ones outside the recorded solo mode.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Literal
 
 from gateway.authorization.guard import Guard
-from gateway.authorization.recorder import Call
+from gateway.authorization.intents import FINISHED, UNDONE, Intents, Kind, Settled, by_call
+from gateway.authorization.recorder import Call, Details
+from gateway.authorization.records import Pending
 from gateway.errors import InvalidRequest
-from gateway.registry.catalogue import PAGE, Catalogue
+from gateway.pages import PAGE
+from gateway.registry.catalogue import Catalogue
 from gateway.registry.errors import IllegalMove
+from gateway.registry.facts import version_facts, version_resource
 from gateway.registry.ports import Registry
 from gateway.registry.records import Model, ModelVersion, Release
-from gateway.registry.states import moved
-
-RELEASABLE: Final = frozenset({"candidate", "released"})
+from gateway.registry.states import PROMOTABLE, moved
 
 
 class Releases:
@@ -27,7 +29,8 @@ class Releases:
     Args:
         registry: The store.
         catalogue: Looks models up.
-        guard: Decides and records.
+        guard: Decides.
+        intents: Begin and end changes.
         changed: Raises the epoch under which routes and decisions are remembered.
         clock: Unix seconds.
     """
@@ -37,6 +40,7 @@ class Releases:
         registry: Registry,
         catalogue: Catalogue,
         guard: Guard,
+        intents: Intents,
         *,
         changed: Callable[[], object],
         clock: Callable[[], float],
@@ -44,8 +48,14 @@ class Releases:
         self._registry = registry
         self._catalogue = catalogue
         self._guard = guard
+        self._intents = intents
         self._changed = changed
         self._clock = clock
+        intents.register(
+            Kind("promote", "promote", _details, self._finish_move),
+            Kind("rollback", "rollback", _details, self._finish_move),
+            Kind("retire", "rollback", _details, self._finish_retire),
+        )
 
     def promote(self, call: Call, name: str, version: str) -> Release:
         """Serve `version` by default from now on.
@@ -57,10 +67,7 @@ class Releases:
             StateConflict: Somebody else moved the pointer meanwhile.
         """
         model, found = self._catalogue.find(call, name, version)
-        current = self._registry.current(model.tenant, name)
-        if current is not None and current.version == version:
-            raise IllegalMove("the version is served already")
-        return self._move(call, model, found, current, "promote")
+        return self._move(call, model, found, self._registry.current(model.tenant, name), "promote")
 
     def rollback(self, call: Call, name: str, version: str | None) -> Release:
         """Serve an earlier release again: `version`, or the one before the current one.
@@ -101,7 +108,7 @@ class Releases:
             IllegalMove: It is the one that is served, or it cannot be retired from its state.
         """
         model, found = self._catalogue.find(call, name, version)
-        facts = self._guard.version(model, found)
+        facts = version_facts(model, found, self._guard.tenant)
         decision = self._guard.require(
             call, "rollback", facts, reason="retire", model_id=name, model_version=version
         )
@@ -109,9 +116,8 @@ class Releases:
         if current is not None and current.version == version:
             raise IllegalMove("roll back first: this version is served")
         retired = moved(found, "retired")
-        with self._guard.witness(
-            call, "rollback", facts, decision, reason="retire", model_id=name, model_version=version
-        ):
+        changed = {"model": name, "version": version}
+        with self._intents.changing("retire", model.tenant, changed, by_call(call, decision)):
             stored = self._registry.replace_version(retired)
             self._changed()
         return stored
@@ -124,7 +130,7 @@ class Releases:
         current: Release | None,
         action: Literal["promote", "rollback"],
     ) -> Release:
-        facts = self._guard.version(model, version)
+        facts = version_facts(model, version, self._guard.tenant)
         approvals = len({version.created_by, call.principal.client_id})
         decision = self._guard.require(
             call,
@@ -134,8 +140,10 @@ class Releases:
             model_id=model.name,
             model_version=version.version,
         )
-        if version.state not in RELEASABLE:
+        if version.state not in PROMOTABLE:
             raise IllegalMove
+        if current is not None and current.version == version.version:
+            raise IllegalMove("the version is served already")
         entry = Release(
             tenant=model.tenant,
             model=model.name,
@@ -145,14 +153,43 @@ class Releases:
             by=call.principal.client_id,
             at=int(self._clock()),
         )
-        with self._guard.witness(
-            call,
-            action,
-            facts,
-            decision,
-            model_id=model.name,
-            model_version=version.version,
-        ):
+        changed = {
+            "model": model.name,
+            "version": version.version,
+            "sequence": str(current.sequence + 1 if current else 1),
+        }
+        with self._intents.changing(action, model.tenant, changed, by_call(call, decision)):
             stored = self._registry.release(entry, expected=entry.previous)
             self._changed()
         return stored
+
+    def _finish_move(self, pending: Pending) -> Settled:
+        """Tell whether the move that was to be the next one is that one."""
+        facts = pending.facts
+        sequence = int(facts["sequence"])
+        moves = self._registry.releases(pending.tenant, facts["model"], after=sequence - 1, limit=1)
+        made = [(move.sequence, move.version, move.action) for move in moves]
+        if made != [(sequence, facts["version"], pending.kind)]:
+            return UNDONE
+        self._changed()
+        return FINISHED
+
+    def _finish_retire(self, pending: Pending) -> Settled:
+        facts = pending.facts
+        version = self._registry.get_version(pending.tenant, facts["model"], facts["version"])
+        if version is None or version.state != "retired":
+            return UNDONE
+        self._changed()
+        return FINISHED
+
+
+def _details(pending: Pending) -> Details:
+    model, version = pending.facts["model"], pending.facts["version"]
+    details: Details = {
+        "model_id": model,
+        "model_version": version,
+        "resource": version_resource(pending.tenant, model, version),
+    }
+    if pending.kind == "retire":
+        details["reason"] = "retire"
+    return details

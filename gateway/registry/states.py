@@ -11,7 +11,7 @@ is no move of this table.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from gateway.registry.errors import IllegalMove
 from gateway.registry.records import ModelVersion, VersionState
@@ -25,11 +25,31 @@ MOVES: Final[dict[VersionState, frozenset[VersionState]]] = {
 }
 """State → the states that may follow it."""
 
-SERVABLE: Final[frozenset[VersionState]] = frozenset({"released"})
-"""States in which a version may answer requests of callers."""
+Use = Literal["call", "deliver", "promote"]
+"""Answering requests; being handed to a recipient; becoming what answers by the model's name."""
 
-DELIVERABLE: Final[frozenset[VersionState]] = frozenset({"candidate", "released"})
-"""States in which a version may be handed to a recipient, if policy allows it."""
+USES: Final[dict[VersionState, frozenset[Use]]] = {
+    "quarantined": frozenset(),
+    "candidate": frozenset({"call", "deliver", "promote"}),
+    "released": frozenset({"call", "deliver", "promote"}),
+    "retired": frozenset(),
+    "rejected": frozenset(),
+}
+"""State → what a version may be used for, where the tenant's policies allow it.
+
+The platform's policy `platform-stage` says the same; a test compares them.
+"""
+
+
+def _usable(use: Use) -> frozenset[VersionState]:
+    return frozenset(state for state, uses in USES.items() if use in uses)
+
+
+CALLABLE: Final = _usable("call")
+DELIVERABLE: Final = _usable("deliver")
+PROMOTABLE: Final = _usable("promote")
+PUBLISHED: Final = CALLABLE | {"retired"}
+"""States of a version whose publishing came to its end."""
 
 
 def moved(version: ModelVersion, to: VersionState) -> ModelVersion:

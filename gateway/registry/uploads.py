@@ -18,8 +18,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.authorization.guard import Guard
-from gateway.authorization.recorder import Call
+from gateway.authorization.intents import (
+    FINISHED,
+    UNDONE,
+    Attribution,
+    Intents,
+    Kind,
+    Settled,
+    by_call,
+)
+from gateway.authorization.recorder import Call, Details, of_call
+from gateway.authorization.records import Pending
 from gateway.errors import LimitReached, NotFound, StateConflict
+from gateway.pages import every
+from gateway.registry.facts import model_facts, model_resource
 from gateway.registry.ports import Registry, UploadStore
 from gateway.registry.records import SealedPayload, Upload
 from policies.facts import ModelFacts
@@ -30,8 +42,6 @@ MAX_WAITING: Final = 32
 """Uploads of a tenant that wait: each may be gigabytes."""
 MAX_WAITING_BYTES: Final = 16 << 30
 """Of a tenant: eight of the largest models that there are. A single larger upload still fits."""
-SWEEP: Final = 100
-"""Expired uploads that one sweep removes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +59,8 @@ class Uploads:
         store: Where they are recorded.
         registry: Where the model of an upload is registered.
         remove_payload: Deletes a stored ciphertext; absent is fine.
-        guard: Decides and records.
+        guard: Decides.
+        intents: Begin and end what is recorded.
         clock: Unix seconds.
         new_id: Gives unguessable ids.
     """
@@ -60,6 +71,7 @@ class Uploads:
         registry: Registry,
         remove_payload: Callable[[str], None],
         guard: Guard,
+        intents: Intents,
         *,
         clock: Callable[[], float],
         new_id: Callable[[], str],
@@ -68,12 +80,17 @@ class Uploads:
         self._registry = registry
         self._remove_payload = remove_payload
         self._guard = guard
+        self._intents = intents
         self._clock = clock
         self._new_id = new_id
         self._books = threading.Lock()  # is held while the store is asked
         self._door = threading.Lock()  # is not
         self._coming: list[Place] = []
         self._in_use: set[str] = set()
+        intents.register(
+            Kind("upload", "uploadArtifact", _details, self._finish_upload),
+            Kind("discard", "uploadArtifact", _details, self._finish_discard),
+        )
 
     def admit(self, call: Call, model: str, length: int) -> Place:
         """Decide whether the caller may upload for a model, before any byte is read.
@@ -120,31 +137,24 @@ class Uploads:
             EvidenceUnavailable: It could not be recorded, and was removed.
         """
         now = int(self._clock())
+        tenant = call.principal.tenant
         upload = Upload(
             id=self._new_id(),
-            tenant=call.principal.tenant,
+            tenant=tenant,
             client=call.principal.client_id,
             payload=payload,
             created=now,
             expires=now + KEEP_S,
         )
         try:
-            facts = self._facts(call, model)
-            decision = self._guard.require(call, "uploadArtifact", facts, model_id=model)
-            self._guard.record(
-                call,
-                "uploadArtifact",
-                "done",
-                decision,
-                facts,
-                model_id=model,
-                model_digest=payload.plain_digest,
-                n_in=payload.plain_length,
-                reason="upload",
+            decision = self._guard.require(
+                call, "uploadArtifact", self._facts(call, model), model_id=model
             )
-            self._store.add_upload(upload)
+            row = _row(upload, model)
+            with self._intents.changing("upload", tenant, row, by_call(call, decision)):
+                self._store.add_upload(upload)
         except Exception:
-            self._remove_payload(payload.digest)
+            self.discard(tenant, upload.id, payload.digest)
             raise
         return upload
 
@@ -189,34 +199,52 @@ class Uploads:
             EvidenceUnavailable: It could not be recorded; nothing was done.
         """
         with self.using(call, upload_id) as (upload,):
-            self._guard.record(
-                call,
-                "uploadArtifact",
-                "done",
-                None,
-                self._guard.tenant(upload.tenant),
-                model_digest=upload.payload.plain_digest,
-                reason="discard",
-            )
-            self.discard(upload)
+            by = Attribution(call.principal, details=of_call(call))
+            with self._intents.changing("discard", upload.tenant, _row(upload), by):
+                self.discard(upload.tenant, upload.id, upload.payload.digest)
 
-    def spend(self, upload: Upload) -> None:
-        """Forget an upload whose payload has become part of a version."""
-        self._store.remove_upload(upload.tenant, upload.id)
+    def spend(self, tenant: str, upload_id: str) -> None:
+        """Forget an upload whose payload has become part of something; nothing when absent."""
+        self._store.remove_upload(tenant, upload_id)
 
-    def discard(self, upload: Upload) -> None:
-        """Forget an upload and delete its payload."""
-        self._store.remove_upload(upload.tenant, upload.id)
-        self._remove_payload(upload.payload.digest)
+    def discard(self, tenant: str, upload_id: str, digest: str = "") -> None:
+        """Delete the payload of an upload, then forget it; nothing happens when it is absent.
+
+        Args:
+            tenant: Whose it is.
+            upload_id: Which one.
+            digest: Of the stored payload, where it may not be recorded (yet).
+        """
+        upload = self._store.get_upload(tenant, upload_id)
+        if upload is not None or digest:
+            self._remove_payload(upload.payload.digest if upload is not None else digest)
+        self._store.remove_upload(tenant, upload_id)
 
     def sweep(self) -> int:
         """Remove uploads that expired; returns how many."""
-        expired = self._store.expired_uploads(int(self._clock()), limit=SWEEP)
-        with self._books:
-            unused = [upload for upload in expired if upload.id not in self._in_use]
-        for upload in unused:
-            self.discard(upload)
-        return len(unused)
+        now, count = int(self._clock()), 0
+
+        def page(after: tuple[int, str], limit: int) -> list[Upload]:
+            return self._store.expired_uploads(now, after=after, limit=limit)
+
+        for upload in every(page, lambda one: (one.expires, one.id), (-1, "")):
+            with self._books:
+                in_use = upload.id in self._in_use
+            if not in_use:
+                self.discard(upload.tenant, upload.id)
+                count += 1
+        return count
+
+    def _finish_upload(self, pending: Pending) -> Settled:
+        """Keep what is recorded; the payload of what is not recorded is removed."""
+        if self._store.get_upload(pending.tenant, pending.facts["upload"]) is not None:
+            return FINISHED
+        self._remove_payload(pending.facts["digest"])
+        return UNDONE
+
+    def _finish_discard(self, pending: Pending) -> Settled:
+        self.discard(pending.tenant, pending.facts["upload"], pending.facts["digest"])
+        return FINISHED
 
     def _lengths_coming(self, tenant: str) -> list[int]:
         with self._door:
@@ -226,4 +254,26 @@ class Uploads:
         model = self._registry.get_model(call.principal.tenant, name)
         if model is None:
             raise NotFound
-        return self._guard.model(model)
+        return model_facts(model, self._guard.tenant)
+
+
+def _row(upload: Upload, model: str = "") -> dict[str, str]:
+    return {
+        "upload": upload.id,
+        "digest": upload.payload.digest,
+        "plain_digest": upload.payload.plain_digest,
+        "length": str(upload.payload.plain_length),
+        "model": model,
+    }
+
+
+def _details(pending: Pending) -> Details:
+    facts = pending.facts
+    details: Details = {"reason": pending.kind, "model_digest": facts["plain_digest"]}
+    if facts["model"]:
+        details["model_id"] = facts["model"]
+        details["resource"] = model_resource(pending.tenant, facts["model"])
+        details["n_in"] = int(facts["length"])
+    else:
+        details["resource"] = f"Tenant::{pending.tenant}"
+    return details

@@ -128,10 +128,12 @@ class Contract:
             array = arrays.get(rule.name)
             if array is None:
                 return ContractFailure("inputs", rule.name)
+            # All inputs together are bounded, so a request cannot spread over many of them.
             elements += array.size
             if elements > MAX_ELEMENTS:
                 return ContractFailure("too_large", rule.name)
             if rule.by_row and array.ndim:
+                # The first such input says how many rows there are; the others must agree.
                 count = array.shape[0]
                 if count < 1 or rows not in (-1, count):
                     return ContractFailure("rows", rule.name)

@@ -1,4 +1,4 @@
-"""What every store keeps alike, so that no database decides it.
+"""What every store can keep: the same rules for each database.
 
 1. SQLite keeps a NUL in a text, PostgreSQL does not, and neither keeps a lone surrogate: refused.
 2. SQLite keeps texts of any length in an index, PostgreSQL up to 2,704 bytes: keys are bounded.

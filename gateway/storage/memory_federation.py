@@ -11,7 +11,7 @@ from gateway.storage.bounds import check_key, check_record
 
 
 class MemoryFederationStore:
-    """`gateway.registry.ports.FederationStore`."""
+    """`gateway.federation.ports.FederationStore`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -113,8 +113,18 @@ class MemoryFederationStore:
             ]
         return sorted((run for run in mine if run.id > after), key=lambda run: run.id)[:limit]
 
-    def unfinished_runs(self, *, limit: int) -> list[Run]:
+    def unfinished_runs(self, *, after: str, limit: int) -> list[Run]:
         """See the port."""
+        check_key(after)
+        return [run for run in self._unfinished() if run.id > after][:limit]
+
+    def unfinished_of(self, tenant: str, federation: str, *, limit: int) -> list[Run]:
+        """See the port."""
+        check_key(tenant, federation)
+        mine = (tenant, federation)
+        return [run for run in self._unfinished() if (run.tenant, run.federation) == mine][:limit]
+
+    def _unfinished(self) -> list[Run]:
         with self._lock:
             going = [run for run in self._runs.values() if run.state not in ("finished", "failed")]
-        return sorted(going, key=lambda run: run.id)[:limit]
+        return sorted(going, key=lambda run: run.id)

@@ -11,7 +11,7 @@ from gateway.storage.bounds import check_key, check_record
 
 
 class MemoryPendingStore:
-    """`gateway.registry.ports.PendingStore`."""
+    """`gateway.authorization.ports.PendingStore`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,8 +33,8 @@ class MemoryPendingStore:
             if pending is not None and pending.tenant == tenant:
                 del self._pending[pending_id]
 
-    def list_pending(self, *, limit: int) -> list[Pending]:
+    def list_pending(self, *, after: tuple[int, str], limit: int) -> list[Pending]:
         """See the port."""
         with self._lock:
-            ordered = sorted(self._pending.values(), key=lambda pending: (pending.at, pending.id))
-            return deepcopy(ordered[:limit])
+            rows = {(row.at, row.id): row for row in self._pending.values()}
+        return deepcopy([rows[key] for key in sorted(rows) if key > after][:limit])

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.registry.records import Model, ModelVersion, Release
+from gateway.registry.states import PROMOTABLE
 from gateway.storage.bounds import check_key, check_record
 
 
@@ -107,7 +108,7 @@ class MemoryRegistry:
             version = self._versions.get((entry.tenant, entry.model, entry.version))
             if (None if newest is None else newest.version) != expected:
                 raise StateConflict
-            if version is None or version.state not in ("candidate", "released"):
+            if version is None or version.state not in PROMOTABLE:
                 raise StateConflict
             self.replace_version(replace(version, state="released"))
             history = self._releases.setdefault((entry.tenant, entry.model), [])

@@ -44,8 +44,8 @@ class MemoryUploadStore:
             if upload is not None and upload.tenant == tenant:
                 del self._uploads[upload_id]
 
-    def expired_uploads(self, now: int, *, limit: int) -> list[Upload]:
+    def expired_uploads(self, now: int, *, after: tuple[int, str], limit: int) -> list[Upload]:
         """See the port."""
         with self._lock:
-            expired = [upload for upload in self._uploads.values() if upload.expires <= now]
-        return sorted(expired, key=lambda upload: (upload.expires, upload.id))[:limit]
+            uploads = {(u.expires, u.id): u for u in self._uploads.values() if u.expires <= now}
+        return [uploads[key] for key in sorted(uploads) if key > after][:limit]

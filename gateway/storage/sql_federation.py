@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import ColumnElement, RowMapping, select
 
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.federation.records import Federation, Run, Site
@@ -25,7 +25,7 @@ _RUN = tables.run.c
 
 
 class SqlFederationStore:
-    """`gateway.registry.ports.FederationStore`."""
+    """`gateway.federation.ports.FederationStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -147,11 +147,20 @@ class SqlFederationStore:
         with self._database.reading() as connection:
             return [Run(**row) for row in rows(connection, query)]
 
-    def unfinished_runs(self, *, limit: int) -> list[Run]:
+    def unfinished_runs(self, *, after: str, limit: int) -> list[Run]:
         """See the port."""
+        check_key(after)
+        return self._unfinished(_RUN.id > after, limit=limit)
+
+    def unfinished_of(self, tenant: str, federation: str, *, limit: int) -> list[Run]:
+        """See the port."""
+        check_key(tenant, federation)
+        return self._unfinished(_RUN.tenant == tenant, _RUN.federation == federation, limit=limit)
+
+    def _unfinished(self, *where: ColumnElement[bool], limit: int) -> list[Run]:
         query = (
             select(tables.run)
-            .where(_RUN.state.not_in(["finished", "failed"]))
+            .where(_RUN.state.not_in(["finished", "failed"]), *where)
             .order_by(_RUN.id)
             .limit(limit)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import and_, delete, or_, select
 
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists
@@ -16,7 +16,7 @@ _PENDING = tables.pending.c
 
 
 class SqlPendingStore:
-    """`gateway.registry.ports.PendingStore`."""
+    """`gateway.authorization.ports.PendingStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -44,9 +44,11 @@ class SqlPendingStore:
             with self._database.writing() as connection:
                 connection.execute(gone)
 
-    def list_pending(self, *, limit: int) -> list[Pending]:
+    def list_pending(self, *, after: tuple[int, str], limit: int) -> list[Pending]:
         """See the port."""
-        query = select(tables.pending).order_by(_PENDING.at, _PENDING.id).limit(limit)
+        at, id_ = after
+        later = or_(_PENDING.at > at, and_(_PENDING.at == at, _PENDING.id > id_))
+        query = select(tables.pending).where(later).order_by(_PENDING.at, _PENDING.id).limit(limit)
         with self._database.reading() as connection:
             return [
                 Pending(

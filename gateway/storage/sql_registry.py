@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, t
 
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.registry.records import Model, ModelVersion, Release
+from gateway.registry.states import PROMOTABLE
 from gateway.storage import tables
 from gateway.storage.bounds import check_key, check_record, is_storable
 from gateway.storage.database import Database
@@ -122,7 +123,7 @@ class SqlRegistry:
                 model=entry.model,
                 version=entry.version,
             )
-            if row is None or row["state"] not in ("candidate", "released"):
+            if row is None or row["state"] not in PROMOTABLE:
                 raise StateConflict
             _replace_version(connection, replace(_version(row), state="released"))
             stored = replace(entry, sequence=1 if newest is None else newest.sequence + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, select
+from sqlalchemy import RowMapping, and_, delete, or_, select
 
 from gateway.errors import AlreadyExists
 from gateway.registry.records import Upload
@@ -57,11 +57,13 @@ class SqlUploadStore:
             with self._database.writing() as connection:
                 connection.execute(gone)
 
-    def expired_uploads(self, now: int, *, limit: int) -> list[Upload]:
+    def expired_uploads(self, now: int, *, after: tuple[int, str], limit: int) -> list[Upload]:
         """See the port."""
+        expires, id_ = after
+        later = or_(_UPLOAD.expires > expires, and_(_UPLOAD.expires == expires, _UPLOAD.id > id_))
         query = (
             select(tables.upload)
-            .where(_UPLOAD.expires <= now)
+            .where(_UPLOAD.expires <= now, later)
             .order_by(_UPLOAD.expires, _UPLOAD.id)
             .limit(limit)
         )

@@ -1,4 +1,4 @@
-"""All control-plane stores of one kind, as the composition root wants them."""
+"""All control-plane stores of one kind, made together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from policies.ports import BundleStore
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
+class ControlStores:
     """One store for each port. `tests/contracts` holds every kind to the same promises."""
 
     tenants: TenantStore
@@ -42,9 +42,9 @@ class Stores:
     bundles: BundleStore
 
 
-def sql_stores(database: Database) -> Stores:
+def sql_stores(database: Database) -> ControlStores:
     """Return the stores of a database."""
-    return Stores(
+    return ControlStores(
         tenants=SqlTenantStore(database),
         clients=SqlClientStore(database),
         revocations=SqlRevocationStore(database),
@@ -56,9 +56,9 @@ def sql_stores(database: Database) -> Stores:
     )
 
 
-def memory_stores() -> Stores:
+def memory_stores() -> ControlStores:
     """Return empty stores that end with the process."""
-    return Stores(
+    return ControlStores(
         tenants=MemoryTenantStore(),
         clients=MemoryClientStore(),
         revocations=MemoryRevocationStore(),

@@ -3,29 +3,40 @@
 Safety argument:
 1. Each change is decided against the platform's own policies, which no tenant can alter.
 2. Its intent and its result are in the log of the platform; the tenant that it concerns finds the
-   result in its own log too.
+   change in its own log too.
 3. A suspension or a disabled client holds for every token before the call returns.
 4. A secret is in the answer once and nowhere else: only its hash is stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from audit.event import PLATFORM_TENANT
 from gateway.artifacts.keys import KeyProvider
 from gateway.authorization.guard import Guard
-from gateway.authorization.recorder import Call, Recorder
+from gateway.authorization.intents import (
+    FINISHED,
+    TOLD,
+    UNDONE,
+    Intent,
+    Intents,
+    Kind,
+    Settled,
+    by_call,
+)
+from gateway.authorization.recorder import Call, Details
+from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, InvalidRequest, NotFound
 from gateway.identity.ports import ClientStore, TenantStore
 from gateway.identity.records import AuthMethod, Client, Tenant, TokenBinding
 from gateway.identity.registration import register_client
 from gateway.identity.revocation import RevocationState
-from gateway.names import NAME
-from gateway.registry.catalogue import PAGE
+from gateway.names import is_name, require_name
+from gateway.pages import PAGE
 from policies.author import PolicyAuthor
 from policies.facts import PlatformFacts, TenantFacts
 
@@ -56,12 +67,12 @@ class Administration:
     Args:
         tenants: Where tenants are kept.
         clients: Where clients are kept.
-        standing: Makes changes hold at once.
+        revocation_state: Makes changes hold at once.
         keys: Makes a tenant's keys.
         author: Publishes a tenant's first policy set.
         starter: Text of that set.
         guard: Decides and records.
-        recorder: Tells the tenant.
+        intents: Begin and end changes.
         changed: Raises the epoch under which facts are remembered.
         random_bytes: Source of secrets.
     """
@@ -76,7 +87,7 @@ class Administration:
         *,
         starter: str,
         guard: Guard,
-        recorder: Recorder,
+        intents: Intents,
         changed: Callable[[], object],
         random_bytes: Callable[[int], bytes],
     ) -> None:
@@ -87,9 +98,16 @@ class Administration:
         self._author = author
         self._starter = starter
         self._guard = guard
-        self._recorder = recorder
+        self._intents = intents
         self._changed = changed
         self._random_bytes = random_bytes
+        intents.register(
+            Kind("create_tenant", "administer", _details, self._finish_create_tenant),
+            Kind("suspend_tenant", "administer", _details, self._finish_suspension),
+            Kind("resume_tenant", "administer", _details, self._finish_suspension),
+            Kind("create_client", "administer", _details, self._finish_create_client),
+            Kind("disable_client", "administer", _details, self._finish_disable_client),
+        )
 
     def create_tenant(
         self, call: Call, tenant_id: str, name: str, region: str, purposes: frozenset[str]
@@ -103,16 +121,21 @@ class Administration:
             AlreadyExists: The id is taken.
             Forbidden: The caller is no administrator.
         """
-        _check_tenant(tenant_id, name, region, purposes)
         tenant = Tenant(id=tenant_id, name=name, region=region, purposes=purposes)
-        with self._changing(call, self._guard.platform(), "create_tenant", tenant_id):
+        _check_tenant(tenant)
+        author = call.principal.client_id
+        changed = {
+            "tenant": tenant_id,
+            "name": name,
+            "region": region,
+            "purposes": " ".join(sorted(purposes)),
+            "author": author,
+        }
+        with self._changing(call, self._guard.platform(), "create_tenant", changed):
             if self._tenants.get(tenant_id) is not None:
                 raise AlreadyExists
-            # The record comes last: a tenant that can be seen has its keys and its policies.
-            self._keys.create_tenant(tenant_id)
-            if self._author.current(tenant_id) is None:
-                self._author.publish(tenant_id, self._starter, call.principal.client_id)
-            self._tenants.add(tenant)
+            self._make_tenant(tenant, author)
+            self._changed()
         return tenant
 
     def set_suspended(self, call: Call, tenant_id: str, *, suspended: bool) -> Tenant:
@@ -126,8 +149,8 @@ class Administration:
         facts = self._tenant_facts(call, tenant_id)
         if tenant_id == PLATFORM_TENANT:
             raise InvalidRequest("the platform's own tenant cannot be suspended")
-        verb = "suspend_tenant" if suspended else "resume_tenant"
-        with self._changing(call, facts, verb, tenant_id):
+        kind = "suspend_tenant" if suspended else "resume_tenant"
+        with self._changing(call, facts, kind, {"tenant": tenant_id}):
             tenant = replace(self._existing(tenant_id), suspended=suspended)
             self._revocation_state.save_tenant(tenant)
         return tenant
@@ -153,7 +176,8 @@ class Administration:
             Forbidden: The caller is no administrator.
         """
         facts = self._tenant_facts(call, tenant_id)
-        with self._changing(call, facts, "create_client", tenant_id, order.id):
+        changed = {"tenant": tenant_id, "client": order.id}
+        with self._changing(call, facts, "create_client", changed):
             made = register_client(
                 self._clients,
                 self._tenants,
@@ -187,7 +211,8 @@ class Administration:
         if client_id == call.principal.client_id:
             raise InvalidRequest("a client cannot disable itself")
         disabled = replace(client, disabled=True)
-        with self._changing(call, facts, "disable_client", tenant_id, client_id):
+        changed = {"tenant": tenant_id, "client": client_id}
+        with self._changing(call, facts, "disable_client", changed):
             self._revocation_state.save_client(disabled)
         return disabled
 
@@ -207,48 +232,76 @@ class Administration:
         self._existing(tenant_id)
         return self._guard.tenant(tenant_id)
 
+    def _make_tenant(self, tenant: Tenant, author: str) -> None:
+        # The record comes last: a tenant that can be seen has its keys and its policies.
+        self._keys.create_tenant(tenant.id)
+        if self._author.current(tenant.id) is None:
+            self._author.publish(tenant.id, self._starter, author)
+        self._tenants.add(tenant)
+
     def _existing(self, tenant_id: str) -> Tenant:
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
             raise NotFound
         return tenant
 
-    @contextmanager
     def _changing(
         self,
         call: Call,
         facts: PlatformFacts | TenantFacts,
-        verb: str,
-        tenant_id: str,
-        client_id: str = "",
-    ) -> Iterator[None]:
-        decision = self._guard.require(call, "administer", facts, reason=verb)
-        about = f"{tenant_id}/{client_id}" if client_id else tenant_id
-        with self._guard.witness(
-            call, "administer", facts, decision, reason=verb, resource=f"Tenant::{about}"
-        ):
-            yield
-        if tenant_id != call.principal.tenant:
-            told = self._recorder.event_for(
-                call.principal,
-                "administer",
-                "done",
-                decision,
-                category="administration",
-                tenant=tenant_id,
-                reason=verb,
-                resource=f"Tenant::{about}",
-                request_id=call.request_id,
-            )
-            self._recorder.write(told)
+        kind: str,
+        changed: Mapping[str, str],
+    ) -> AbstractContextManager[Intent]:
+        """Decide, and begin a change of the tenant `changed["tenant"]`, which is told of it."""
+        decision = self._guard.require(call, "administer", facts, reason=kind)
+        own = changed["tenant"] == call.principal.tenant
+        row = {**changed} if own else {**changed, TOLD: changed["tenant"]}
+        return self._intents.changing(kind, call.principal.tenant, row, by_call(call, decision))
+
+    def _finish_create_tenant(self, pending: Pending) -> Settled:
+        """Keys, policies and record can each be there already: what is missing is added."""
+        facts = pending.facts
+        if self._tenants.get(facts["tenant"]) is None:
+            purposes = frozenset(facts["purposes"].split())
+            tenant = Tenant(facts["tenant"], facts["name"], facts["region"], purposes=purposes)
+            self._make_tenant(tenant, facts["author"])
+        self._changed()
+        return FINISHED
+
+    def _finish_suspension(self, pending: Pending) -> Settled:
+        tenant = self._tenants.get(pending.facts["tenant"])
+        if tenant is None or tenant.suspended != (pending.kind == "suspend_tenant"):
+            return UNDONE
+        self._changed()
+        return FINISHED
+
+    def _finish_create_client(self, pending: Pending) -> Settled:
+        if self._clients.get(pending.facts["client"]) is None:
+            return UNDONE
+        self._changed()
+        return FINISHED
+
+    def _finish_disable_client(self, pending: Pending) -> Settled:
+        """A client that was to be shut out is shut out: nothing lets one in again."""
+        client = self._clients.get(pending.facts["client"])
+        if client is None:
+            return UNDONE
+        self._revocation_state.save_client(replace(client, disabled=True))
+        return FINISHED
 
 
-def _check_tenant(tenant_id: str, name: str, region: str, purposes: frozenset[str]) -> None:
-    if NAME.match(tenant_id) is None or tenant_id == PLATFORM_TENANT:
-        raise InvalidRequest("`id` must be 1 to 63 of a-z, 0-9, dot, dash, underscore")
-    if not 1 <= len(name) <= MAX_TITLE or not name.isprintable():
+def _details(pending: Pending) -> Details:
+    tenant, client = pending.facts["tenant"], pending.facts.get("client")
+    about = f"{tenant}/{client}" if client else tenant
+    return {"reason": pending.kind, "resource": f"Tenant::{about}"}
+
+
+def _check_tenant(tenant: Tenant) -> None:
+    require_name("id", tenant.id)
+    if tenant.id == PLATFORM_TENANT:
+        raise InvalidRequest("`id` is the platform's own")
+    if not 1 <= len(tenant.name) <= MAX_TITLE or not tenant.name.isprintable():
         raise InvalidRequest("`name` must be 1 to 200 printable characters")
-    if NAME.match(region) is None:
-        raise InvalidRequest("`region` must be 1 to 63 of a-z, 0-9, dot, dash, underscore")
-    if len(purposes) > MAX_PURPOSES or any(NAME.match(purpose) is None for purpose in purposes):
+    require_name("region", tenant.region)
+    if len(tenant.purposes) > MAX_PURPOSES or not all(map(is_name, tenant.purposes)):
         raise InvalidRequest("`purposes` must be up to 64 short names")

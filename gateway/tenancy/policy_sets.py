@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from gateway.authorization.guard import Guard
-from gateway.authorization.recorder import Call
+from gateway.authorization.intents import FINISHED, UNDONE, Intents, Kind, Settled, by_call
+from gateway.authorization.recorder import Call, Details
+from gateway.authorization.records import Pending
 from gateway.errors import NotFound
 from gateway.registry.catalogue import Catalogue
+from gateway.registry.facts import version_facts
 from policies.author import PolicyAuthor
 from policies.bundle import SignedBundle
 from policies.engine import Decision
@@ -20,12 +25,17 @@ class PolicySets:
         author: Checks and publishes.
         catalogue: Looks up what a decision is explained about.
         guard: Decides and records.
+        intents: Begin and end changes.
     """
 
-    def __init__(self, author: PolicyAuthor, catalogue: Catalogue, guard: Guard) -> None:
+    def __init__(
+        self, author: PolicyAuthor, catalogue: Catalogue, guard: Guard, intents: Intents
+    ) -> None:
         self._author = author
         self._catalogue = catalogue
         self._guard = guard
+        self._intents = intents
+        intents.register(Kind("publish_policies", "managePolicy", _details, self._finish_publish))
 
     def current(self, call: Call) -> SignedBundle:
         """Return the set in force.
@@ -59,8 +69,10 @@ class PolicySets:
         """
         facts = self._facts(call)
         decision = self._guard.require(call, "managePolicy", facts)
-        with self._guard.witness(call, "managePolicy", facts, decision, reason="publish"):
-            return self._author.publish(call.principal.tenant, text, call.principal.client_id)
+        tenant = call.principal.tenant
+        changed = {"text": _digest(text), "after": str(self._epoch(tenant))}
+        with self._intents.changing("publish_policies", tenant, changed, by_call(call, decision)):
+            return self._author.publish(tenant, text, call.principal.client_id)
 
     def explain(
         self, call: Call, action: str, model: str, version: str, verdict: str | None
@@ -72,7 +84,28 @@ class PolicySets:
         """
         record, found = self._catalogue.version(call, model, version)
         facts = VerdictFacts(outcome=verdict) if verdict else None
-        return self._guard.decide(call, action, self._guard.version(record, found), verdict=facts)
+        return self._guard.decide(
+            call, action, version_facts(record, found, self._guard.tenant), verdict=facts
+        )
+
+    def _finish_publish(self, pending: Pending) -> Settled:
+        """Tell whether the set that was to follow is the one that followed."""
+        newest = self._author.current(pending.tenant)
+        if newest is None or newest.epoch <= int(pending.facts["after"]):
+            return UNDONE
+        return FINISHED if _digest(newest.text) == pending.facts["text"] else UNDONE
+
+    def _epoch(self, tenant: str) -> int:
+        newest = self._author.current(tenant)
+        return 0 if newest is None else newest.epoch
 
     def _facts(self, call: Call) -> PolicySetFacts:
         return PolicySetFacts(tenant=self._guard.tenant(call.principal.tenant))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _details(pending: Pending) -> Details:
+    return {"reason": "publish", "resource": f"PolicySet::{pending.tenant}"}

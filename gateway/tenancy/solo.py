@@ -6,15 +6,17 @@ first, and nothing starts it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Final
 
 from audit.event import PLATFORM_TENANT
+from gateway.epoch_memo import EpochMemo
 from gateway.identity.ports import ClientStore
+from gateway.identity.records import Client
+from gateway.pages import every
 
 SOLO_SECONDS: Final = 30 * 24 * 3600
-MAX_CLIENTS: Final = 1_000
-"""Clients of the platform tenant that are looked at; more of them end the mode as well."""
 
 
 class SoloMode:
@@ -37,19 +39,20 @@ class SoloMode:
         self._clients = clients
         self._since = since
         self._clock = clock
-        self._epoch = epoch
-        self._counted: tuple[int, bool] | None = None
+        self._remembered: EpochMemo[str, bool] = EpochMemo(epoch)
 
     def __call__(self) -> bool:
         """Tell whether one administrator may act alone now."""
         if self._since is None or self._clock() >= self._since + SOLO_SECONDS:
             return False
-        epoch = self._epoch()
-        if self._counted is None or self._counted[0] != epoch:
-            self._counted = (epoch, self._alone())
-        return self._counted[1]
+        return bool(self._remembered.look_up(PLATFORM_TENANT, self._is_single))
 
-    def _alone(self) -> bool:
-        clients = self._clients.list(PLATFORM_TENANT, None, MAX_CLIENTS)
-        admins = [c for c in clients if "administrator" in c.roles and not c.disabled]
-        return len(admins) <= 1 and len(clients) < MAX_CLIENTS
+    def _is_single(self) -> bool:
+        """Tell whether there is at most one enabled administrator."""
+
+        def page(after: str, limit: int) -> Sequence[Client]:
+            return self._clients.list(PLATFORM_TENANT, after or None, limit)
+
+        clients = every(page, lambda client: client.id, "")
+        admins = (c for c in clients if "administrator" in c.roles and not c.disabled)
+        return next(islice(admins, 1, None), None) is None

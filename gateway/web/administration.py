@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 
-from gateway.tenancy.administration import ClientOrder
+from gateway.tenancy.administration import Administration, ClientOrder
 from gateway.web.bodies import Body, Name, Title, Words
-from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
+from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.shapes import client_body, page_body, tenant_body
 
 router = APIRouter(prefix="/v1", tags=["administration"])
+Use = Annotated[Administration, provided(Administration)]
 
 
 class NewTenant(Body):
@@ -59,46 +60,46 @@ class NewClient(Body):
 
 
 @router.get("/tenants")
-def list_tenants(call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+def list_tenants(call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
     """List tenants."""
-    tenants = use.administration.tenants(call, after=page.after, limit=page.limit)
+    tenants = use.tenants(call, after=page.after, limit=page.limit)
     following = tenants[-1].id if len(tenants) == page.limit else None
     return page_body([tenant_body(tenant) for tenant in tenants], following)
 
 
 @router.post("/tenants", status_code=201)
-def create_tenant(body: NewTenant, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def create_tenant(body: NewTenant, call: CallDep, use: Use) -> dict[str, Any]:
     """Make a tenant with keys and policies of its own."""
-    tenant = use.administration.create_tenant(call, body.id, body.name, body.region, body.purposes)
+    tenant = use.create_tenant(call, body.id, body.name, body.region, body.purposes)
     return tenant_body(tenant)
 
 
 @router.put("/tenants/{tenant}/standing")
-def set_standing(tenant: str, body: Standing, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def set_standing(tenant: str, body: Standing, call: CallDep, use: Use) -> dict[str, Any]:
     """Suspend a tenant, or let it in again."""
-    changed = use.administration.set_suspended(call, tenant, suspended=body.suspended)
+    changed = use.set_suspended(call, tenant, suspended=body.suspended)
     return tenant_body(changed)
 
 
 @router.get("/clients")
-def list_clients(tenant: str, call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+def list_clients(tenant: str, call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
     """List the clients of a tenant."""
-    clients = use.administration.clients(call, tenant, after=page.after, limit=page.limit)
+    clients = use.clients(call, tenant, after=page.after, limit=page.limit)
     following = clients[-1].id if len(clients) == page.limit else None
     return page_body([client_body(client) for client in clients], following)
 
 
 @router.post("/clients", status_code=201)
-def create_client(body: NewClient, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def create_client(body: NewClient, call: CallDep, use: Use) -> dict[str, Any]:
     """Register a client; its secret, if it has one, is shown this once."""
-    client, secret = use.administration.create_client(call, body.tenant, body.order())
+    client, secret = use.create_client(call, body.tenant, body.order())
     return {**client_body(client), "client_secret": secret}
 
 
 @router.post("/tenants/{tenant}/clients/{client}/disable")
-def disable_client(tenant: str, client: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def disable_client(tenant: str, client: str, call: CallDep, use: Use) -> dict[str, Any]:
     """Shut a client out at once."""
-    return client_body(use.administration.disable_client(call, tenant, client))
+    return client_body(use.disable_client(call, tenant, client))
 
 
 @router.get("/whoami")

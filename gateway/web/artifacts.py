@@ -7,7 +7,8 @@ that was cut off goes on with `Range` and `If-Range`.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Final
@@ -16,12 +17,30 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from gateway.authorization.recorder import Call
-from gateway.registry.delivery import Opened
+from gateway.registry.delivery import Delivery, Opened
 from gateway.registry.records import SealedPayload
-from gateway.web.dependencies import CallDep, UseCases, UseCasesDep
+from gateway.web.dependencies import CallDep, provided
 
 router = APIRouter(prefix="/v1/models/{model}/versions/{version}/payloads", tags=["artifacts"])
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """What these routes need.
+
+    Attributes:
+        delivery: Decides and records.
+        read_range: Reads (digest, start, length) of a stored ciphertext; blocks.
+        results: Records how a delivery ended whose request was cancelled.
+    """
+
+    delivery: Delivery
+    read_range: Callable[[str, int, int], bytes]
+    results: Executor
+
+
+Use = Annotated[Deliveries, provided(Deliveries)]
+
 
 CHUNK: Final = 1 << 20
 """Smaller chunks cut the throughput to a third."""
@@ -47,7 +66,7 @@ async def payload(
     version: str,
     digest: str,
     call: CallDep,
-    use: UseCasesDep,
+    use: Use,
     sealgate_recipient: Recipient,
     range_: Annotated[str | None, Header(alias="range", max_length=128)] = None,
     if_range: Annotated[str | None, Header(max_length=128)] = None,
@@ -61,7 +80,7 @@ async def payload(
     if span is None:
         return _unsatisfiable(found.payload)
     opened = await run_in_threadpool(use.delivery.open, call, found)
-    stream = _send(use, call, opened, span)
+    stream = _send(use, opened, span)
     status = 206 if span.partial else 200
     return StreamingResponse(stream, status, headers=_headers(found.payload, span))
 
@@ -72,7 +91,7 @@ def header(
     version: str,
     digest: str,
     call: CallDep,
-    use: UseCasesDep,
+    use: Use,
     sealgate_recipient: Recipient,
 ) -> Response:
     """Make the age header that opens the payload with the recipient's key."""
@@ -101,25 +120,25 @@ def parse_range(value: str | None, length: int) -> Span | None:
     return Span(start, stop, partial=True) if start < stop else None
 
 
-async def _send(use: UseCases, call: Call, opened: Opened, span: Span) -> AsyncIterator[bytes]:
+async def _send(use: Deliveries, opened: Opened, span: Span) -> AsyncIterator[bytes]:
     """Send the span; record how it ended whatever happens, also when the client goes away."""
     position, recorded = span.start, False
     try:
         while position < span.stop:
             length = min(CHUNK, span.stop - position)
             chunk = await run_in_threadpool(
-                use.artifacts.read_range, opened.found.payload.digest, position, length
+                use.read_range, opened.found.payload.digest, position, length
             )
             yield chunk
             position += len(chunk)
         sent = position - span.start
-        await run_in_threadpool(use.delivery.close, call, opened, sent=sent, complete=True)
+        await run_in_threadpool(use.delivery.close, opened, sent=sent, complete=True)
         recorded = True
     finally:
         if not recorded:
             # The request may be cancelled, so nothing can be awaited here.
             sent = position - span.start
-            use.results.submit(partial(use.delivery.close, call, opened, sent=sent, complete=False))
+            use.results.submit(partial(use.delivery.close, opened, sent=sent, complete=False))
 
 
 def _headers(payload: SealedPayload, span: Span) -> dict[str, str]:

@@ -14,10 +14,12 @@ from audit.errors import EntryUnknown
 from audit.ports import Filter
 from audit.tiles import parse_tile_path
 from gateway.errors import NotFound
-from gateway.web.dependencies import CallDep, UseCasesDep
+from gateway.privacy.audit_access import AuditAccess
+from gateway.web.dependencies import CallDep, provided
 from gateway.web.shapes import entry_body, page_body
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
+Use = Annotated[AuditAccess, provided(AuditAccess)]
 
 CHUNK: Final = 1 << 20
 """Bytes of an export that are sent at once: larger chunks gain nothing, smaller ones cost."""
@@ -57,11 +59,9 @@ class EventQuery(BaseModel):
 
 
 @router.get("/events")
-def search(
-    query: Annotated[EventQuery, Query()], call: CallDep, use: UseCasesDep
-) -> dict[str, Any]:
+def search(query: Annotated[EventQuery, Query()], call: CallDep, use: Use) -> dict[str, Any]:
     """Search events."""
-    entries = use.audit.search(
+    entries = use.search(
         call,
         query.where(),
         cursor=_position(query.after),
@@ -73,48 +73,48 @@ def search(
 
 
 @router.get("/events/{index}")
-def entry(index: int, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def entry(index: int, call: CallDep, use: Use) -> dict[str, Any]:
     """Show one event."""
-    return entry_body(use.audit.entry(call, index))
+    return entry_body(use.entry(call, index))
 
 
 @router.get("/key")
-def key(call: CallDep, use: UseCasesDep) -> dict[str, str]:
+def key(call: CallDep, use: Use) -> dict[str, str]:
     """Show the verifier key of the log; compare it with one you got another way."""
-    return {"key": use.audit.key(call)}
+    return {"key": use.key(call)}
 
 
 @router.get("/checkpoint")
 def checkpoint(
-    call: CallDep, use: UseCasesDep, origin: Annotated[str | None, Query(max_length=256)] = None
+    call: CallDep, use: Use, origin: Annotated[str | None, Query(max_length=256)] = None
 ) -> Response:
     """Return the newest signed checkpoint (C2SP tlog-checkpoint)."""
-    return Response(use.audit.checkpoint(call, origin), media_type="text/plain; charset=utf-8")
+    return Response(use.checkpoint(call, origin), media_type="text/plain; charset=utf-8")
 
 
 @router.get("/tile/{path:path}")
-def tile(path: str, call: CallDep, use: UseCasesDep) -> Response:
+def tile(path: str, call: CallDep, use: Use) -> Response:
     """Return a tile or an entry bundle (C2SP tlog-tiles)."""
     try:
         address = parse_tile_path(f"tile/{path}")
     except EntryUnknown as cause:
         raise NotFound from cause
-    return Response(use.audit.tile(call, address), media_type="application/octet-stream")
+    return Response(use.tile(call, address), media_type="application/octet-stream")
 
 
 @router.get("/proof/{index}")
-def proof(index: int, call: CallDep, use: UseCasesDep) -> Response:
+def proof(index: int, call: CallDep, use: Use) -> Response:
     """Return the proof that an entry is in the log (C2SP tlog-proof)."""
-    body = use.audit.proof(call, index).to_bytes()
+    body = use.proof(call, index).to_bytes()
     return Response(body, media_type="text/plain; charset=utf-8")
 
 
 @router.get("/export")
-def export(call: CallDep, use: UseCasesDep) -> StreamingResponse:
+def export(call: CallDep, use: Use) -> StreamingResponse:
     """Return the whole log as one file that `audit/verify.py` checks offline."""
     out = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `_drain`
     try:
-        summary = use.audit.export(call, out)  # type: ignore[arg-type]
+        summary = use.export(call, out)  # type: ignore[arg-type]
     except BaseException:
         out.close()
         raise

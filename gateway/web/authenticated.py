@@ -1,10 +1,10 @@
-"""Everything under `/v1/` is asked for by somebody: who it is stands before anything else is read.
+"""Every call under `/v1/` is authenticated before anything else of it is read.
 
 Safety argument:
-1. A route reads body and parameters only when the caller has been authenticated: strangers make
-   the gateway hold and parse nothing.
-2. A route that is not behind this layer finds no principal and fails: it never runs for nobody.
-3. A stranger cannot tell the paths that exist from those that do not.
+1. A route reads body and parameters only when the caller has been authenticated: unauthenticated
+   callers make the gateway hold and parse nothing.
+2. A route that is not behind this layer finds no principal and fails: none runs without a caller.
+3. An unauthenticated caller cannot tell the paths that exist from those that do not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import SealgateError
-from gateway.identity.authenticate import Authenticator
+from gateway.identity.authenticate import Authenticator, Credentials
 from gateway.identity.principal import Principal
 from gateway.web.bounded_body import CLOSE, has_body, refuse
 
@@ -23,7 +23,7 @@ _KEY: Final = "sealgate.principal"
 
 
 class Authenticated:
-    """Lets nobody through whom the authenticator does not know.
+    """Refuses every caller whom the authenticator does not know.
 
     Args:
         app: The ASGI application to guard.
@@ -39,8 +39,8 @@ class Authenticated:
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
             path = scope["raw_path"].decode("latin-1")
             try:
-                scope[_KEY] = await self._authenticator.authenticate_headers(
-                    scope["headers"], scope["method"], path
+                scope[_KEY] = await self._authenticator.identify(
+                    Credentials(scope["headers"], scope["method"], path)
                 )
             except SealgateError as refusal:
                 await refuse(send, refusal, *([CLOSE] if has_body(scope) else []))

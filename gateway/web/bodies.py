@@ -1,6 +1,6 @@
 """What bodies of requests are made of. Each text is bounded; the use case checks its rule.
 
-A bound here keeps the work of reading small; it is no rule: `NAME` and the like are the records'.
+A bound here keeps the work of reading small. It is not the rule for a name: see `gateway.names`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Safety argument:
    also when the body is sent in chunks without a declared length.
 2. A body that is declared too large is refused before any of it is read.
 3. A refusal takes the place of whatever the route makes of a body that breaks off.
-4. Who does not send a body to its end does not keep the connection.
+4. The connection of a body that did not come to its end is closed.
 Uploads are left out: they are streamed to the store, and bounded there.
 """
 

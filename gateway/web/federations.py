@@ -9,12 +9,15 @@ import orjson
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from gateway.federation.federations import Plan
+from gateway.federation.federations import Federations, Plan
+from gateway.federation.runs import Runs
 from gateway.web.bodies import Body, Name, Reference, VersionName
-from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
+from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.shapes import federation_body, page_body, run_body, site_body
 
 router = APIRouter(prefix="/v1/federations", tags=["federations"])
+Use = Annotated[Federations, provided(Federations)]
+UseRuns = Annotated[Runs, provided(Runs)]
 
 
 class NewFederation(Body):
@@ -47,14 +50,14 @@ class NewRun(Body):
 
 
 @router.get("")
-def list_federations(call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+def list_federations(call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
     """List federations."""
-    found, following = use.federations.federations(call, after=page.after, limit=page.limit)
+    found, following = use.federations(call, after=page.after, limit=page.limit)
     return page_body([federation_body(federation) for federation in found], following)
 
 
 @router.post("", status_code=201)
-def create_federation(body: NewFederation, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def create_federation(body: NewFederation, call: CallDep, use: Use) -> dict[str, Any]:
     """Make a federation."""
     plan = Plan(
         name=body.name,
@@ -64,68 +67,63 @@ def create_federation(body: NewFederation, call: CallDep, use: UseCasesDep) -> d
         quorum=body.quorum,
         deadline_s=body.deadline_s,
     )
-    if body.calibration is None:
-        return federation_body(use.federations.create(call, plan, None))
-    with use.uploads.using(call, body.calibration) as (held_out,):
-        federation = use.federations.create(call, plan, held_out.payload)
-        use.uploads.spend(held_out)
-    return federation_body(federation)
+    return federation_body(use.create(call, plan, body.calibration))
 
 
 @router.get("/{federation}")
-def get_federation(federation: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def get_federation(federation: str, call: CallDep, use: Use) -> dict[str, Any]:
     """Show a federation."""
-    return federation_body(use.federations.get(call, federation))
+    return federation_body(use.get(call, federation))
 
 
 @router.get("/{federation}/sites")
-def list_sites(federation: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def list_sites(federation: str, call: CallDep, use: Use) -> dict[str, Any]:
     """List the sites on the allow-list."""
-    return page_body([site_body(site) for site in use.federations.sites(call, federation)], None)
+    return page_body([site_body(site) for site in use.sites(call, federation)], None)
 
 
 @router.post("/{federation}/sites", status_code=201)
-def add_site(federation: str, body: NewSite, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def add_site(federation: str, body: NewSite, call: CallDep, use: Use) -> dict[str, Any]:
     """Register a site and put it on the allow-list."""
-    return site_body(use.federations.add_site(call, federation, body.name, body.public_key))
+    return site_body(use.add_site(call, federation, body.name, body.public_key))
 
 
 @router.post("/{federation}/sites/{site}/revoke", status_code=204)
-def revoke_site(federation: str, site: str, call: CallDep, use: UseCasesDep) -> Response:
+def revoke_site(federation: str, site: str, call: CallDep, use: Use) -> Response:
     """Shut a site out of every federation of the tenant, for ever."""
-    use.federations.revoke_site(call, federation, site)
+    use.revoke_site(call, federation, site)
     return Response(status_code=204)
 
 
 @router.get("/{federation}/rounds")
-def list_runs(federation: str, call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+def list_runs(federation: str, call: CallDep, use: UseRuns, page: PageDep) -> dict[str, Any]:
     """List the runs."""
-    runs = use.federations.runs(call, federation, after=page.after, limit=page.limit)
+    runs = use.runs(call, federation, after=page.after, limit=page.limit)
     following = runs[-1].id if len(runs) == page.limit else None
     return page_body([run_body(run) for run in runs], following)
 
 
 @router.post("/{federation}/rounds", status_code=202)
 def start_run(
-    federation: str, body: NewRun, call: CallDep, use: UseCasesDep, response: Response
+    federation: str, body: NewRun, call: CallDep, use: UseRuns, response: Response
 ) -> dict[str, Any]:
     """Start a run."""
-    run = use.federations.start(call, federation, body.version, body.rounds)
+    run = use.start(call, federation, body.version, body.rounds)
     response.headers["location"] = f"/v1/federations/{federation}/rounds/{run.id}"
     return run_body(run)
 
 
 @router.get("/{federation}/rounds/{run}")
-def get_run(federation: str, run: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def get_run(federation: str, run: str, call: CallDep, use: UseRuns) -> dict[str, Any]:
     """Show a run."""
-    return run_body(use.federations.run(call, federation, run))
+    return run_body(use.run(call, federation, run))
 
 
 @router.get("/{federation}/rounds/{run}/events")
 def run_events(
-    federation: str, run: str, call: CallDep, use: UseCasesDep, page: PageDep
+    federation: str, run: str, call: CallDep, use: UseRuns, page: PageDep
 ) -> dict[str, Any]:
     """Show a run and its recorded steps after a sequence number."""
-    found, steps = use.federations.steps(call, federation, run, after=page.position)
+    found, steps = use.steps(call, federation, run, after=page.position)
     items = [msgspec.to_builtins(step) for step in steps]
     return {"run": run_body(found), **page_body(items, None)}

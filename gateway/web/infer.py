@@ -1,7 +1,8 @@
 """The ASGI door of `POST /v2/models/{model}[/versions/{version}]/infer`.
 
-A thin skin over `Pipeline.infer`: it bounds the body in bytes and time, and shapes the answer. It
-is plain ASGI because a framework's route would cost a third of the request (`docs/performance.md`).
+A thin skin over `Pipeline.infer`: it bounds the body in bytes and time, shapes the answer, and
+notices a caller who hangs up. It is plain ASGI because a framework's route would cost a third of
+the request (`docs/performance.md`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.identity.authenticate import Credentials
 from gateway.inference.errors import BodyTimeout, BodyTooLarge, MalformedRequest, TooManyRequests
-from gateway.inference.oip import BINARY_TYPE, JSON_TYPE
+from gateway.inference.oip import BINARY_TYPE, JSON_TYPE, OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
 
 PREFIX: Final = ["", "v2", "models"]
 # Bodies held at the same time. A body of the default bound fits four times into a tenant's share.
 TENANT_BYTES: Final = 128 << 20
 ALL_BYTES: Final = 512 << 20
+# A request that takes longer is watched for the end of its connection.
+WATCH_SECONDS: Final = 0.1
 Problem = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
@@ -71,6 +75,9 @@ class BodyReader:
         max_bytes: More is refused.
         timeout: Seconds for the whole body; a slow sender is not waited for.
         budget: What all bodies share.
+
+    Attributes:
+        ended: Whether the body was read to its end.
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class BodyReader:
         self._budget = budget
         self._tenant = ""
         self._size = 0
+        self.ended = False
 
     async def __call__(self, tenant: str) -> bytes:
         """Return the whole body.
@@ -121,6 +129,7 @@ class BodyReader:
             self._size += len(part)
             parts.append(part)
             more = message.get("more_body", False)
+        self.ended = True
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def release(self) -> None:
@@ -128,6 +137,45 @@ class BodyReader:
         if self._size:
             self._budget.give_back(self._tenant, self._size)
             self._size = 0
+
+
+class _Watch:
+    """Cancels a request that takes long when its caller hangs up meanwhile.
+
+    What a caller who is gone has asked for is not worth a model's time, and it is recorded as what
+    it is. A short request is not watched: looking for the end of a connection costs more than it.
+
+    Args:
+        receive: The ASGI receive callable; used only after the body was read.
+        body: Tells whether the body was read.
+    """
+
+    def __init__(self, receive: Receive, body: BodyReader) -> None:
+        self._receive = receive
+        self._body = body
+        self._asker = asyncio.current_task()
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._begin)
+        self.gone = False
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _begin(self) -> None:
+        if self._body.ended:
+            self._watcher = asyncio.ensure_future(self._wait())
+        else:  # the reader notices by itself
+            self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._begin)
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        assert self._asker is not None
+        self._asker.cancel()
 
 
 class InferEndpoint:
@@ -159,13 +207,18 @@ class InferEndpoint:
     ) -> None:
         """Answer one POST to an inference path."""
         call, reader = self._call(scope, receive, target)
+        watch = _Watch(receive, reader)
         try:
-            answer = await self._pipeline.infer(call)
-            status, headers, parts = _success(answer)
+            status, headers, parts = _success(await self._pipeline.infer(call))
+        except asyncio.CancelledError:
+            if not watch.gone:
+                raise
+            return  # it is recorded, and there is nobody to answer
         except Exception as error:
             status, headers, body = self._problem_of(error)
             parts = [body]
         finally:
+            watch.end()
             reader.release()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         for part in parts[:-1]:
@@ -174,7 +227,7 @@ class InferEndpoint:
 
     def _call(
         self, scope: Scope, receive: Receive, target: tuple[str, str | None]
-    ) -> tuple[InferCall, BodyReader]:
+    ) -> tuple[InferCall[OipBody], BodyReader]:
         header_length = declared = None
         for name, value in scope["headers"]:
             if name == b"inference-header-content-length":
@@ -185,12 +238,12 @@ class InferEndpoint:
             receive, declared, self._max_body_bytes, self._body_timeout, self._budget
         )
         model, version = target
+        path = scope["raw_path"].decode("ascii")
         call = InferCall(
+            credentials=Credentials(scope["headers"], scope["method"], path),
             model=model,
             version=version,
-            headers=scope["headers"],
-            path=scope["raw_path"].decode("ascii"),
-            header_length=header_length,
+            codec=OipCodec(header_length),
             read=reader,
         )
         return call, reader
@@ -201,13 +254,38 @@ def _number(value: bytes) -> int:
     return int(value) if value.isdigit() and len(value) < 16 else 0
 
 
-def _success(answer: InferAnswer) -> tuple[int, list[tuple[bytes, bytes]], list[bytes]]:
+def _success(
+    answer: InferAnswer[OipBody],
+) -> tuple[int, list[tuple[bytes, bytes]], list[bytes]]:
+    body = answer.rendered
     headers = [
-        (b"content-type", JSON_TYPE if answer.header_length is None else BINARY_TYPE),
-        (b"content-length", str(sum(map(len, answer.body))).encode()),
+        (b"content-type", JSON_TYPE if body.header_length is None else BINARY_TYPE),
+        (b"content-length", str(sum(map(len, body.parts))).encode()),
         (b"sealgate-audit", str(answer.receipt).encode()),
         (b"cache-control", b"no-store"),
     ]
-    if answer.header_length is not None:
-        headers.append((b"inference-header-content-length", str(answer.header_length).encode()))
-    return 200, headers, answer.body
+    if body.header_length is not None:
+        headers.append((b"inference-header-content-length", str(body.header_length).encode()))
+    return 200, headers, body.parts
+
+
+class PublicApp:
+    """The public door: inference goes straight to its endpoint, the rest to the framework.
+
+    Args:
+        infer: The hot path.
+        control: Everything else.
+    """
+
+    def __init__(self, infer: InferEndpoint, control: ASGIApp) -> None:
+        self._infer = infer
+        self._control = control
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Dispatch one connection event."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            target = infer_target(scope["path"])
+            if target is not None:
+                await self._infer(scope, receive, send, target)
+                return
+        await self._control(scope, receive, send)

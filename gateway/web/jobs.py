@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from gateway.errors import NotFound
-from gateway.web.dependencies import CallDep, UseCasesDep
+from gateway.web.dependencies import CallDep, provided
 from gateway.web.shapes import job_body
 from gateway.work.jobs import Job, Jobs
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+Use = Annotated[Jobs, provided(Jobs)]
 
 LOOK_S: Final = 0.2
 """How often a watcher looks: below what a person notices."""
@@ -24,16 +25,16 @@ KEEP_ALIVE_LOOKS: Final = 75
 
 
 @router.get("/{job_id}")
-def get_job(job_id: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def get_job(job_id: str, call: CallDep, use: Use) -> dict[str, Any]:
     """Show a job of the caller's tenant."""
-    return job_body(_find(use.jobs, call.principal.tenant, job_id))
+    return job_body(_find(use, call.principal.tenant, job_id))
 
 
 @router.get("/{job_id}/events")
-def watch_job(job_id: str, call: CallDep, use: UseCasesDep) -> StreamingResponse:
+def watch_job(job_id: str, call: CallDep, use: Use) -> StreamingResponse:
     """Tell each change of a job until it ends (server-sent events)."""
-    _find(use.jobs, call.principal.tenant, job_id)
-    stream = _changes(use.jobs, call.principal.tenant, job_id)
+    _find(use, call.principal.tenant, job_id)
+    stream = _changes(use, call.principal.tenant, job_id)
     headers = {"cache-control": "no-store"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 
 from gateway.errors import InvalidRequest
-from gateway.registry.publish import PublishOrder
+from gateway.registry.catalogue import Catalogue
+from gateway.registry.publish import Publisher, PublishOrder
+from gateway.registry.releases import Releases
 from gateway.web.bodies import Body, Name, Reference, Title, VersionName, Words
-from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
+from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.shapes import job_body, model_body, page_body, release_body, version_body
+from gateway.work.jobs import Jobs
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What these routes need; `release_key` returns a tenant's public release key as PEM."""
+
+    catalogue: Catalogue
+    publisher: Publisher
+    releases: Releases
+    jobs: Jobs
+    release_key: Callable[[str], str]
+
+
+Use = Annotated[Models, provided(Models)]
+
 
 MAX_BUNDLE = 64 << 10
 """Base64 of an owner's bundle: a DSSE envelope over a few file names."""
@@ -75,14 +95,14 @@ class RollBack(Body):
 
 
 @router.get("")
-def list_models(call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+def list_models(call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
     """List models."""
     models, following = use.catalogue.models(call, after=page.after, limit=page.limit)
     return page_body([model_body(model) for model in models], following)
 
 
 @router.post("", status_code=201)
-def create_model(body: NewModel, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def create_model(body: NewModel, call: CallDep, use: Use) -> dict[str, Any]:
     """Register a name."""
     model = use.catalogue.create_model(
         call,
@@ -95,7 +115,7 @@ def create_model(body: NewModel, call: CallDep, use: UseCasesDep) -> dict[str, A
 
 
 @router.get("/{model}")
-def get_model(model: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def get_model(model: str, call: CallDep, use: Use) -> dict[str, Any]:
     """Show a model and what is served."""
     found = use.catalogue.model(call, model)
     current = use.catalogue.current(call, model)
@@ -103,13 +123,13 @@ def get_model(model: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
 
 
 @router.put("/{model}/sharing")
-def share_model(model: str, body: Sharing, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def share_model(model: str, body: Sharing, call: CallDep, use: Use) -> dict[str, Any]:
     """Replace the list of tenants that may use a model."""
     return model_body(use.catalogue.share(call, model, body.shared_with))
 
 
 @router.get("/{model}/versions")
-def list_versions(model: str, call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+def list_versions(model: str, call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
     """List versions."""
     found, following = use.catalogue.versions(call, model, after=page.after, limit=page.limit)
     return page_body([version_body(version) for version in found], following)
@@ -117,7 +137,7 @@ def list_versions(model: str, call: CallDep, use: UseCasesDep, page: PageDep) ->
 
 @router.post("/{model}/versions", status_code=202)
 def publish_version(
-    model: str, body: NewVersion, call: CallDep, use: UseCasesDep, response: Response
+    model: str, body: NewVersion, call: CallDep, use: Use, response: Response
 ) -> dict[str, Any]:
     """Start publishing a version; answers with a job to watch."""
     job = use.publisher.start(call, body.order(model), use.jobs)
@@ -126,20 +146,20 @@ def publish_version(
 
 
 @router.get("/{model}/versions/{version}")
-def get_version(model: str, version: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def get_version(model: str, version: str, call: CallDep, use: Use) -> dict[str, Any]:
     """Show a version."""
     return version_body(use.catalogue.version(call, model, version)[1])
 
 
 @router.get("/{model}/versions/{version}/manifest")
-def get_manifest(model: str, version: str, call: CallDep, use: UseCasesDep) -> Response:
+def get_manifest(model: str, version: str, call: CallDep, use: Use) -> Response:
     """Return the exact bytes of the manifest; their digest is signed."""
     found = use.catalogue.version(call, model, version)[1]
     return Response(found.manifest, media_type="application/json")
 
 
 @router.get("/{model}/versions/{version}/signatures")
-def get_signatures(model: str, version: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def get_signatures(model: str, version: str, call: CallDep, use: Use) -> dict[str, Any]:
     """Return both signatures: the owner's over the files, the tenant's over the link.
 
     The release key is here so that it can be compared with one that came another way; only such a
@@ -155,19 +175,19 @@ def get_signatures(model: str, version: str, call: CallDep, use: UseCasesDep) ->
 
 
 @router.post("/{model}/versions/{version}/promote")
-def promote(model: str, version: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def promote(model: str, version: str, call: CallDep, use: Use) -> dict[str, Any]:
     """Serve a version by default."""
     return release_body(use.releases.promote(call, model, version))
 
 
 @router.post("/{model}/versions/{version}/retire")
-def retire(model: str, version: str, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def retire(model: str, version: str, call: CallDep, use: Use) -> dict[str, Any]:
     """Take a version out of service for good."""
     return version_body(use.releases.retire(call, model, version))
 
 
 @router.get("/{model}/release")
-def release_history(model: str, call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+def release_history(model: str, call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
     """Show what was served when."""
     entries = use.releases.history(call, model, after=page.position, limit=page.limit)
     following = str(entries[-1].sequence) if len(entries) == page.limit else None
@@ -175,6 +195,6 @@ def release_history(model: str, call: CallDep, use: UseCasesDep, page: PageDep) 
 
 
 @router.post("/{model}/release")
-def roll_back(model: str, body: RollBack, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def roll_back(model: str, body: RollBack, call: CallDep, use: Use) -> dict[str, Any]:
     """Serve an earlier release again."""
     return release_body(use.releases.rollback(call, model, body.version))

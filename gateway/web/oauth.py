@@ -10,9 +10,9 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import orjson
@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect
 
 from gateway.errors import EvidenceUnavailable
 from gateway.identity.authenticate import PROTECTED_RESOURCE_PATH
-from gateway.identity.authorization_server import AuthorizationServer, TokenEvent
+from gateway.identity.authorization_server import AuthorizationServer, Revocation, TokenEvent
 from gateway.identity.errors import OAuthRefusal
 from gateway.identity.metadata import (
     JWKS_PATH,
@@ -42,25 +42,33 @@ FORM_SECONDS: Final = 10.0
 METADATA_SECONDS: Final = 300
 """How long clients may keep metadata and keys: less than a key rotation's overlap."""
 
-OnEvent = Callable[[TokenEvent], Awaitable[object] | object]
-"""Records an event, synchronously or not; when it raises, the outcome is withheld."""
+
+class Evidence(Protocol):
+    """Makes what happens to tokens durable; when it raises, the outcome is withheld."""
+
+    async def record(self, event: TokenEvent) -> None:
+        """Record that a token was issued or refused."""
+
+    def revoke(self, revocation: Revocation) -> None:
+        """Carry a revocation out, its intent and its result recorded. Blocks."""
+
 
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 def build_router(
-    server: AuthorizationServer, resource: Mapping[str, Any], on_event: OnEvent
+    server: AuthorizationServer, resource: Mapping[str, Any], evidence: Evidence
 ) -> APIRouter:
     """Build the routes of the authorization server and the two well-known documents.
 
     Args:
         server: The embedded authorization server.
         resource: The protected resource metadata, see `gateway.identity.metadata`.
-        on_event: Records what happened to a token, before the answer leaves.
+        evidence: Records what happens to tokens, before the answer leaves.
     """
     router = APIRouter(tags=["oauth"])
-    endpoints = _Endpoints(server, on_event)
+    endpoints = _Endpoints(server, evidence)
     router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], response_model=None)
     router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], response_model=None)
     _add_document(router, JWKS_PATH, server.jwks)
@@ -70,9 +78,9 @@ def build_router(
 
 
 class _Endpoints:
-    def __init__(self, server: AuthorizationServer, on_event: OnEvent) -> None:
+    def __init__(self, server: AuthorizationServer, evidence: Evidence) -> None:
         self._server = server
-        self._on_event = on_event
+        self._evidence = evidence
 
     async def token(self, request: Request) -> Response:
         """Issue an access token (RFC 6749 section 4.4, RFC 9449 section 5)."""
@@ -84,7 +92,9 @@ class _Endpoints:
                 _single(request, "authorization"),
                 _single(request, "dpop"),
             )
-            await self._record(answer.event)
+            if answer.event is not None:
+                async with _withheld():
+                    await self._evidence.record(answer.event)
         except (OAuthRefusal, EvidenceUnavailable) as refusal:
             return _refusal(refusal)
         if answer.refusal is not None:
@@ -99,24 +109,21 @@ class _Endpoints:
                 self._server.read_revocation, form, _single(request, "authorization")
             )
             if revocation is not None:
-                await self._record(revocation.event("intent"))
-                await run_in_threadpool(self._server.revoke, revocation)
-                await self._record(revocation.event("result"))
+                async with _withheld():
+                    await run_in_threadpool(self._evidence.revoke, revocation)
         except (OAuthRefusal, EvidenceUnavailable) as refusal:
             return _refusal(refusal)
         return Response(b"", 200, _NO_STORE)
 
-    async def _record(self, event: TokenEvent | None) -> None:
-        if event is None:
-            return
-        try:
-            recorded = self._on_event(event)
-            if inspect.isawaitable(recorded):
-                await recorded
-        except Exception as fault:
-            # Whatever the recorder raises, the outcome must not leave without its evidence.
-            structlog.get_logger().error("token_event_unrecorded", reason=type(fault).__name__)
-            raise EvidenceUnavailable from fault
+
+@asynccontextmanager
+async def _withheld() -> AsyncIterator[None]:
+    """Whatever the recorder raises, the outcome must not leave without its evidence."""
+    try:
+        yield
+    except Exception as fault:
+        structlog.get_logger().error("token_event_unrecorded", reason=type(fault).__name__)
+        raise EvidenceUnavailable from fault
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -20,14 +21,17 @@ from fastapi import APIRouter, Request, Response
 from gateway.artifacts.manifest import TensorSpec
 from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Call
-from gateway.identity.authenticate import Authenticator
+from gateway.identity.authenticate import Authenticator, Credentials
 from gateway.inference.errors import ModelNotFound
 from gateway.inference.routing import Routes, Target
 from gateway.inference.sessions import Sessions
+from gateway.pages import every
 from gateway.registry.ports import Registry
+from gateway.registry.records import Model
 
 EXTENSIONS = ["model_configuration", "model_repository", "statistics", "binary_tensor_data"]
-MAX_INDEX = 1000
+MAX_INDEX = 100_000
+"""Models of one tenant in the answer, which has no pages: beyond any registry that we know of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,8 @@ class ModelDirectory:
     async def call(self, request: Request) -> Call:
         """Authenticate the request."""
         path = request.scope["raw_path"].decode("ascii")
-        principal = await self.authenticator.authenticate_headers(
-            request.headers.raw, request.method, path
+        principal = await self.authenticator.identify(
+            Credentials(request.headers.raw, request.method, path)
         )
         return Call(principal, principal.default_purpose, "")
 
@@ -76,8 +80,12 @@ class ModelDirectory:
         """List what the caller may know of, by name."""
         call = await self.call(request)
         tenant = call.principal.tenant
+
+        def page(after: str, limit: int) -> list[Model]:
+            return self.registry.list_models(tenant, after=after, limit=limit)
+
         models = await asyncio.to_thread(
-            self.registry.list_models, tenant, after="", limit=MAX_INDEX
+            lambda: list(islice(every(page, lambda model: model.name, ""), MAX_INDEX))
         )
         rows: list[dict[str, str]] = []
         for model in models:

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
+from gateway.tenancy.policy_sets import PolicySets
 from gateway.web.bodies import Body, Name, VersionName
-from gateway.web.dependencies import CallDep, UseCasesDep
+from gateway.web.dependencies import CallDep, provided
 from policies.bundle import SignedBundle
 from policies.shape import MAX_TEXT_BYTES
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"])
+Use = Annotated[PolicySets, provided(PolicySets)]
 
 
 class PolicyText(Body):
@@ -31,29 +33,29 @@ class Question(Body):
 
 
 @router.get("")
-def current(call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def current(call: CallDep, use: Use) -> dict[str, Any]:
     """Show the set in force."""
-    return {**_bundle(bundle := use.policies.current(call)), "text": bundle.text}
+    return {**_bundle(bundle := use.current(call)), "text": bundle.text}
 
 
 @router.post("/validate")
-def validate(body: PolicyText, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def validate(body: PolicyText, call: CallDep, use: Use) -> dict[str, Any]:
     """Tell what is wrong with a set; nothing is changed."""
-    problems = use.policies.check(call, body.text)
+    problems = use.check(call, body.text)
     listed = [{"policy": problem.policy, "reason": problem.reason} for problem in problems]
     return {"valid": not problems, "problems": listed}
 
 
 @router.put("")
-def publish(body: PolicyText, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def publish(body: PolicyText, call: CallDep, use: Use) -> dict[str, Any]:
     """Bring a set into force; every later decision uses it."""
-    return _bundle(use.policies.publish(call, body.text))
+    return _bundle(use.publish(call, body.text))
 
 
 @router.post("/explain")
-def explain(body: Question, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def explain(body: Question, call: CallDep, use: Use) -> dict[str, Any]:
     """Tell how a request of the caller itself would be decided, and by what."""
-    decision = use.policies.explain(call, body.action, body.model, body.version, body.verdict)
+    decision = use.explain(call, body.action, body.model, body.version, body.verdict)
     return {
         "allowed": decision.allowed,
         "policy_ids": list(decision.policy_ids),

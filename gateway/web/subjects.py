@@ -7,11 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
+from gateway.privacy.subjects import Subjects
 from gateway.web.bodies import Body, Reference
-from gateway.web.dependencies import CallDep, PageDep, UseCasesDep
+from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.shapes import entry_body, page_body
 
 router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
+Use = Annotated[Subjects, provided(Subjects)]
 
 
 class LookUp(Body):
@@ -27,22 +29,22 @@ class Erase(Body):
 
 
 @router.post("/lookup")
-def look_up(body: LookUp, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def look_up(body: LookUp, call: CallDep, use: Use) -> dict[str, Any]:
     """Find the reference of a person."""
-    return {"ref": use.subjects.lookup(call, body.identifier)}
+    return {"ref": use.lookup(call, body.identifier)}
 
 
 @router.get("/{ref}")
-def dossier(ref: str, call: CallDep, use: UseCasesDep, page: PageDep) -> dict[str, Any]:
+def dossier(ref: str, call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
     """Show every event that concerns a person."""
     after = page.position if page.after else -1
-    entries = use.subjects.dossier(call, ref, after=after, limit=page.limit)
+    entries = use.dossier(call, ref, after=after, limit=page.limit)
     following = str(entries[-1].index) if len(entries) == page.limit else None
     return {"ref": ref, **page_body([entry_body(entry) for entry in entries], following)}
 
 
 @router.post("/{ref}/erase")
-def erase(ref: str, body: Erase, call: CallDep, use: UseCasesDep) -> dict[str, Any]:
+def erase(ref: str, body: Erase, call: CallDep, use: Use) -> dict[str, Any]:
     """Erase what is personal about a person; the receipt names the recorded result."""
-    erasure = use.subjects.erase(call, ref, body.confirm)
+    erasure = use.erase(call, ref, body.confirm)
     return {"ref": erasure.ref, "intent": erasure.intent, "receipt": str(erasure.result)}

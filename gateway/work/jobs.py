@@ -1,8 +1,9 @@
 """Long work: started by a call, watched by the same tenant, forgotten after a while.
 
 A tenant has at most half of the workers, so that it cannot keep the others waiting. Jobs live in
-the memory of one process: what they change is in the stores, and a job that died with its process
-is found again by reconciliation, not here.
+the memory of one process. What they change is in the stores, and begins as an intent
+(`gateway.authorization.intents`): what a job left that died with its process
+is settled at the next start.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 from collections.abc import Coroutine
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,22 +11,14 @@ from audit.errors import (
     AuditUnavailable,
     EventConflict,
     EventInvalid,
-    KeyUnavailable,
     LogEmpty,
-    LogRolledBack,
     SubjectInvalid,
 )
 from audit.event import PRUNE_ACTION, Event, decode
-from audit.log import AuditLog, Limits, Receipt
-from audit.note import LogSigner
-from audit.pins import FilePins
-from audit.ports import LogStore, SealedField, TreeState
-from audit.stores.memory import MemoryLogStore
-from audit.stores.sqlite import SqliteLogStore
-from tests.audit.samples import MemoryPins, event, new_log, ref, signer, started, until
+from audit.log import AuditLog, Receipt
+from audit.ports import LogStore, SealedField
+from tests.audit.samples import event, new_log, ref, signer, started
 from tests.audit.stalling import StallingStore
-
-QUICK = Limits(idle_seconds=0.01)
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -224,256 +213,9 @@ def test_a_loop_that_is_gone_harms_nobody() -> None:
         assert log.append_blocking(event()).index == 1
 
 
-def test_a_stalled_disk_refuses_at_the_deadline() -> None:
-    store = StallingStore()
-
-    async def main(log: AuditLog) -> None:
-        store.go.clear()
-        answers = await asyncio.gather(
-            *(log.append(event()) for _ in range(3)), return_exceptions=True
-        )
-        assert all(isinstance(answer, AuditUnavailable) for answer in answers)
-
-    with started(store, limits=Limits(deadline_seconds=0.05)) as log:
-        run(main(log))
-        with pytest.raises(AuditUnavailable):
-            log.append_blocking(event())
-        store.go.set()
-        until(lambda: len(bodies(store)) == 4)
-
-
-def test_a_log_that_hangs_in_the_disk_is_not_ready() -> None:
-    store, now = StallingStore(), [0.0]
-    log = new_log(store, clock=lambda: now[0])
-    log.start()
-    store.go.clear()
-    writer = threading.Thread(target=lambda: log.append_blocking(event()))
-    writer.start()
-    store.reached.wait()
-    assert log.ready
-    now[0] = 6.0
-    assert not log.ready
-    store.go.set()
-    writer.join()
-    until(lambda: log.ready)
-    log.close()
-
-
 def test_only_a_reference_can_be_erased(store: LogStore) -> None:
     with started(store) as log, pytest.raises(SubjectInvalid):
         log.erase_subject("acme", "somebody@example.org")
-
-
-def test_a_full_queue_refuses_at_once_and_the_count_is_recorded() -> None:
-    store = StallingStore()
-    limits = replace(QUICK, queue_events=4, tenant_events=4, reserved_events=1)
-
-    async def main(log: AuditLog) -> None:
-        store.go.clear()
-        first = asyncio.ensure_future(log.append(event()))
-        await asyncio.to_thread(store.reached.wait)
-        waiting = [asyncio.ensure_future(log.append(event())) for _ in range(4)]
-        await asyncio.sleep(0)
-        assert log.waiting == 4
-        for _ in range(3):
-            with pytest.raises(AuditUnavailable):
-                await log.append(event())
-        other = asyncio.ensure_future(log.append(event("globex")))
-        await asyncio.sleep(0)
-        store.go.set()
-        assert (await other).index == 0
-        await asyncio.gather(first, *waiting)
-
-    with started(store, limits=limits) as log:
-        run(main(log))
-        assert log.refused == 3
-        until(lambda: store.tree("platform") is not None)
-    (gap,) = bodies(store, "platform")
-    assert (gap.action, gap.n_in) == ("recordGap", 3)
-
-
-def test_a_refused_append_leaves_nothing_behind_on_its_loop() -> None:
-    complaints: list[object] = []
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: complaints.append(context))
-        log = new_log(MemoryLogStore(), limits=Limits(deadline_seconds=0.01))
-        with pytest.raises(AuditUnavailable):
-            await log.append(event())
-        passed = loop.create_future()
-        loop.call_later(0.03, passed.set_result, None)
-        await passed
-
-    run(main())
-    gc.collect()
-    assert complaints == []
-
-
-def test_one_tenant_cannot_starve_another() -> None:
-    store = StallingStore()
-    limits = Limits(tenant_events=1_000, batch_events=10)
-
-    async def main(log: AuditLog) -> None:
-        store.go.clear()
-        first = asyncio.ensure_future(log.append(event("loud")))
-        await asyncio.to_thread(store.reached.wait)
-        flood = [asyncio.ensure_future(log.append(event("loud"))) for _ in range(300)]
-        quiet = asyncio.ensure_future(log.append(event("quiet")))
-        await asyncio.sleep(0)
-        store.go.set()
-        await asyncio.gather(first, quiet, *flood)
-
-    with started(store, limits=limits) as log:
-        run(main(log))
-    assert store.batches[1].get("quiet") == 1
-
-
-def test_a_failing_store_refuses_and_recovers_with_whole_batches() -> None:
-    store = StallingStore()
-
-    async def refused(log: AuditLog) -> None:
-        answers = await asyncio.gather(
-            *(log.append(event(t)) for t in ("acme", "globex")), return_exceptions=True
-        )
-        assert all(isinstance(answer, AuditUnavailable) for answer in answers)
-
-    with started(store, limits=QUICK) as log:
-        log.append_blocking(event())
-        store.fill_disk()
-        run(refused(log))
-        assert not log.ready
-        assert store.tree("globex") is None
-        assert len(bodies(store)) == 1
-        store.make_room()
-        until(lambda: log.ready)
-        until(lambda: store.tree("platform") is not None)
-        assert log.append_blocking(event()).index == 1
-    assert bodies(store, "platform")[0].n_in == 2
-
-
-def test_a_retry_after_a_fault_is_enough_to_recover() -> None:
-    store = StallingStore()
-    with started(store, limits=Limits(idle_seconds=30)) as log:
-        one = event()
-        store.fill_disk()
-        with pytest.raises(AuditUnavailable):
-            log.append_blocking(one)
-        store.make_room()
-        assert log.append_blocking(one).index == 0
-        assert log.ready
-
-
-def test_a_fault_that_is_not_the_stores_ends_the_signing() -> None:
-    store = StallingStore()
-    with started(store, limits=QUICK) as log:
-        store.fault = ZeroDivisionError()
-        with pytest.raises(AuditUnavailable):
-            log.append_blocking(event())
-        store.make_room()
-        assert not log.ready
-        with pytest.raises(AuditUnavailable):
-            log.append_blocking(event())
-    assert store.tree("acme") is None
-
-
-def test_a_store_that_went_back_under_a_running_log_ends_the_signing() -> None:
-    store = MemoryLogStore()
-    with started(store) as log:
-        log.append_blocking(event())
-        old = store._trees["acme"].copy()
-        log.append_blocking(event())
-        store._trees["acme"] = old
-        with pytest.raises(AuditUnavailable):
-            log.append_blocking(event())
-        assert not log.ready
-
-
-def test_a_key_that_is_gone_is_told_to_its_tenant_only() -> None:
-    def signers(tenant: str) -> LogSigner:
-        if tenant == "gone":
-            raise KeyUnavailable
-        return signer(tenant)
-
-    log = AuditLog(MemoryLogStore(), signers, clock=lambda: 0.0, random_bytes=bytes)
-    log.start()
-    with pytest.raises(KeyUnavailable):
-        log.append_blocking(event("gone"))
-    assert log.append_blocking(event()).index == 0
-    log.close()
-
-
-def test_the_log_goes_on_after_a_restart(store: LogStore) -> None:
-    pins = MemoryPins()
-    for first in (0, 300, 600):
-        with started(store, pins=pins) as log:
-            assert log.append_blocking(event()).index == first
-            for _ in range(299):
-                log.append_blocking(event())
-    assert signer("acme").verifier.open_checkpoint(pins.notes["log.example/acme"]).size == 900
-
-
-def test_a_log_that_was_rolled_back_does_not_start(tmp_path: Path) -> None:
-    path, copy, pins = tmp_path / "audit.db", tmp_path / "copy.db", FilePins(tmp_path / "pins")
-    for number in range(2):
-        store = SqliteLogStore(path)
-        with started(store, pins=pins) as log:
-            log.append_blocking(event())
-        store.close()
-        if number == 0:
-            copy.write_bytes(path.read_bytes())
-    path.write_bytes(copy.read_bytes())
-    store = SqliteLogStore(path)
-    with pytest.raises(LogRolledBack):
-        new_log(store, pins=pins).start()
-    store.close()
-
-
-def test_a_log_with_another_past_does_not_start() -> None:
-    pins, store, other = MemoryPins(), MemoryLogStore(), MemoryLogStore()
-    with started(store, pins=pins) as log:
-        log.append_blocking(event())
-    with started(other) as log:
-        log.append_blocking(event())
-        log.append_blocking(event())
-    with pytest.raises(LogRolledBack):
-        new_log(other, pins=pins).start()
-    with pytest.raises(LogRolledBack):
-        new_log(MemoryLogStore(), pins=pins).start()
-
-
-@pytest.mark.parametrize("change", ["size", "frontier", "note"])
-def test_a_head_that_contradicts_itself_does_not_start(change: str) -> None:
-    store = MemoryLogStore()
-    with started(store) as log:
-        for _ in range(4):
-            log.append_blocking(event())
-    state = store._trees["acme"].state
-    forged = {
-        "size": TreeState(8, state.frontier, state.note),
-        "frontier": TreeState(4, bytes(32), state.note),
-        "note": TreeState(4, state.frontier, signer("globex").checkpoint(4, state.frontier)),
-    }
-    store._trees["acme"].state = forged[change]
-    with pytest.raises(LogRolledBack):
-        new_log(store).start()
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"log.example/acme": "x"}', b"\xff"])
-def test_pins_that_cannot_be_understood_do_not_start(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "pins").write_bytes(content)
-    store = MemoryLogStore()
-    with started(store) as log:
-        log.append_blocking(event())
-    with pytest.raises(LogRolledBack):
-        new_log(store, pins=FilePins(tmp_path / "pins")).start()
-
-
-def test_heads_are_pinned_while_the_log_runs() -> None:
-    pins = MemoryPins()
-    with started(MemoryLogStore(), limits=QUICK, pins=pins) as log:
-        log.append_blocking(event())
-        until(lambda: "log.example/acme" in pins.notes)
 
 
 def test_pruning_records_first_and_deletes_what_lies_before_it(store: LogStore) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import delete, update
 from gateway.errors import SealgateError
 from gateway.storage import tables
 from gateway.storage.database import Database, open_database
-from gateway.storage.stores import Stores, memory_stores, sql_stores
+from gateway.storage.stores import ControlStores, memory_stores, sql_stores
 from tests.tools import lacking
 
 POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.e2e)
@@ -32,11 +32,11 @@ _T = TypeVar("_T")
 class Backend:
     """Empty stores of one kind; `reopen` gives the same data through a new connection."""
 
-    stores: Stores
+    stores: ControlStores
     url: str | None = None
     opened: list[Database] = field(default_factory=list)
 
-    def reopen(self) -> Stores:
+    def reopen(self) -> ControlStores:
         assert self.url is not None
         self.opened.append(open_database(self.url))
         return sql_stores(self.opened[-1])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.storage.stores import Stores
+from gateway.storage.stores import ControlStores
 from tests.contracts.backends import (
     KINDS,
     Backend,
@@ -34,5 +34,5 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
 
 
 @pytest.fixture
-def stores(backend: Backend) -> Stores:
+def stores(backend: Backend) -> ControlStores:
     return backend.stores

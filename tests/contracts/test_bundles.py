@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.storage.stores import Stores
+from gateway.storage.stores import ControlStores
 from policies.author import PolicyAuthor
 from policies.bundle import SignedBundle, sign_bundle, verify_chain
 from policies.compiled import starter_text
@@ -13,7 +13,7 @@ from policies.errors import BundleRefused, EpochExists
 from tests.contracts.samples import BUNDLE, KEY, next_bundle
 
 
-def test_bundles_are_appended_and_found(stores: Stores) -> None:
+def test_bundles_are_appended_and_found(stores: ControlStores) -> None:
     bundles = stores.bundles
     assert bundles.latest("acme") is None
     second = next_bundle(BUNDLE)
@@ -26,14 +26,14 @@ def test_bundles_are_appended_and_found(stores: Stores) -> None:
     assert list(bundles.list("other", after=0, limit=9)) == []
 
 
-def test_an_epoch_is_given_away_once(stores: Stores) -> None:
+def test_an_epoch_is_given_away_once(stores: ControlStores) -> None:
     stores.bundles.put(BUNDLE)
     with pytest.raises(EpochExists):
         stores.bundles.put(sign_bundle(replace(BUNDLE, text="other"), KEY))
     assert stores.bundles.latest("acme") == BUNDLE
 
 
-def test_the_tenth_epoch_comes_after_the_ninth(stores: Stores) -> None:
+def test_the_tenth_epoch_comes_after_the_ninth(stores: ControlStores) -> None:
     history: list[SignedBundle] = [BUNDLE]
     while len(history) < 11:
         history.append(next_bundle(history[-1]))
@@ -44,7 +44,7 @@ def test_the_tenth_epoch_comes_after_the_ninth(stores: Stores) -> None:
     verify_chain(stores.bundles.list("acme", after=0, limit=99), "acme", KEY.public_key())
 
 
-def test_tenants_are_listed_once_in_order(stores: Stores) -> None:
+def test_tenants_are_listed_once_in_order(stores: ControlStores) -> None:
     for tenant in ("b", "a", "a-b", "a.b", "a0"):
         first = sign_bundle(replace(BUNDLE, tenant=tenant), KEY)
         stores.bundles.put(first)
@@ -53,13 +53,13 @@ def test_tenants_are_listed_once_in_order(stores: Stores) -> None:
     assert list(stores.bundles.tenants(after="a-b", limit=2)) == ["a.b", "a0"]
 
 
-def test_what_no_bundle_may_be_is_not_stored(stores: Stores) -> None:
+def test_what_no_bundle_may_be_is_not_stored(stores: ControlStores) -> None:
     with pytest.raises(BundleRefused):
         stores.bundles.put(replace(BUNDLE, tenant="\0"))
     assert stores.bundles.latest("\0") is None
 
 
-def test_an_author_publishes_and_restores_through_the_store(stores: Stores) -> None:
+def test_an_author_publishes_and_restores_through_the_store(stores: ControlStores) -> None:
     author = PolicyAuthor(PolicyEngine(lambda: 5), stores.bundles, KEY, lambda: 5)
     for tenant in ("acme", "other", "acme"):
         author.publish(tenant, starter_text(), "ann")

@@ -49,7 +49,7 @@ def test_what_was_written_is_there_for_another_connection_at_once(backend: Backe
         assert stores.federations.get_federation("acme", "trial") == TRIAL
         assert stores.federations.get_site("acme", "north") == SITE
         assert stores.federations.get_run("acme", "r1") == RUN
-        assert stores.pending.list_pending(limit=9) == [PENDING]
+        assert stores.pending.list_pending(after=(-1, ""), limit=9) == [PENDING]
         assert stores.bundles.latest("acme") == BUNDLE
         assert stores.revocations.epoch() == 1
         assert stores.revocations.revoked(0) == {("iss", "jti"): 9}

@@ -6,24 +6,24 @@ import pytest
 
 from gateway.errors import AlreadyExists
 from gateway.identity.errors import UnknownRecord
-from gateway.storage.stores import Stores
+from gateway.storage.stores import ControlStores
 from tests.contracts.samples import ACME, APP
 
 
-def test_a_tenant_comes_back_as_it_was(stores: Stores) -> None:
+def test_a_tenant_comes_back_as_it_was(stores: ControlStores) -> None:
     assert stores.tenants.get("acme") is None
     stores.tenants.add(ACME)
     assert stores.tenants.get("acme") == ACME
 
 
-def test_a_tenant_is_replaced_as_a_whole(stores: Stores) -> None:
+def test_a_tenant_is_replaced_as_a_whole(stores: ControlStores) -> None:
     stores.tenants.add(ACME)
     changed = replace(ACME, name="n", region="us", suspended=False, purposes=frozenset())
     stores.tenants.update(changed)
     assert stores.tenants.get("acme") == changed
 
 
-def test_a_taken_id_changes_nothing(stores: Stores) -> None:
+def test_a_taken_id_changes_nothing(stores: ControlStores) -> None:
     stores.tenants.add(ACME)
     stores.clients.add(APP)
     with pytest.raises(AlreadyExists):
@@ -34,7 +34,7 @@ def test_a_taken_id_changes_nothing(stores: Stores) -> None:
     assert stores.clients.get("app") == APP
 
 
-def test_only_what_exists_is_updated(stores: Stores) -> None:
+def test_only_what_exists_is_updated(stores: ControlStores) -> None:
     with pytest.raises(UnknownRecord):
         stores.tenants.update(ACME)
     with pytest.raises(UnknownRecord):
@@ -43,7 +43,7 @@ def test_only_what_exists_is_updated(stores: Stores) -> None:
     assert stores.clients.get("app") is None
 
 
-def test_a_client_never_changes_tenant(stores: Stores) -> None:
+def test_a_client_never_changes_tenant(stores: ControlStores) -> None:
     stores.clients.add(APP)
     with pytest.raises(UnknownRecord):
         stores.clients.update(replace(APP, tenant="other"))
@@ -58,7 +58,7 @@ def test_a_client_never_changes_tenant(stores: Stores) -> None:
         replace(APP, jwks={}, roles=frozenset(), scopes=frozenset(), disabled=False),
     ],
 )
-def test_a_client_comes_back_as_it_was(stores: Stores, client: object) -> None:
+def test_a_client_comes_back_as_it_was(stores: ControlStores, client: object) -> None:
     assert stores.clients.get("app") is None
     stores.clients.add(client)  # type: ignore[arg-type]
     assert stores.clients.get("app") == client
@@ -66,7 +66,7 @@ def test_a_client_comes_back_as_it_was(stores: Stores, client: object) -> None:
     assert stores.clients.get("app") == replace(client, name="new")  # type: ignore[type-var]
 
 
-def test_nobody_shares_a_mapping_with_the_store(stores: Stores) -> None:
+def test_nobody_shares_a_mapping_with_the_store(stores: ControlStores) -> None:
     keys: dict[str, object] = {"keys": []}
     stores.clients.add(replace(APP, jwks=keys))
     keys["keys"] = ["mine"]
@@ -79,7 +79,7 @@ def test_nobody_shares_a_mapping_with_the_store(stores: Stores) -> None:
     assert again.jwks == {"keys": []}
 
 
-def test_tenants_are_listed_by_id_page_by_page(stores: Stores) -> None:
+def test_tenants_are_listed_by_id_page_by_page(stores: ControlStores) -> None:
     ids = ["B", "a", "a-b", "a.b", "a0", "aa", "b", "z", "é", "ﬀ", "😀"]
     for name in reversed(ids):
         stores.tenants.add(replace(ACME, id=name))
@@ -91,7 +91,7 @@ def test_tenants_are_listed_by_id_page_by_page(stores: Stores) -> None:
     assert found == ids
 
 
-def test_clients_are_listed_for_their_tenant_only(stores: Stores) -> None:
+def test_clients_are_listed_for_their_tenant_only(stores: ControlStores) -> None:
     for tenant, name in [
         ("acme", "b"),
         ("acme", "B"),
@@ -106,7 +106,7 @@ def test_clients_are_listed_for_their_tenant_only(stores: Stores) -> None:
     assert list(stores.clients.list("nobody", None, 10)) == []
 
 
-def test_identifiers_compare_byte_for_byte(stores: Stores) -> None:
+def test_identifiers_compare_byte_for_byte(stores: ControlStores) -> None:
     """One database of another project compared them without case."""
     stores.tenants.add(replace(ACME, id="acme", region="1"))
     for other in ("Acme", "ACME", "acme ", "acmé", "acme\u0301", "\uff41cme"):
@@ -117,7 +117,7 @@ def test_identifiers_compare_byte_for_byte(stores: Stores) -> None:
     assert stored.region == "1"
 
 
-def test_epochs_only_rise(stores: Stores) -> None:
+def test_epochs_only_rise(stores: ControlStores) -> None:
     revocations = stores.revocations
     assert revocations.epoch() == 0
     assert revocations.bump() == 1
@@ -126,7 +126,7 @@ def test_epochs_only_rise(stores: Stores) -> None:
     assert revocations.epoch() == 3
 
 
-def test_a_revoked_token_is_known_until_it_expires(stores: Stores) -> None:
+def test_a_revoked_token_is_known_until_it_expires(stores: ControlStores) -> None:
     revocations = stores.revocations
     revocations.revoke_token("iss", "jti", 100)
     revocations.revoke_token("other", "jti", 50)
@@ -135,7 +135,7 @@ def test_a_revoked_token_is_known_until_it_expires(stores: Stores) -> None:
     assert revocations.revoked(101) == {}
 
 
-def test_revoking_twice_keeps_the_later_expiry(stores: Stores) -> None:
+def test_revoking_twice_keeps_the_later_expiry(stores: ControlStores) -> None:
     revocations = stores.revocations
     assert revocations.revoke_token("iss", "jti", 100) == 1
     assert revocations.revoke_token("iss", "jti", 50) == 2
@@ -144,7 +144,7 @@ def test_revoking_twice_keeps_the_later_expiry(stores: Stores) -> None:
     assert revocations.revoked(0) == {("iss", "jti"): 150}
 
 
-def test_pruning_forgets_the_expired_and_keeps_the_epoch(stores: Stores) -> None:
+def test_pruning_forgets_the_expired_and_keeps_the_epoch(stores: ControlStores) -> None:
     revocations = stores.revocations
     revocations.revoke_token("iss", "a", 10)
     revocations.revoke_token("iss", "b", 20)

@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.errors import AlreadyExists as IdentityTaken
 from gateway.registry.records import ModelVersion, Release
-from gateway.storage.stores import Stores
+from gateway.storage.stores import ControlStores
 from policies.errors import EpochExists
 from tests.contracts.backends import race
 from tests.contracts.samples import (
@@ -27,7 +27,7 @@ from tests.contracts.samples import (
 COUNT = 6
 
 
-def test_one_of_many_gets_the_name(stores: Stores) -> None:
+def test_one_of_many_gets_the_name(stores: ControlStores) -> None:
     results = race(COUNT, lambda n: stores.tenants.add(replace(ACME, region=str(n))))
     winners = [number for number, result in enumerate(results) if result is None]
     assert len(winners) == 1
@@ -37,7 +37,9 @@ def test_one_of_many_gets_the_name(stores: Stores) -> None:
     assert stored.region == str(winners[0])
 
 
-def test_one_of_many_adds_the_client_the_model_the_version_and_the_site(stores: Stores) -> None:
+def test_one_of_many_adds_the_client_the_model_the_version_and_the_site(
+    stores: ControlStores,
+) -> None:
     clients = race(COUNT, lambda n: stores.clients.add(replace(APP, tenant=f"t{n}")))
     models = race(COUNT, lambda n: stores.registry.add_model(replace(ECG, created=n)))
     versions = race(COUNT, lambda n: stores.registry.add_version(replace(VERSION, created=n)))
@@ -52,7 +54,7 @@ def test_one_of_many_adds_the_client_the_model_the_version_and_the_site(stores: 
     assert stores.federations.site_by_key(SITE.public_key) is not None
 
 
-def test_one_of_many_replaces_a_revision(stores: Stores) -> None:
+def test_one_of_many_replaces_a_revision(stores: ControlStores) -> None:
     stores.registry.add_model(ECG)
     stores.registry.add_version(VERSION)
     results = race(
@@ -64,7 +66,7 @@ def test_one_of_many_replaces_a_revision(stores: Stores) -> None:
     assert winner.revision == 1
 
 
-def test_one_of_many_moves_the_release_pointer(stores: Stores) -> None:
+def test_one_of_many_moves_the_release_pointer(stores: ControlStores) -> None:
     stores.registry.add_model(ECG)
     for number in range(COUNT):
         stores.registry.add_version(replace(VERSION, version=str(number)))
@@ -79,7 +81,7 @@ def test_one_of_many_moves_the_release_pointer(stores: Stores) -> None:
     assert [v.version for v in versions if v.state == "released"] == [winner.version]
 
 
-def test_a_release_and_a_retirement_do_not_both_win(stores: Stores) -> None:
+def test_a_release_and_a_retirement_do_not_both_win(stores: ControlStores) -> None:
     stores.registry.add_model(ECG)
     stores.registry.add_version(VERSION)
 
@@ -96,7 +98,9 @@ def test_a_release_and_a_retirement_do_not_both_win(stores: Stores) -> None:
     assert version.state == ("released" if released else "retired")
 
 
-def test_who_read_a_version_before_it_was_served_again_does_not_retire_it(stores: Stores) -> None:
+def test_who_read_a_version_before_it_was_served_again_does_not_retire_it(
+    stores: ControlStores,
+) -> None:
     """A roll-back comes between the look and the change of a retirement."""
     stores.registry.add_model(ECG)
     for number in ("1", "2"):
@@ -114,7 +118,7 @@ def test_who_read_a_version_before_it_was_served_again_does_not_retire_it(stores
     assert (served.state, served.revision) == ("released", read.revision + 1)
 
 
-def test_sharing_lists_are_never_mixed(stores: Stores) -> None:
+def test_sharing_lists_are_never_mixed(stores: ControlStores) -> None:
     stores.registry.add_model(ECG)
     lists = [frozenset({f"a{n}", f"b{n}", "both"}) for n in range(COUNT)]
     results = race(COUNT, lambda n: stores.registry.set_shared_with("acme", "ecg", lists[n]))
@@ -124,7 +128,7 @@ def test_sharing_lists_are_never_mixed(stores: Stores) -> None:
     assert model.shared_with in lists
 
 
-def test_every_revocation_gets_an_epoch_of_its_own(stores: Stores) -> None:
+def test_every_revocation_gets_an_epoch_of_its_own(stores: ControlStores) -> None:
     def act(number: int) -> int:
         if number % 2:
             return stores.revocations.bump()
@@ -135,7 +139,7 @@ def test_every_revocation_gets_an_epoch_of_its_own(stores: Stores) -> None:
     assert stores.revocations.revoked(0) == {("iss", "same"): COUNT - 2}
 
 
-def test_no_allowed_site_is_lost(stores: Stores) -> None:
+def test_no_allowed_site_is_lost(stores: ControlStores) -> None:
     stores.federations.add_federation(replace(TRIAL, sites=()))
     results = race(COUNT, lambda n: stores.federations.allow_site("acme", "trial", f"s{n}"))
     assert results == [None] * COUNT
@@ -144,7 +148,7 @@ def test_no_allowed_site_is_lost(stores: Stores) -> None:
     assert sorted(found.sites) == [f"s{n}" for n in range(COUNT)]
 
 
-def test_one_of_many_publishes_an_epoch(stores: Stores) -> None:
+def test_one_of_many_publishes_an_epoch(stores: ControlStores) -> None:
     stores.bundles.put(BUNDLE)
     results = race(COUNT, lambda n: stores.bundles.put(next_bundle(BUNDLE, f"author{n}")))
     assert results.count(None) == 1

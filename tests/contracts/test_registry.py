@@ -6,25 +6,25 @@ import pytest
 
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.registry.records import ModelVersion
-from gateway.storage.stores import Stores
+from gateway.storage.stores import ControlStores
 from tests.contracts.samples import ECG, RELEASE, VERSION
 
 
-def test_a_model_comes_back_as_it_was(stores: Stores) -> None:
+def test_a_model_comes_back_as_it_was(stores: ControlStores) -> None:
     assert stores.registry.get_model("acme", "ecg") is None
     stores.registry.add_model(ECG)
     assert stores.registry.get_model("acme", "ecg") == ECG
     assert stores.registry.get_model("other", "ecg") is None
 
 
-def test_a_taken_model_name_changes_nothing(stores: Stores) -> None:
+def test_a_taken_model_name_changes_nothing(stores: ControlStores) -> None:
     stores.registry.add_model(ECG)
     with pytest.raises(AlreadyExists):
         stores.registry.add_model(replace(ECG, personal=False, shared_with=frozenset({"new"})))
     assert stores.registry.get_model("acme", "ecg") == ECG
 
 
-def test_two_tenants_use_one_name(stores: Stores) -> None:
+def test_two_tenants_use_one_name(stores: ControlStores) -> None:
     stores.registry.add_model(ECG)
     theirs = replace(ECG, tenant="other", shared_with=frozenset())
     stores.registry.add_model(theirs)
@@ -32,7 +32,7 @@ def test_two_tenants_use_one_name(stores: Stores) -> None:
     assert stores.registry.get_model("acme", "ecg") == ECG
 
 
-def test_sharing_is_replaced_as_a_whole(stores: Stores) -> None:
+def test_sharing_is_replaced_as_a_whole(stores: ControlStores) -> None:
     stores.registry.add_model(ECG)
     for shared in (frozenset({"third", "fourth"}), frozenset[str]()):
         stores.registry.set_shared_with("acme", "ecg", shared)
@@ -43,7 +43,7 @@ def test_sharing_is_replaced_as_a_whole(stores: Stores) -> None:
         stores.registry.set_shared_with("other", "ecg", frozenset({"x"}))
 
 
-def test_models_are_listed_by_name_with_their_shares(stores: Stores) -> None:
+def test_models_are_listed_by_name_with_their_shares(stores: ControlStores) -> None:
     names = ["A", "a", "a.b", "a_b", "b"]
     for name in reversed(names):
         stores.registry.add_model(replace(ECG, name=name, shared_with=frozenset({f"to-{name}"})))
@@ -59,13 +59,13 @@ def test_models_are_listed_by_name_with_their_shares(stores: Stores) -> None:
 
 
 @pytest.fixture
-def registered(stores: Stores) -> Stores:
+def registered(stores: ControlStores) -> ControlStores:
     stores.registry.add_model(ECG)
     stores.registry.add_version(VERSION)
     return stores
 
 
-def test_a_version_comes_back_as_it_was_at_revision_0(stores: Stores) -> None:
+def test_a_version_comes_back_as_it_was_at_revision_0(stores: ControlStores) -> None:
     stores.registry.add_model(ECG)
     stores.registry.add_version(replace(VERSION, revision=9))
     assert stores.registry.get_version("acme", "ecg", "1.0") == VERSION
@@ -73,7 +73,7 @@ def test_a_version_comes_back_as_it_was_at_revision_0(stores: Stores) -> None:
         assert stores.registry.get_version(*key) is None
 
 
-def test_a_bare_version_comes_back_as_it_was(stores: Stores) -> None:
+def test_a_bare_version_comes_back_as_it_was(stores: ControlStores) -> None:
     bare = ModelVersion(
         tenant="acme", model="ecg", version="2", state="quarantined", created=1, created_by="a"
     )
@@ -82,7 +82,7 @@ def test_a_bare_version_comes_back_as_it_was(stores: Stores) -> None:
     assert stores.registry.get_version("acme", "ecg", "2") == bare
 
 
-def test_a_version_needs_its_model_and_a_free_name(registered: Stores) -> None:
+def test_a_version_needs_its_model_and_a_free_name(registered: ControlStores) -> None:
     with pytest.raises(AlreadyExists):
         registered.registry.add_version(replace(VERSION, state="rejected"))
     with pytest.raises(StateConflict):
@@ -92,7 +92,7 @@ def test_a_version_needs_its_model_and_a_free_name(registered: Stores) -> None:
     assert registered.registry.get_version("acme", "ecg", "1.0") == VERSION
 
 
-def test_a_version_is_replaced_at_its_revision_only(registered: Stores) -> None:
+def test_a_version_is_replaced_at_its_revision_only(registered: ControlStores) -> None:
     changed = replace(VERSION, state="retired", payloads=(), facts={}, link=b"")
     stored = registered.registry.replace_version(changed)
     assert stored == replace(changed, revision=1)
@@ -105,14 +105,14 @@ def test_a_version_is_replaced_at_its_revision_only(registered: Stores) -> None:
     assert registered.registry.get_version("acme", "ecg", "1.0") == stored
 
 
-def test_nobody_shares_a_mapping_with_the_registry(registered: Stores) -> None:
+def test_nobody_shares_a_mapping_with_the_registry(registered: ControlStores) -> None:
     found = registered.registry.get_version("acme", "ecg", "1.0")
     assert found is not None
     found.facts["opset"] = "mine"  # type: ignore[index]
     assert registered.registry.get_version("acme", "ecg", "1.0") == VERSION
 
 
-def test_versions_are_listed_by_name(registered: Stores) -> None:
+def test_versions_are_listed_by_name(registered: ControlStores) -> None:
     names = ["0.9", "1.0", "1.0-rc", "10", "2", "A", "a"]
     for name in set(names) - {"1.0"}:
         registered.registry.add_version(replace(VERSION, version=name))
@@ -123,7 +123,7 @@ def test_versions_are_listed_by_name(registered: Stores) -> None:
     assert registered.registry.list_versions("other", "ecg", after="", limit=9) == []
 
 
-def test_a_release_moves_the_pointer_and_the_state(registered: Stores) -> None:
+def test_a_release_moves_the_pointer_and_the_state(registered: ControlStores) -> None:
     registry = registered.registry
     assert registry.current("acme", "ecg") is None
     first = registry.release(RELEASE, expected=None)
@@ -145,7 +145,7 @@ def test_a_release_moves_the_pointer_and_the_state(registered: Stores) -> None:
     assert registry.releases("other", "ecg", after=0, limit=9) == []
 
 
-def test_a_release_that_does_not_fit_changes_nothing(registered: Stores) -> None:
+def test_a_release_that_does_not_fit_changes_nothing(registered: ControlStores) -> None:
     registry = registered.registry
     registry.add_version(replace(VERSION, version="2.0"))
     registry.add_version(replace(VERSION, version="r", state="retired"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.storage.bounds import MAX_BLOB_BYTES, MAX_KEY_BYTES, MAX_TEXT_BYTES
 from gateway.storage.errors import ValueRefused
-from gateway.storage.stores import Stores
+from gateway.storage.stores import ControlStores
 from tests.contracts.backends import Backend
 from tests.contracts.samples import ACME, APP, ECG, PENDING, RUN, SITE, TRIAL, UPLOAD, VERSION
 
@@ -18,7 +18,7 @@ UNSTORABLE = ["\0", "a\0b", "\ud800", "x" * (MAX_KEY_BYTES + 1)]
 
 
 @pytest.mark.parametrize("bad", UNSTORABLE)
-def test_a_key_that_cannot_be_kept_is_refused(stores: Stores, bad: str) -> None:
+def test_a_key_that_cannot_be_kept_is_refused(stores: ControlStores, bad: str) -> None:
     for add in (
         lambda: stores.tenants.add(replace(ACME, id=bad)),
         lambda: stores.tenants.update(replace(ACME, id=bad)),
@@ -49,7 +49,9 @@ def test_a_key_that_cannot_be_kept_is_refused(stores: Stores, bad: str) -> None:
 
 
 @pytest.mark.parametrize("bad", UNSTORABLE)
-def test_a_look_up_by_a_key_that_cannot_be_kept_finds_nothing(stores: Stores, bad: str) -> None:
+def test_a_look_up_by_a_key_that_cannot_be_kept_finds_nothing(
+    stores: ControlStores, bad: str
+) -> None:
     assert stores.tenants.get(bad) is None
     assert stores.clients.get(bad) is None
     assert stores.registry.get_model("acme", bad) is None
@@ -65,7 +67,7 @@ def test_a_look_up_by_a_key_that_cannot_be_kept_finds_nothing(stores: Stores, ba
     assert stores.bundles.latest(bad) is None
 
 
-def test_values_that_cannot_be_kept_are_refused(stores: Stores) -> None:
+def test_values_that_cannot_be_kept_are_refused(stores: ControlStores) -> None:
     deep: dict[str, object] = {}
     for _ in range(40):
         deep = {"a": deep}
@@ -90,7 +92,7 @@ def test_values_that_cannot_be_kept_are_refused(stores: Stores) -> None:
     assert stores.revocations.epoch() == 0
 
 
-def test_the_largest_values_are_kept(stores: Stores) -> None:
+def test_the_largest_values_are_kept(stores: ControlStores) -> None:
     tenant = replace(ACME, id="i" * MAX_KEY_BYTES, name="ü" * (MAX_TEXT_BYTES // 2))
     stores.tenants.add(tenant)
     assert stores.tenants.get(tenant.id) == tenant
@@ -117,13 +119,15 @@ def test_any_text_is_kept_and_ordered_by_code_point(
     tenant = f"t{sum(map(len, names))}-{names!r}"
     if len(tenant.encode()) > 1500:
         return
-    pending = {p.id for p in backend.stores.pending.list_pending(limit=9999)}
+    pending = {p.id for p in backend.stores.pending.list_pending(after=(-1, ""), limit=9999)}
     for name in names:
         if f"{tenant}{name}" not in pending:
             record = replace(PENDING, id=f"{tenant}{name}", facts={name: value}, at=0)
             backend.stores.pending.add_pending(record)
     mine = [
-        p.id for p in backend.stores.pending.list_pending(limit=9999) if p.id.startswith(tenant)
+        p.id
+        for p in backend.stores.pending.list_pending(after=(-1, ""), limit=9999)
+        if p.id.startswith(tenant)
     ]
     assert mine == sorted(mine)
     assert set(mine) >= {f"{tenant}{name}" for name in names}

@@ -45,7 +45,7 @@ def play(step: Step, terminal: Terminal, folder: Path) -> None:
             assert terminal.stop(command) in {0, 130}, command
 
 
-def surroundings(home: Path, **more: str) -> dict[str, str]:
+def environment_of(home: Path, **more: str) -> dict[str, str]:
     """A reader's environment: the installed command, and nothing of who runs the tests."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return {"PATH": path, "HOME": str(home), **more}
@@ -63,7 +63,7 @@ def test_the_commands_of_a_tutorial(path: Path, demo: Demo, tmp_path: Path) -> N
     text = path.read_text()
     for said, real in demo.addresses.items():
         text = text.replace(said, real)
-    with Terminal(demo.folder, tmp_path, surroundings(tmp_path, **demo.environment)) as terminal:
+    with Terminal(demo.folder, tmp_path, environment_of(tmp_path, **demo.environment)) as terminal:
         for step in steps(text):
             play(step, terminal, demo.folder)
 
@@ -73,7 +73,7 @@ def test_the_commands_of_the_projects_page(tmp_path: Path) -> None:
     folder = tmp_path / "reader"
     folder.mkdir()
     ports = {f"SEALGATE_{door}PORT": str(free_port()) for door in ("", "OPERATIONS_", "SITES_")}
-    around = surroundings(tmp_path, **ports, SEALGATE_FEDERATION="off")
+    around = environment_of(tmp_path, **ports, SEALGATE_FEDERATION="off")
     with Terminal(folder, tmp_path, around) as terminal:
         for step in of_the_projects_page():
             if isinstance(step, Run) and step.stays:

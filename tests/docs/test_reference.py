@@ -15,7 +15,7 @@ from audit.event import Event, FederatedPart, Screening
 from gateway.demo.contract import Demo, schema
 from gateway.federation.records import RunState
 from gateway.registry.records import VersionState
-from gateway.registry.states import DELIVERABLE, MOVES, SERVABLE
+from gateway.registry.states import MOVES, USES, Use
 from gateway.settings import PREFIX, Settings, TrustedIssuer
 from tests.docs.tables import REFERENCE, rows
 
@@ -69,10 +69,12 @@ def test_the_moves_of_a_version_are_those_of_the_code() -> None:
 
 
 def test_what_a_version_may_do_in_a_state_is_what_the_code_says() -> None:
-    told = {row[0]: row[2:] for row in rows("states.md", "Of a version") if len(row) == 4}
-    assert set(told) == set(get_args(VersionState))
-    assert {state for state, (answers, _) in told.items() if answers == "yes"} == SERVABLE
-    assert {state for state, (_, leaves) in told.items() if leaves == "yes"} == DELIVERABLE
+    told = {row[0]: row[2:] for row in rows("states.md", "Of a version") if len(row) == 5}
+    assert list(told) == list(get_args(VersionState))
+    assert told == {
+        state: ["yes" if use in uses else "no" for use in get_args(Use)]
+        for state, uses in USES.items()
+    }
 
 
 def test_every_state_of_a_run_is_described() -> None:

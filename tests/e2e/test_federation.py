@@ -276,7 +276,9 @@ def test_nothing_else_is_behind_the_site_door(place: Partners, path: str) -> Non
 def test_the_fleet_is_not_behind_the_public_door(place: Partners) -> None:
     known = node_key(place.folder(place.names[0]) / "node.key")
     url = f"{place.house.url}/v1/fleet/pull-messages"
-    assert httpx.post(url, headers=signed(known)).status_code == 401  # strangers learn of no path
+    assert (
+        httpx.post(url, headers=signed(known)).status_code == 401
+    )  # unauthenticated callers learn of no path
 
 
 def test_the_site_door_speaks_tls_only(place: Partners) -> None:

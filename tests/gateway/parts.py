@@ -1,27 +1,41 @@
-"""The parts of a gateway in memory, with one tenant: for use cases without HTTP."""
+"""A composed gateway whose stores end with the process: for use cases without HTTP."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.log import AuditLog
-from audit.note import LogSigner
 from audit.reader import LogReader
-from audit.stores.memory import MemoryLogStore
+from audit.stores.memory import MemoryLogStore, MemorySubjectStore
+from gateway.artifacts.keystore import LocalKeyStore
+from gateway.artifacts.store import ArtifactStore
+from gateway.artifacts.unlock import KeyFile
 from gateway.authorization.guard import Guard
+from gateway.authorization.intents import Intents
 from gateway.authorization.recorder import Call, Recorder
+from gateway.composition.authorization import make_guard, make_recorder
+from gateway.composition.environment import Environment
+from gateway.composition.foundation import Foundation, Stores, assemble
+from gateway.composition.identity import Identity, make_identity
+from gateway.composition.use_cases import UseCases, make_use_cases
+from gateway.federation.coordinator import Coordinator
 from gateway.identity.principal import Principal
 from gateway.identity.records import ROLES, SCOPES, Client, Tenant
 from gateway.identity.revocation import RevocationState
-from gateway.storage.stores import Stores, memory_stores
+from gateway.settings import Settings
+from gateway.storage.stores import ControlStores, memory_stores
 from policies.author import PolicyAuthor
 from policies.compiled import starter_text
 from policies.engine import PolicyEngine
+from tests.gateway.identity.fakes import URL
 
 TENANT = "acme"
 NOW = 1_700_000_000.0
@@ -30,25 +44,50 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
 @dataclass(frozen=True)
 class House:
-    """What use cases are made of."""
+    """What use cases are made of, and the use cases."""
 
-    stores: Stores
-    log: AuditLog
-    reader: LogReader
+    base: Foundation
     recorder: Recorder
     guard: Guard
-    engine: PolicyEngine
-    revocation_state: RevocationState
-    author: PolicyAuthor
-    new_id: Callable[[], str]
+    identity: Identity
+    use: UseCases
+
+    @property
+    def stores(self) -> ControlStores:
+        return self.base.stores
+
+    @property
+    def log(self) -> AuditLog:
+        return self.base.log
+
+    @property
+    def reader(self) -> LogReader:
+        return self.base.reader
+
+    @property
+    def engine(self) -> PolicyEngine:
+        return self.base.engine
+
+    @property
+    def author(self) -> PolicyAuthor:
+        return self.base.author
+
+    @property
+    def revocation_state(self) -> RevocationState:
+        return self.base.revocation_state
+
+    @property
+    def intents(self) -> Intents:
+        return self.use.intents
+
+    @property
+    def new_id(self) -> Callable[[], str]:
+        return self.recorder.new_id
 
     def changed(self) -> None:
-        self.stores.revocations.bump()
-        self.revocation_state.refresh()
+        self.base.revocation_state.changed()
 
     def events(self, tenant: str = TENANT) -> list[dict[str, object]]:
-        import msgspec
-
         return [msgspec.to_builtins(entry.event) for entry in self.reader.events(tenant)]
 
 
@@ -73,62 +112,49 @@ def call(role: str, tenant: str = TENANT, client: str | None = None) -> Call:
 
 
 @contextmanager
-def house(*tenants: str, solo: bool = False) -> Iterator[House]:
-    stores, numbers = memory_stores(), count(1)
+def house(
+    *tenants: str,
+    coordinator: Coordinator | None = None,
+    clock: Callable[[], float] = lambda: NOW,
+    **settings: object,
+) -> Iterator[House]:
+    """Compose a gateway with one tenant and more; each has the starter policies and all roles."""
+    numbers = count(1)
+    environment = Environment(
+        clock, lambda: 0.0, lambda length: next(numbers).to_bytes(length, "big")
+    )
+    with tempfile.TemporaryDirectory(prefix="house-") as folder:
+        base = _foundation(Path(folder), environment, settings)
+        for tenant in ("platform", TENANT, *tenants):
+            base.keys.create_tenant(tenant)
+            base.stores.tenants.add(Tenant(tenant, tenant, "eu", purposes=frozenset({"care"})))
+            base.author.publish(tenant, starter_text(), "test")
+            for role in sorted(ROLES - {"administrator"}):
+                base.stores.clients.add(client_record(f"{tenant}-{role}", tenant, role))
+        base.stores.clients.add(client_record("second", TENANT, "owner"))
+        recorder = make_recorder(base)
+        guard = make_guard(base, recorder)
+        identity = make_identity(base)
+        use = make_use_cases(base, guard, recorder, coordinator, identity.server.revoke)
+        base.log.start()
+        try:
+            yield House(base, recorder, guard, identity, use)
+        finally:
+            use.close()
+            base.log.close()
 
-    def clock() -> float:
-        return NOW
 
-    def random_bytes(length: int) -> bytes:
-        return next(numbers).to_bytes(length, "big")
-
-    log_store = MemoryLogStore()
-    log = AuditLog(
-        log_store,
-        lambda tenant: LogSigner(f"log/{tenant}", KEY),
-        clock=clock,
-        random_bytes=random_bytes,
+def _foundation(folder: Path, environment: Environment, settings: dict[str, object]) -> Foundation:
+    given = {"public_url": URL, "audit_origin": "log", "federation": "off", **settings}
+    stores = Stores(
+        control=memory_stores(),
+        log=MemoryLogStore(),
+        subjects=MemorySubjectStore(),
+        artifacts=ArtifactStore.local(folder / "artifacts"),
+        pins=None,
     )
-    recorder = Recorder(
-        log, clock=clock, random_bytes=random_bytes, gateway_id="g", boot_id="b", region="eu"
-    )
-    revocation_state = RevocationState(
-        stores.revocations, stores.clients, stores.tenants, clock=clock
-    )
-    revocation_state.load()
-    engine = PolicyEngine(clock)
-    author = PolicyAuthor(engine, stores.bundles, KEY, clock)
-    for tenant in ("platform", TENANT, *tenants):
-        stores.tenants.add(Tenant(tenant, tenant, "eu", purposes=frozenset({"care"})))
-        author.publish(tenant, starter_text(), "test")
-        for role in sorted(ROLES - {"administrator"}):
-            stores.clients.add(client_record(f"{tenant}-{role}", tenant, role))
-    stores.clients.add(client_record("second", TENANT, "owner"))
-    guard = Guard(
-        engine,
-        stores.tenants,
-        stores.federations,
-        recorder,
-        confirm=revocation_state.confirm,
-        region="eu",
-        epoch=lambda: revocation_state.epoch,
-        solo=lambda: solo,
-    )
-    log.start()
-    try:
-        yield House(
-            stores,
-            log,
-            LogReader(log_store, log.verifier),
-            recorder,
-            guard,
-            engine,
-            revocation_state,
-            author,
-            recorder.new_id,
-        )
-    finally:
-        log.close()
+    keys = LocalKeyStore.create(folder / "keystore", KeyFile(folder / "root.key"))
+    return assemble(Settings(data_dir=folder, **given), environment, keys, stores)  # type: ignore[arg-type]
 
 
 def client_record(name: str, tenant: str, *roles: str, disabled: bool = False) -> Client:

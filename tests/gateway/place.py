@@ -20,7 +20,7 @@ from gateway.cli.profile import load_profile
 from gateway.composition.bootstrap import Plan, found
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import Foundation, open_foundation
-from gateway.composition.gateway import create_app
+from gateway.composition.gateway import compose
 from gateway.settings import load_settings
 
 ENVIRONMENT = Environment(time.time, time.monotonic, secrets.token_bytes)
@@ -75,7 +75,7 @@ class Place:
 
     def tenant(self, name: str) -> str:
         """Make a tenant unless it is there."""
-        if self.foundation.tenants.get(name) is None:
+        if self.foundation.stores.tenants.get(name) is None:
             with self.admin() as admin:
                 body = {"id": name, "name": name.title(), "region": "eu", "purposes": ["care"]}
                 admin.post("/v1/tenants", body)
@@ -95,7 +95,7 @@ def served_place(folder: Path) -> Iterator[Place]:
         if not listener.getsockname()[1]:
             listener.bind(("127.0.0.1", settings.port))
         with open_foundation(settings, ENVIRONMENT) as foundation:
-            gateway = create_app(foundation)
+            gateway = compose(foundation)
             gateway.start()
             try:
                 with _running(gateway.doors[0].app, listener):

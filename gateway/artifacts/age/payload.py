@@ -132,6 +132,7 @@ def decrypt_stream(file_key: bytes, payload: BinaryIO | Iterable[bytes]) -> Iter
     index = 0
     sealed = source.read(SEALED_LENGTH)
     while True:
+        # Whether a chunk is the last one is sealed in it, so one chunk is read ahead.
         following = source.read(SEALED_LENGTH) if len(sealed) == SEALED_LENGTH else b""
         last = not following
         if len(sealed) == TAG_LENGTH and index > 0:

@@ -8,10 +8,13 @@ import pytest
 
 from gateway.authorization.guard import Guard
 from gateway.errors import Forbidden, NotFound
+from gateway.federation.facts import site_facts
 from gateway.federation.records import Site
 from gateway.identity.errors import InvalidToken
+from gateway.registry.facts import model_facts
 from gateway.registry.records import Model
 from gateway.tenancy.solo import SOLO_SECONDS, SoloMode
+from policies.facts import SiteFacts, TenantFacts
 from tests.gateway.parts import NOW, TENANT, House, call, client_record, house
 
 
@@ -21,7 +24,7 @@ def _model(tenant: str = TENANT, *shared: str) -> Model:
 
 def test_a_refusal_is_in_the_log_before_it_is_told() -> None:
     with house() as home:
-        facts = home.guard.model(_model())
+        facts = model_facts(_model(), home.guard.tenant)
         with pytest.raises(Forbidden):
             home.guard.require(call("caller"), "uploadArtifact", facts, model_id="m")
         event = home.events()[-1]
@@ -33,40 +36,12 @@ def test_a_refusal_is_in_the_log_before_it_is_told() -> None:
 
 def test_another_tenants_thing_looks_absent_and_policies_stay_untold() -> None:
     with house("rival") as home:
-        facts = home.guard.model(_model())
+        facts = model_facts(_model(), home.guard.tenant)
         with pytest.raises(NotFound):
             home.guard.require(call("owner", "rival"), "uploadArtifact", facts)
         event = home.events("rival")[-1]
         assert home.events() == []
     assert "platform-isolation" in event["policy_ids"]  # type: ignore[operator]
-
-
-def test_an_allowed_change_has_an_intent_and_a_result() -> None:
-    with house() as home:
-        facts = home.guard.model(_model())
-        asked = call("owner")
-        decision = home.guard.require(asked, "uploadArtifact", facts)
-        with home.guard.witness(asked, "uploadArtifact", facts, decision, reason="share"):
-            assert [event["phase"] for event in home.events()] == ["intent"]
-        events = home.events()
-    assert [(e.get("phase"), e["outcome"]) for e in events] == [
-        ("intent", "allow"), ("result", "done"),
-    ]  # fmt: skip
-    assert events[1]["intent_id"] == events[0]["id"]
-
-
-def test_a_change_that_fails_says_so_by_its_code() -> None:
-    with house() as home:
-        facts = home.guard.model(_model())
-        asked = call("owner")
-        decision = home.guard.require(asked, "uploadArtifact", facts)
-        with (
-            pytest.raises(NotFound),
-            home.guard.witness(asked, "uploadArtifact", facts, decision),
-        ):
-            raise NotFound
-        event = home.events()[-1]
-    assert (event["outcome"], event["reason"]) == ("error", "not_found")
 
 
 def test_facts_fall_with_the_epoch() -> None:
@@ -95,7 +70,7 @@ def _fallen(home: House, what: str) -> None:
 @pytest.mark.parametrize("what", ["token", "disabled", "roles", "suspended"])
 def test_a_caller_who_fell_since_the_request_came_in_is_not_decided_for(what: str) -> None:
     with house() as home:
-        facts, asked = home.guard.model(_model()), call("owner")
+        facts, asked = model_facts(_model(), home.guard.tenant), call("owner")
         assert home.guard.require(asked, "uploadArtifact", facts).allowed
         _fallen(home, what)
         for decide in (
@@ -133,11 +108,16 @@ def _guard_on(home: House, **stores: object) -> Guard:
     given: dict[str, Any] = {
         "tenants": home.stores.tenants, "federation": home.stores.federations, **stores
     }  # fmt: skip
+
+    def site_of(tenant: TenantFacts, client: str) -> SiteFacts | None:
+        site = given["federation"].get_site(tenant.id, client)
+        return None if site is None else site_facts(site, tenant)
+
     return Guard(
         home.engine,
         given["tenants"],
-        given["federation"],
         home.recorder,
+        site_of=site_of,
         confirm=home.revocation_state.confirm,
         region="eu",
         epoch=lambda: home.revocation_state.epoch,
@@ -177,7 +157,7 @@ def test_a_site_that_was_read_before_its_revocation_is_not_kept_after_it() -> No
 
 def test_a_purpose_that_is_not_registered_stays_out_of_the_log() -> None:
     with house() as home:
-        facts = home.guard.model(_model())
+        facts = model_facts(_model(), home.guard.tenant)
         for purpose in ("Jane Doe, 4711", "care"):
             home.guard.record(
                 replace(call("owner"), purpose=purpose), "uploadArtifact", "done", None, facts
@@ -189,7 +169,7 @@ def test_a_revoked_site_is_out() -> None:
     with house() as home:
         home.stores.federations.add_site(Site(TENANT, "acme-site", "key", "1", 0))
         asked = call("site")
-        facts = home.guard.model(_model())
+        facts = model_facts(_model(), home.guard.tenant)
         assert home.guard.decide(asked, "readMetadata", facts).allowed
         home.stores.federations.revoke_site(TENANT, "acme-site")
         home.changed()

@@ -12,11 +12,11 @@ import pytest
 
 from audit.reader import LogReader
 from gateway.cli.profile import load_profile
+from gateway.composition.authorization import solo_since
 from gateway.composition.bootstrap import Founded, Plan, found
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import Foundation, open_foundation
-from gateway.composition.gateway import create_app
-from gateway.composition.solo import solo_since
+from gateway.composition.gateway import compose
 from gateway.errors import ConfigurationError, SealgateError
 from gateway.identity.records import SCOPES
 from gateway.identity.registration import register_client
@@ -53,7 +53,7 @@ def everything(folder: Path) -> dict[str, bytes | None]:
 
 
 def test_a_founded_folder_opens_and_composes(opened: Foundation) -> None:
-    doors = create_app(opened).doors
+    doors = compose(opened).doors
     assert [door.name for door in doors] == ["public", "operations"]
 
 
@@ -164,7 +164,7 @@ def test_the_administrators_private_key_is_written_once_and_kept_nowhere_else(
     private = json.loads((data / "admin.key").read_bytes())["d"]
     holders = [name for name, held in everything(data).items() if held and private.encode() in held]
     assert holders == ["admin.key"]
-    client = opened.clients.get("admin")
+    client = opened.stores.clients.get("admin")
     assert client is not None
     assert client.roles == {"administrator", "officer"}
     assert client.tenant == "platform"
@@ -179,7 +179,9 @@ def test_solo_mode_ends_with_a_second_administrator_and_after_thirty_days(tmp_pa
         began = solo_since(base)
         assert began is not None
         now = [float(began)]
-        solo = SoloMode(base.clients, began, lambda: now[0], lambda: base.revocation_state.epoch)
+        solo = SoloMode(
+            base.stores.clients, began, lambda: now[0], lambda: base.revocation_state.epoch
+        )
         assert solo()
         now[0] = began + SOLO_SECONDS - 1
         assert solo()
@@ -188,8 +190,8 @@ def test_solo_mode_ends_with_a_second_administrator_and_after_thirty_days(tmp_pa
         now[0] = float(began)
         assert solo()
         register_client(
-            base.clients,
-            base.tenants,
+            base.stores.clients,
+            base.stores.tenants,
             "platform",
             "second",
             "Second administrator",
@@ -199,7 +201,7 @@ def test_solo_mode_ends_with_a_second_administrator_and_after_thirty_days(tmp_pa
             token_binding="none",
             random_bytes=ENVIRONMENT.random_bytes,
         )
-        base.revocations.bump()
+        base.stores.revocations.bump()
         base.revocation_state.refresh()
         assert not solo()
 

@@ -14,9 +14,10 @@ from starlette.types import ASGIApp
 
 from gateway.composition.bootstrap import Plan, found
 from gateway.composition.foundation import Foundation, open_foundation
-from gateway.composition.gateway import Gateway, PublicApp, create_app
+from gateway.composition.gateway import Gateway, compose
 from gateway.errors import ConfigurationError
 from gateway.settings import load_settings
+from gateway.web.infer import PublicApp
 from policies.errors import PolicyError
 from tests.gateway.place import ENVIRONMENT
 from tests.gateway.web.in_process import call
@@ -55,7 +56,7 @@ def data_of(folder: Path, **changes: str | int) -> Path:
 @contextmanager
 def composed(data: Path) -> Iterator[Composed]:
     with open_foundation(load_settings(data), ENVIRONMENT) as base:
-        gateway = create_app(base)
+        gateway = compose(base)
         gateway.start()
         try:
             yield Composed(gateway, base)
@@ -172,7 +173,7 @@ def test_without_federation_there_is_no_door_for_sites(running: Composed) -> Non
 
 def test_it_is_ready_once_started_and_not_after_its_log_ended(tmp_path: Path) -> None:
     with open_foundation(load_settings(data_of(tmp_path)), ENVIRONMENT) as base:
-        gateway = create_app(base)
+        gateway = compose(base)
         made = Composed(gateway, base)
         assert made.operations("/health/ready").status_code == 503
         gateway.start()
@@ -193,7 +194,7 @@ def test_a_policy_set_that_was_tampered_with_refuses_the_start(tmp_path: Path) -
             if kind == "blob":
                 database.execute(f"UPDATE {table} SET {column} = replace({column}, 'a', 'b')")  # noqa: S608
     with pytest.raises(PolicyError), open_foundation(load_settings(data), ENVIRONMENT) as base:
-        create_app(base)
+        compose(base)
 
 
 @pytest.mark.parametrize("setting", [{"rate_limit": "often"}, {"keystore_unlock": "credential"}])
@@ -203,4 +204,4 @@ def test_what_cannot_be_had_refuses_the_start(tmp_path: Path, setting: dict[str,
         pytest.raises(ConfigurationError),
         open_foundation(load_settings(data, **setting), ENVIRONMENT) as base,
     ):
-        create_app(base)
+        compose(base)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from audit.errors import SubjectErased
+from audit.event import Event
 from audit.ports import Filter
 from gateway.authorization.records import Pending
 from gateway.registry.records import Model, ModelVersion
@@ -31,9 +32,10 @@ def test_what_a_dead_process_left_is_ended_before_the_next_one_serves(tmp_path: 
         base.log.start()
         ref = consulted(base, HOUSE, "MRN-4")
         staged = base.sealer.seal_bytes(HOUSE, b"fused graph", "fused")
-        base.registry.add_model(Model(HOUSE, "m", False, "internal", frozenset(), 1, "c"))
+        base.stores.registry.add_model(Model(HOUSE, "m", False, "internal", frozenset(), 1, "c"))
         half = ModelVersion(HOUSE, "m", "1", "quarantined", 1, "c", payloads=(staged,))
-        base.registry.add_version(half)
+        base.stores.registry.add_version(half)
+        action = {"erase": "eraseSubject", "publish": "uploadArtifact"}
         for number, (kind, facts) in enumerate(
             [
                 ("erase", {"ref": ref}),
@@ -41,12 +43,18 @@ def test_what_a_dead_process_left_is_ended_before_the_next_one_serves(tmp_path: 
                 ("download", {"model": "m", "version": "1", "digest": "d"}),
             ]
         ):
-            base.pending.add_pending(Pending(_id(number), HOUSE, kind, facts, 1))  # type: ignore[arg-type]
+            base.log.append_blocking(
+                Event(
+                    id=_id(number), ts=1, tenant=HOUSE, category="artifact", outcome="allow",
+                    action=action.get(kind, "downloadArtifact"), phase="intent",
+                )
+            )  # fmt: skip
+            base.stores.pending.add_pending(Pending(_id(number), HOUSE, kind, facts, 1))
     with served_place(tmp_path) as place:
         base = place.foundation
-        assert base.pending.list_pending(limit=10) == []
+        assert base.stores.pending.list_pending(after=(-1, ""), limit=10) == []
         assert base.vault.find(HOUSE, "MRN-4") is None
-        version = base.registry.get_version(HOUSE, "m", "1")
+        version = base.stores.registry.get_version(HOUSE, "m", "1")
         assert version is not None
         assert (version.state, version.reason, version.payloads) == ("rejected", "interrupted", ())
         assert not base.artifacts.exists(staged.digest)
@@ -85,7 +93,7 @@ def test_an_erasure_whose_process_is_killed_half_way_is_finished(tmp_path: Path)
     )
     assert done.returncode == -signal.SIGKILL
     with open_foundation(load_settings(tmp_path / "data"), ENVIRONMENT) as base:
-        (pending,) = base.pending.list_pending(limit=10)
+        (pending,) = base.stores.pending.list_pending(after=(-1, ""), limit=10)
         assert (pending.kind, pending.facts) == ("erase", {"ref": ref})
         assert base.vault.find(HOUSE, "MRN-5") is None
         (kept,) = base.reader.sealed(HOUSE, entry.index)
@@ -94,7 +102,7 @@ def test_an_erasure_whose_process_is_killed_half_way_is_finished(tmp_path: Path)
         assert kept.subject_ref == ref
     with served_place(tmp_path) as place:
         base = place.foundation
-        assert base.pending.list_pending(limit=10) == []
+        assert base.stores.pending.list_pending(after=(-1, ""), limit=10) == []
         assert base.reader.sealed(HOUSE, entry.index) == []
         with place.client(HOUSE, "officer") as officer:
             found = officer.get("/v1/audit/events", action="eraseSubject")["items"]

@@ -16,9 +16,8 @@ import pytest
 
 from gateway.cli.connection import Connection
 from gateway.cli.profile import load_profile
+from gateway.composition.environment import Grace
 from gateway.composition.foundation import open_foundation
-from gateway.composition.use_cases import STOP_SECONDS
-from gateway.process.doors import GRACE_SECONDS
 from gateway.settings import load_settings
 from tests.e2e.house import PATIENCE, until
 from tests.gateway.place import ENVIRONMENT, served_place
@@ -32,8 +31,11 @@ import sys
 from pathlib import Path
 from gateway.registry import packaging
 packaging.CALIBRATION = "tests.gateway.composition.slow_calibration"
-from gateway.cli.serve import serve
-serve(Path(sys.argv[1]), None, None)
+from dataclasses import replace
+from gateway.composition.environment import Grace, system_environment
+from gateway.composition.serve import serve
+from gateway.settings import load_settings
+serve(load_settings(Path(sys.argv[1])), replace(system_environment(), grace=Grace(1, 0.2)))
 """
 
 
@@ -86,12 +88,14 @@ def test_a_gateway_ends_although_a_calibration_does_not(
             child.send_signal(number)
             child.wait(timeout=PATIENCE)
     with open_foundation(load_settings(tmp_path / "data"), ENVIRONMENT) as base:
-        assert len(base.pending.list_pending(limit=9)) == (number == signal.SIGKILL)
+        left = base.stores.pending.list_pending(after=(-1, ""), limit=9)
+    assert len(left) == (number == signal.SIGKILL)
     with served_place(tmp_path) as place, place.client(TENANT, "owner") as owner:
-        assert place.foundation.pending.list_pending(limit=9) == []
+        assert place.foundation.stores.pending.list_pending(after=(-1, ""), limit=9) == []
         shown = owner.get("/v1/models/m/versions/1")
         assert (shown["state"], shown["reason"]) == ("rejected", "interrupted")
 
 
 def test_what_is_given_time_when_it_stops_adds_up_to_less_than_ten_seconds() -> None:
-    assert GRACE_SECONDS + STOP_SECONDS < 10
+    grace = Grace()
+    assert grace.requests + grace.jobs < 10

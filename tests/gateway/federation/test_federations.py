@@ -9,12 +9,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.event import Event
+from gateway.authorization.intents import Intents
 from gateway.errors import AlreadyExists, Forbidden, InvalidRequest, NotFound
 from gateway.federation.coordinator import RunEvent, RunEvents, RunOrder
 from gateway.federation.errors import CoordinatorUnavailable
 from gateway.federation.federations import Federations, Plan
 from gateway.federation.records import Federation, Run, Site
 from gateway.federation.run_follower import RunFollower, step_id
+from gateway.federation.runs import Runs
 from gateway.federation.site_router import SiteRouter
 from gateway.registry.errors import PublishRefused
 from gateway.registry.records import Model
@@ -89,6 +91,7 @@ class Field:
     home: House
     rounds: Rounds
     federations: Federations
+    runs: Runs
     published: list[tuple[str, str, bytes]]
     follower: RunFollower
 
@@ -103,30 +106,32 @@ class Field:
 
 @pytest.fixture
 def scene() -> Iterator[Field]:
-    with house() as home:
-        rounds, published = Rounds(steps=list(STEPS)), []
+    rounds, published = Rounds(steps=list(STEPS)), []
+    with house(coordinator=rounds) as home:
 
         def publish(federation: Federation, run: Run, trained: bytes) -> None:
             published.append((federation.model, run.version, trained))
 
-        follower = RunFollower(home.stores.federations, rounds, home.recorder, publish)
-        federations = Federations(
-            home.stores.federations,
-            home.stores.registry,
+        stores = home.stores
+        runs = Runs(
+            stores.federations,
+            stores.registry,
+            home.use.federations,
             home.guard,
+            Intents(stores.pending, home.recorder, lambda: NOW),
             rounds,
             follower=None,  # the tests follow on their own thread
-            revoked=home.changed,
             clock=lambda: NOW,
             new_id=home.new_id,
         )
-        yield Field(home, rounds, federations, published, follower)
+        follower = RunFollower(stores.federations, rounds, home.recorder, publish)
+        yield Field(home, rounds, home.use.federations, runs, published, follower)
 
 
 def test_a_run_reaches_only_sites_that_are_listed_and_not_revoked(scene: Field) -> None:
     scene.add("a", "b", "c")
     scene.federations.revoke_site(CONVENOR, "lungs", "b")
-    run = scene.federations.start(CONVENOR, "lungs", "2.0", 3)
+    run = scene.runs.start(CONVENOR, "lungs", "2.0", 3)
     assert run.state == "running"
     assert [site.name for site in scene.rounds.orders[0].sites] == ["a", "c"]
 
@@ -134,7 +139,7 @@ def test_a_run_reaches_only_sites_that_are_listed_and_not_revoked(scene: Field) 
 def test_too_few_sites_or_a_taken_version_start_nothing(scene: Field) -> None:
     scene.add("a")
     with pytest.raises(InvalidRequest):
-        scene.federations.start(CONVENOR, "lungs", "2.0", 3)
+        scene.runs.start(CONVENOR, "lungs", "2.0", 3)
     assert scene.rounds.orders == []
 
 
@@ -142,15 +147,15 @@ def test_a_run_that_the_coordinator_does_not_take_has_failed(scene: Field) -> No
     scene.add("a", "b")
     scene.rounds.down = True
     with pytest.raises(CoordinatorUnavailable):
-        scene.federations.start(CONVENOR, "lungs", "2.0", 3)
-    runs = scene.federations.runs(CONVENOR, "lungs", after="", limit=10)
+        scene.runs.start(CONVENOR, "lungs", "2.0", 3)
+    runs = scene.runs.runs(CONVENOR, "lungs", after="", limit=10)
     assert [(run.state, run.reason) for run in runs] == [("failed", "not_started")]
     assert scene.home.events()[-1]["outcome"] == "error"
 
 
 def test_each_step_is_recorded_once_and_the_result_published(scene: Field) -> None:
     scene.add("a", "b")
-    run = scene.federations.start(CONVENOR, "lungs", "2.0", 1)
+    run = scene.runs.start(CONVENOR, "lungs", "2.0", 1)
     before = len(scene.home.events())
     done = scene.follower.follow(run)
     events = scene.home.events()[before:]
@@ -167,7 +172,7 @@ def test_each_step_is_recorded_once_and_the_result_published(scene: Field) -> No
 
 def test_a_step_that_was_recorded_before_a_crash_is_not_recorded_again(scene: Field) -> None:
     scene.add("a", "b")
-    run = scene.federations.start(CONVENOR, "lungs", "2.0", 1)
+    run = scene.runs.start(CONVENOR, "lungs", "2.0", 1)
     before = len(scene.home.events())
     earlier = Event(
         id=step_id(run.id, 1), ts=1, tenant=TENANT, category="federation", action="runStarted",
@@ -188,7 +193,7 @@ def test_a_result_that_cannot_be_published_fails_the_run_with_the_reason(
     scene: Field, fault: Exception, reason: str
 ) -> None:
     scene.add("a", "b")
-    run = scene.federations.start(CONVENOR, "lungs", "2.0", 1)
+    run = scene.runs.start(CONVENOR, "lungs", "2.0", 1)
 
     def refuses(*_: object) -> None:
         raise fault
@@ -201,7 +206,7 @@ def test_a_result_that_cannot_be_published_fails_the_run_with_the_reason(
 
 def test_a_run_that_is_lost_with_its_coordinator_ends_in_the_log_too(scene: Field) -> None:
     scene.add("a", "b")
-    run = scene.federations.start(CONVENOR, "lungs", "2.0", 1)
+    run = scene.runs.start(CONVENOR, "lungs", "2.0", 1)
     scene.rounds.restarted = True
     lost = scene.follower.follow(run)
     assert (lost.state, lost.reason) == ("failed", "coordinator_lost")
@@ -230,7 +235,7 @@ def test_the_purpose_of_a_run_is_recorded_only_if_it_is_registered(scene: Field)
     scene.add("a", "b")
     asked = replace(CONVENOR, purpose="Jane Doe, 4711")
     with suppress(Forbidden):
-        scene.federations.start(asked, "lungs", "1", 3)
+        scene.runs.start(asked, "lungs", "1", 3)
     runs = scene.home.stores.federations.list_runs(TENANT, "lungs", after="", limit=9)
     assert all(run.purpose == "" for run in runs)
     assert "Jane" not in str(scene.home.events())
@@ -253,12 +258,13 @@ def test_only_convenors_do_any_of_this(scene: Field) -> None:
     scene.add("a", "b")
     for refused in (
         lambda: scene.federations.create(call("owner"), replace(PLAN, name="x"), None),
-        lambda: scene.federations.add_site(call("caller"), "lungs", "z", _key()),
         lambda: scene.federations.revoke_site(call("owner"), "lungs", "a"),
-        lambda: scene.federations.start(call("officer"), "lungs", "2.0", 1),
+        lambda: scene.runs.start(call("officer"), "lungs", "2.0", 1),
     ):
         with pytest.raises(Forbidden):
             refused()
+    with pytest.raises(NotFound):  # who may not know of it
+        scene.federations.add_site(call("caller"), "lungs", "z", _key())
     with pytest.raises(NotFound):
         scene.federations.get(call("caller"), "lungs")
 

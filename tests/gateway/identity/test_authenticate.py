@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 
-from gateway.identity.authenticate import MEMO_CAPACITY, MEMO_SECONDS
+from gateway.identity.authenticate import MEMO_CAPACITY, MEMO_SECONDS, Credentials
 from gateway.identity.errors import (
     InvalidProof,
     InvalidToken,
@@ -133,8 +134,8 @@ def test_a_repeated_header_is_refused(name: bytes) -> None:
     token = world.bearer().encode()
     headers = [(b"authorization", b"Bearer " + token), (b"host", b"x"), (name, b"a"), (name, b"b")]
     with pytest.raises(Unauthenticated):
-        asyncio.run(world.authenticator.authenticate_headers(headers, "POST", PATH))
-    good = asyncio.run(world.authenticator.authenticate_headers(headers[:2], "POST", PATH))
+        asyncio.run(world.authenticator.identify(Credentials(headers, "POST", PATH)))
+    good = asyncio.run(world.authenticator.identify(Credentials(headers[:2], "POST", PATH)))
     assert good.client_id == "service"
 
 
@@ -219,13 +220,13 @@ def test_a_principal_never_seems_younger_than_it_is() -> None:
 
 def test_the_memory_is_bounded() -> None:
     world = World()
-    memo = world.authenticator._memo
     token = world.bearer()
     call(world, f"Bearer {token}")
-    entry = next(iter(memo.values()))
-    memo.update({n.to_bytes(32, "big"): entry for n in range(MEMO_CAPACITY - 1)})
+    memory = world.authenticator._memo.now()
+    entry = memory.get(hashlib.sha256(token.encode()).digest())
+    for n in range(MEMO_CAPACITY - 1):
+        memory.keep(n.to_bytes(32, "big"), entry)
     call(world, f"Bearer {world.bearer()}")
-    assert len(memo) == MEMO_CAPACITY
     call(world, f"Bearer {token}")
     assert world.authenticator.counters.misses == 3
 

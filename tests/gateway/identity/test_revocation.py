@@ -50,10 +50,13 @@ def test_what_is_looked_up_is_remembered_until_something_changes() -> None:
     assert world.clients.reads == 2
 
 
-def test_what_does_not_exist_is_not_remembered() -> None:
+def test_that_nobody_has_an_id_is_remembered_until_something_changes() -> None:
     world = World()
-    assert world.revocation_state.look_up("nobody") == (None, None)
+    for _ in range(3):
+        assert world.revocation_state.look_up("nobody") == (None, None)
+    assert world.clients.reads == 1
     world.clients.add(replace(world.service, id="nobody"))
+    world.revocation_state.changed()
     client, _ = world.revocation_state.look_up("nobody")
     assert client is not None
 

@@ -11,6 +11,6 @@ from .works import Works, works
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Works]:
     """A released, screened version 1 of `m`, and a second tenant."""
-    with works(tmp_path, "rival") as made:
+    with works("rival") as made:
         made.publish()
         yield made

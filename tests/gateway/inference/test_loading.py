@@ -38,7 +38,7 @@ LINEAR = linear().SerializeToString()
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
     """Two screened versions, an unscreened one, and one of another tenant."""
-    with works(tmp_path_factory.mktemp("works"), "rival") as made:
+    with works("rival") as made:
         made.publish("1")
         made.publish("2")
         made.publish("3", screened=False)
@@ -291,15 +291,16 @@ def test_an_expired_manifest_is_not_served(shop: Works) -> None:
     assert opened.buffers == []
 
 
-def _payload_file(shop: Works, payload: SealedPayload, folder: Path) -> Path:
+def _payload_file(shop: Works, payload: SealedPayload) -> Path:
+    folder = shop.house.base.settings.data_dir
     return next(path for path in folder.rglob(payload.digest))
 
 
-def test_stored_bytes_that_changed_are_refused(tmp_path: Path) -> None:
-    with works(tmp_path) as shop:
+def test_stored_bytes_that_changed_are_refused() -> None:
+    with works() as shop:
         version = shop.publish()
         fused = next(payload for payload in version.payloads if payload.role == "fused")
-        stored = _payload_file(shop, fused, tmp_path)
+        stored = _payload_file(shop, fused)
         content = bytearray(stored.read_bytes())
         content[len(content) // 2] ^= 1
         stored.chmod(0o600)
@@ -326,7 +327,7 @@ def test_the_payload_key_of_another_payload_does_not_open(shop: Works) -> None:
 
 @pytest.mark.parametrize("way", ["disable", "destroy"])
 def test_without_its_tenants_key_nothing_is_loaded(tmp_path: Path, way: str) -> None:
-    with works(tmp_path) as shop:
+    with works() as shop:
         version = shop.publish(screened=False)
         load(shop, version)
         getattr(shop.keys, way)(TENANT)
@@ -347,7 +348,7 @@ def test_only_a_model_that_was_quick_runs_on_the_event_loop(
 
 
 def test_a_model_of_texts_is_never_run_on_the_event_loop(tmp_path: Path) -> None:
-    with works(tmp_path) as shop:
+    with works() as shop:
         version = shop.publish(graph=words().SerializeToString(), screened=False)
         model = load(shop, version)
         assert not model.inline
@@ -373,7 +374,7 @@ def test_a_graph_that_the_runtime_does_not_take_fails_and_is_wiped(
 
 
 def test_a_graph_that_never_ends_is_stopped_while_it_is_timed(tmp_path: Path) -> None:
-    with works(tmp_path, timeout=0.05) as shop:
+    with works(timeout=0.05) as shop:
         shop.publish("3", graph=LINEAR, screened=False)
         version = _sign_graph(shop, endless_loop().SerializeToString())
         taken = (TensorSpec(name="x", datatype="FP32", shape=(1,)),)

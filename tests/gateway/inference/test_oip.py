@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.inference.codec import select
 from gateway.inference.errors import MalformedRequest
-from gateway.inference.oip import InferRequest, parse, render, select
+from gateway.inference.oip import OipRequest, parse, render
 
 
 def body(**members: Any) -> bytes:
@@ -115,7 +116,7 @@ def test_a_subject_is_named_once() -> None:
 @given(st.binary(), st.none() | st.integers(-5, 50))
 def test_any_bytes_give_a_request_or_our_error(data: bytes, length: int | None) -> None:
     try:
-        assert isinstance(parse(data, length), InferRequest)
+        assert isinstance(parse(data, length), OipRequest)
     except MalformedRequest:
         return
 

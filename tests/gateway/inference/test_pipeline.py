@@ -64,7 +64,7 @@ def test_nothing_that_was_sent_is_read_before_the_caller_is_known(shop: Works) -
     for token, refusal in (("", TokenMissing), ("nonsense", InvalidToken)):
         with pytest.raises(refusal):
             ask(shop, token=token, read=read)
-    assert len(shop.events()) == before, "a stranger cannot fill the log"
+    assert len(shop.events()) == before, "an unauthenticated caller cannot fill the log"
     sample = shop.metrics.registry.get_sample_value
     for code in ("token_missing", "invalid_token"):
         assert sample("sealgate_refused_before_tenant_total", {"code": code}) == 1.0
@@ -74,7 +74,7 @@ def test_a_client_over_its_rate_is_refused_before_its_body_is_read(tmp_path: Pat
     async def read(_: str) -> bytes:
         raise AssertionError("the body was read")
 
-    with works(tmp_path, rate="1/day") as shop:
+    with works(rate="1/day") as shop:
         shop.publish()
         ask(shop)
         with pytest.raises(TooManyRequests):
@@ -153,7 +153,7 @@ def test_another_tenants_model_is_absent_and_recorded_with_the_one_who_asked(sho
     assert len(shop.events()) == before
     entries = [msgspec.structs.asdict(entry.event) for entry in shop.house.reader.events("rival")]
     assert [event["model_id"] for event in entries] == ["", ""]
-    assert shop.loads == [], "nothing was opened for a stranger"
+    assert shop.loads == [], "nothing was opened for a caller who may not use it"
 
 
 def test_nothing_is_decrypted_for_a_caller_who_may_not_ask(shop: Works) -> None:
@@ -198,7 +198,7 @@ class Endless:
 
 
 def test_a_run_that_never_ends_is_stopped_and_recorded(tmp_path: Path) -> None:
-    with works(tmp_path, timeout=0.05) as shop:
+    with works(timeout=0.05) as shop:
         shop.publish(screened=False)
         shop.prepare = lambda model: replace(model, session=Endless(), inline=False)
         with pytest.raises(RunTimeout):
@@ -288,7 +288,7 @@ def test_a_subject_a_row_goes_sealed_into_the_record_and_not_to_the_model(shop: 
     event = shop.events()[-1]
     assert len(event["subject_refs"]) == len(event["sealed_commit"]) == 3
     assert MARKER not in json.dumps(event)
-    assert MARKER.encode() not in b"".join(answer.body)
+    assert MARKER.encode() not in b"".join(answer.rendered.parts)
     refs = [shop.vault.find(TENANT, name) for name in names[:3]]
     assert list(event["subject_refs"]) == refs
 

@@ -37,7 +37,7 @@ NO = Decision(False, ("platform-screening",), 3, None)
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Works]:
-    with works(tmp_path) as made:
+    with works() as made:
         made.publish(screened=False)
         yield made
 

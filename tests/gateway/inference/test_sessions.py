@@ -308,7 +308,7 @@ def test_a_model_that_only_seemed_quick_holds_the_event_loop_once() -> None:
     watchdog.start()
     ran: list[str] = []
 
-    class Witness:
+    class Watched:
         """The session, telling which thread runs it."""
 
         def __init__(self, session: Any) -> None:
@@ -319,7 +319,7 @@ def test_a_model_that_only_seemed_quick_holds_the_event_loop_once() -> None:
             return self._session.run(*arguments)
 
     sessions = Sessions(
-        lambda _: servable(b"", session=Witness(open_session(ENDLESS)), inline=True),
+        lambda _: servable(b"", session=Watched(open_session(ENDLESS)), inline=True),
         watchdog,
         FairExecutor(),
         100,

@@ -1,4 +1,4 @@
-"""The serving path in one process: a house with keys, a store, and models published for real."""
+"""The way of a request in one process: keys, a store, and models published for real."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,36 +19,26 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.log import AuditLog
-from audit.sealing import SubjectVault
-from audit.stores.memory import MemorySubjectStore
 from gateway.artifacts import admission_job
 from gateway.artifacts.admission import AdmissionReport
 from gateway.artifacts.age import SecretBuffer
-from gateway.artifacts.keystore import LocalKeyStore
 from gateway.artifacts.sandbox import SandboxResult
 from gateway.artifacts.signature import owner_statement
-from gateway.artifacts.store import ArtifactStore
-from gateway.artifacts.unlock import KeyFile
-from gateway.artifacts.upload import Sealer
-from gateway.identity.authenticate import Authenticator
-from gateway.identity.dpop import ProofChecker
-from gateway.identity.issuers import Issuers
+from gateway.composition.inference import make_pipeline
+from gateway.identity.authenticate import Credentials
 from gateway.identity.records import SCOPES, Client
 from gateway.identity.tokens import TokenMinter
-from gateway.inference.fair_executor import FairExecutor
 from gateway.inference.loading import ModelLoader
+from gateway.inference.oip import OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
-from gateway.inference.record import RecordWriter
-from gateway.inference.routing import Routes
 from gateway.inference.sessions import ServableModel, Sessions, Watchdog
 from gateway.registry.packaging import Material, Packager
 from gateway.registry.records import Model, ModelVersion, Release
 from gateway.screening import calibration
 from gateway.telemetry import Metrics
-from gateway.tenancy.limits import Throttle
 from policies.compiled import starter_text
-from tests.gateway.identity.fakes import URL, no_fetch
-from tests.gateway.parts import KEY, NOW, TENANT, House, house
+from tests.gateway.identity.fakes import URL
+from tests.gateway.parts import NOW, TENANT, House, house
 from tests.gateway.screening.classifiers import CENTRES, classifier, clouds, npz
 
 OWNER = ec.generate_private_key(ec.SECP256R1())
@@ -75,14 +64,14 @@ class Gate:
         return self._session.run(names, inputs, options)
 
 
-def ask(shop: Works, *arguments: Any, **options: Any) -> InferAnswer:
+def ask(shop: Works, *arguments: Any, **options: Any) -> InferAnswer[OipBody]:
     """Send one request through the pipeline and wait for its end."""
     return asyncio.run(shop.infer(*arguments, **options))
 
 
-def head(answer: InferAnswer) -> Any:
+def head(answer: InferAnswer[OipBody]) -> Any:
     """The JSON part of an answer."""
-    return json.loads(answer.body[0])
+    return json.loads(answer.rendered.parts[0])
 
 
 def secret(content: bytes) -> SecretBuffer:
@@ -99,27 +88,29 @@ def row(x: Any = CLEAN[:1], **parameters: Any) -> dict[str, Any]:
 
 @dataclass
 class Works:
-    """Everything between a token and an answer."""
+    """Everything between a token and an answer, as it is composed; loaded models can be changed."""
 
     house: House
-    keys: LocalKeyStore
-    store: ArtifactStore
-    sealer: Sealer
-    vault: SubjectVault
+    made: Pipeline
     watchdog: Watchdog
-    loader: ModelLoader
     minter: TokenMinter
-    authenticator: Authenticator
-    routes: Routes
-    records: RecordWriter
-    metrics: Metrics
-    throttle: Throttle
     prepare: Callable[[ServableModel], ServableModel] = lambda model: model
     loads: list[ModelVersion] = field(default_factory=list)
     log: AuditLog | None = None
 
     def __post_init__(self) -> None:
-        self.sessions = Sessions(self._load, self.watchdog, FairExecutor(), max_bytes=1 << 30)
+        base = self.house.base
+        self.keys, self.sealer, self.vault = base.keys, base.sealer, base.vault
+        self.store, self.metrics, self.routes = base.artifacts, self.made.metrics, self.made.routes
+        self.authenticator, self.records = self.made.authenticator, self.made.records
+        self.loader = ModelLoader(
+            base.sealer.open_payload,
+            lambda tenant: base.keys.release_key(tenant).public_key(),
+            self.watchdog,
+            clock=base.environment.clock,
+            monotonic=base.environment.monotonic,
+        )
+        self.sessions = Sessions(self._load, self.watchdog, self.made.executor, max_bytes=1 << 30)
 
     def _load(self, version: ModelVersion) -> ServableModel:
         self.loads.append(version)
@@ -127,17 +118,8 @@ class Works:
 
     @property
     def pipeline(self) -> Pipeline:
-        return Pipeline(
-            authenticator=self.authenticator,
-            throttle=self.throttle,
-            routes=self.routes,
-            guard=self.house.guard,
-            sessions=self.sessions,
-            executor=FairExecutor(),
-            records=self.records,
-            log=self.log or self.house.log,
-            metrics=self.metrics,
-        )
+        log = self.log or self.house.log
+        return replace(self.made, sessions=self.sessions, routes=self.routes, log=log)
 
     def gate(self) -> Gate:
         """Make the next model that is loaded wait in the middle of each run."""
@@ -271,7 +253,7 @@ class Works:
         model: str = "m",
         version: str | None = None,
         read: Callable[[str], Any] | None = None,
-    ) -> InferAnswer:
+    ) -> InferAnswer[OipBody]:
         """Send one request through the pipeline."""
         content = body if isinstance(body, bytes) else json.dumps(body or row()).encode()
 
@@ -279,12 +261,12 @@ class Works:
             return content
 
         sent = self.bearer() if token is None else token
+        headers = [(b"authorization", b"Bearer " + sent.encode())] if sent else []
         call = InferCall(
+            credentials=Credentials(headers, "POST", f"/v2/models/{model}/infer"),
             model=model,
             version=version,
-            headers=[(b"authorization", b"Bearer " + sent.encode())] if sent else [],
-            path=f"/v2/models/{model}/infer",
-            header_length=None,
+            codec=OipCodec(None),
             read=read or given,
         )
         return await self.pipeline.infer(call)
@@ -310,53 +292,23 @@ def _admitted(graph: bytes) -> AdmissionReport:
 
 @contextmanager
 def works(
-    folder: Path,
     *tenants: str,
     timeout: float = 30.0,
     rate: str = "100000/minute",
     clock: Callable[[], float] = lambda: NOW,
 ) -> Iterator[Works]:
-    """Open the works in `folder` until the block ends."""
-    with house(*tenants) as owned:
-        keys = LocalKeyStore.create(folder / "keystore", KeyFile(folder / "root.key"))
-        keys.create_tenant(TENANT)
-        store = ArtifactStore.local(folder / "artifacts")
-        sealer = Sealer(keys, store, secrets.token_bytes)
-        vault = SubjectVault(MemorySubjectStore(), keys, secrets.token_bytes)
+    """Open the works until the block ends."""
+    changes = {"run_timeout_seconds": timeout, "rate_limit": rate}
+    with house(*tenants, clock=clock, **changes) as owned:
+        base = owned.base
         watchdog = Watchdog(timeout)
-        minter = TokenMinter(URL, URL, [KEY], clock=lambda: NOW, random_bytes=secrets.token_bytes)
-        issuers = Issuers(
-            minter.trust, minter.trusted_keys(), [], fetch=no_fetch, monotonic=lambda: 0.0
+        made = make_pipeline(
+            base, owned.identity.authenticator, owned.guard, owned.recorder, watchdog, Metrics()
         )
-        proofs = ProofChecker(URL, clock=lambda: NOW)
+        key = base.keys.signing_key("token")
+        minter = TokenMinter(URL, URL, [key], clock=clock, random_bytes=secrets.token_bytes)
         watchdog.start()
         try:
-            yield Works(
-                house=owned,
-                keys=keys,
-                store=store,
-                sealer=sealer,
-                vault=vault,
-                watchdog=watchdog,
-                loader=ModelLoader(
-                    sealer.open_payload,
-                    lambda tenant: keys.release_key(tenant).public_key(),
-                    watchdog,
-                    clock=clock,
-                    monotonic=lambda: 0.0,
-                ),
-                minter=minter,
-                authenticator=Authenticator(
-                    issuers, owned.revocation_state, proofs, public_url=URL, clock=lambda: NOW
-                ),
-                routes=Routes(
-                    owned.stores.registry, owned.guard, lambda: owned.revocation_state.epoch
-                ),
-                records=RecordWriter(
-                    owned.recorder, vault, monotonic=lambda: 0.0, random_bytes=secrets.token_bytes
-                ),
-                metrics=Metrics(),
-                throttle=Throttle(rate),
-            )
+            yield Works(owned, made, watchdog, minter)
         finally:
             watchdog.close()

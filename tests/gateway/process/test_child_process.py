@@ -45,7 +45,7 @@ child = ChildProcess("child", command, {}, Path(sys.argv[1]), monotonic=time.mon
 child.start()
 sys.stdin.read()
 """
-DIES_TOO = "from federated.child import die_with_parent; die_with_parent(); "
+DIES_TOO = "from gateway.parent_death import die_with_parent; die_with_parent(os.getppid()); "
 HOLDS = "held = os.open(sys.argv[1], os.O_WRONLY); "
 
 
@@ -102,14 +102,14 @@ def said(pipe: Path) -> int:
 def kept(
     tmp_path: Path, *command: str, monotonic: Any = lambda: 0.0, **environment: str
 ) -> Iterator[ChildProcess]:
-    companion = ChildProcess(
+    child_process = ChildProcess(
         "child", command, environment, tmp_path / "child.log", monotonic=monotonic
     )
-    companion.start()
+    child_process.start()
     try:
-        yield companion
+        yield child_process
     finally:
-        companion.close()
+        child_process.close()
 
 
 def is_alive(pid: int) -> bool:

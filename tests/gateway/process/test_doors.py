@@ -190,7 +190,7 @@ def test_all_doors_open_and_finish_what_is_under_way_when_asked_to_stop(
         doors = [
             Door(app.name, app, "127.0.0.1", port) for app, port in zip(apps, ports, strict=True)
         ]
-        serving = asyncio.create_task(serve_doors(doors, SETTINGS))
+        serving = asyncio.create_task(serve_doors(doors, SETTINGS, 6))
         told = [(await get(port)).text for port in ports]
         slow = apps[0]
         slow.reached.clear()
@@ -217,6 +217,6 @@ def test_when_one_address_is_taken_no_door_opens() -> None:
             Door("operations", Named("operations"), "127.0.0.1", taken.getsockname()[1]),
         ]
         with pytest.raises(ConfigurationError, match="is taken"):
-            asyncio.run(serve_doors(doors, SETTINGS))
+            asyncio.run(serve_doors(doors, SETTINGS, 6))
         with socket.socket() as caller, pytest.raises(ConnectionRefusedError):
             caller.connect(("127.0.0.1", free))

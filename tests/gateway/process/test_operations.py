@@ -21,7 +21,7 @@ MARKER = "Marta-Example-1971"
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
-    with works(tmp_path_factory.mktemp("works")) as made:
+    with works() as made:
         made.publish()
         yield made
 
@@ -92,9 +92,7 @@ def test_ready_turns_with_the_log_and_live_does_not(shop: Works) -> None:
     log.start()
     assert seen() == (200, 200, True)
     store.fill_disk()
-    event = shop.house.recorder.event_for(
-        None, "administer", "done", category="administration", tenant="acme"
-    )
+    event = shop.house.recorder.event_for(None, "administer", "done", tenant="acme")
     with pytest.raises(Exception, match="cannot record"):
         log.append_blocking(event)
     assert seen() == (200, 503, False)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.errors import Forbidden, StateConflict
-from gateway.registry.catalogue import Catalogue
 from gateway.registry.errors import IllegalMove
 from gateway.registry.records import Model, ModelVersion, Release
 from gateway.registry.releases import Releases
-from tests.gateway.parts import NOW, TENANT, House, call, house
+from tests.gateway.parts import TENANT, House, call, house
 
 OWNER, SECOND = call("owner"), call("owner", client="second")
 
@@ -35,12 +34,7 @@ class Shop:
 @pytest.fixture
 def shop() -> Iterator[Shop]:
     with house() as home:
-        registry = home.stores.registry
-        catalogue = Catalogue(registry, home.guard, changed=home.changed, clock=lambda: NOW)
-        releases = Releases(
-            registry, catalogue, home.guard, changed=home.changed, clock=lambda: NOW
-        )
-        yield Shop(home, releases)
+        yield Shop(home, home.use.releases)
 
 
 def test_a_release_takes_two(shop: Shop) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from gateway.authorization.intents import Intents
 from gateway.errors import Forbidden, LimitReached, NotFound, StateConflict
 from gateway.identity.errors import InvalidToken
 from gateway.registry import uploads as uploads_module
@@ -35,6 +36,7 @@ class Yard:
             registry,
             self.removed.append,
             self.home.guard,
+            Intents(self.home.stores.pending, self.home.recorder, lambda: self.now[0]),
             clock=lambda: self.now[0],
             new_id=self.home.new_id,
         )

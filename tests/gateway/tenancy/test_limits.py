@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.tenancy.limits import Throttle
+from gateway.tenancy.limits import KEPT, Throttle, Windows
 from tests.gateway.parts import call
 
 CALLER = call("caller").principal
@@ -30,6 +31,30 @@ def test_a_rate_belongs_to_the_client_not_to_its_token() -> None:
     throttle = Throttle("1/day")
     assert throttle.spend(CALLER)
     assert not throttle.spend(replace(CALLER, token_id="fresh", scopes=frozenset({"infer"})))
+
+
+def test_a_window_ends_and_the_next_one_begins_with_the_next_request() -> None:
+    now = [1000.0]
+    throttle = Throttle("2/minute", lambda: now[0])
+    assert [throttle.spend(CALLER) for _ in range(3)] == [True, True, False]
+    now[0] += 59.9
+    assert not throttle.spend(CALLER)
+    now[0] += 0.1
+    assert [throttle.spend(CALLER) for _ in range(3)] == [True, True, False]
+
+
+def test_what_is_counted_is_kept_for_open_windows_only_and_starts_no_thread() -> None:
+    now, before = [0.0], threading.active_count()
+    windows = Windows(lambda: now[0])
+    for number in range(KEPT + 1):
+        windows.incr(str(number), 60)
+    assert windows.get("7") == 1
+    assert windows.get_expiry("7") == 60.0
+    now[0] = 61.0
+    windows.incr("late", 60)
+    assert windows.get("7") == 0
+    assert windows.reset() == 1
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("rate", ["", "often", "6000", "6000/fortnight", "-1/minute", "x/minute"])

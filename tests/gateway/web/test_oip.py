@@ -22,7 +22,7 @@ Get = Callable[..., httpx.Response]
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
     """`m` with the release 1 and the candidate 2, `hidden` with a candidate only."""
-    with works(tmp_path_factory.mktemp("works"), "rival") as made:
+    with works("rival") as made:
         made.publish("1")
         made.publish("2", release=False)
         made.publish("1", model="hidden", release=False)

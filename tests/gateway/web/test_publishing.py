@@ -73,7 +73,7 @@ def test_a_candidate_is_signed_over_everything_that_is_stored(
     assert isinstance(told, Ed25519PublicKey)
     assert told.public_bytes_raw() == public.public_bytes_raw()
     link = verify_link(public, base64.b64decode(signatures["link"]))
-    stored = place.foundation.registry.get_version("press", "m", "1")
+    stored = place.foundation.stores.registry.get_version("press", "m", "1")
     assert stored is not None
     assert link.manifest == hashlib.sha256(manifest).hexdigest()
     assert dict(link.payloads) == {payload.role: payload.digest for payload in stored.payloads}
@@ -111,14 +111,14 @@ def test_a_refused_model_is_rejected_for_good(
     with pytest.raises(CommandFailed) as taken:
         owner.post("/v1/models/m/versions", _body(version, "any", content))
     assert taken.value.problem["status"] == 409
-    assert place.foundation.pending.list_pending(limit=10) == []
+    assert place.foundation.stores.pending.list_pending(after=(-1, ""), limit=10) == []
 
 
 def test_an_upload_is_discarded_by_its_client_and_by_nobody_else(
     place: Place, owner: Connection
 ) -> None:
     upload = _upload(owner, b"a mistake")
-    found = place.foundation.uploads.get_upload("press", upload)
+    found = place.foundation.stores.uploads.get_upload("press", upload)
     assert found is not None
     place.tenant("rival")
     for role, tenant in (("caller", "press"), ("owner", "rival")):
@@ -126,7 +126,7 @@ def test_an_upload_is_discarded_by_its_client_and_by_nobody_else(
             other.send("DELETE", f"/v1/uploads/{upload}")
         assert refused.value.code == ExitCode.NOT_FOUND
     assert owner.send("DELETE", f"/v1/uploads/{upload}").status_code == 204
-    assert place.foundation.uploads.get_upload("press", upload) is None
+    assert place.foundation.stores.uploads.get_upload("press", upload) is None
     assert not place.foundation.artifacts.exists(found.payload.digest)
 
 
@@ -180,19 +180,26 @@ def test_another_tenant_finds_nothing(place: Place, owner: Connection) -> None:
 def test_a_caller_may_neither_publish_nor_download(place: Place, owner: Connection) -> None:
     digest = owner.get("/v1/models/m/versions/1")["payloads"][0]["digest"]
     with place.client("press", "caller") as caller:
-        for send in (
-            lambda: caller.post("/v1/models", {"name": "mine", "personal": False}),
-            lambda: _upload(caller, b"x"),
-            lambda: caller.post("/v1/models/m/versions/1/promote"),
-            lambda: caller.send(
-                "GET",
-                f"/v1/models/m/versions/1/payloads/{digest}",
-                headers={"sealgate-recipient": RECIPIENT},
+        # A caller may know of the model, and of a version only when it is released.
+        for send, code in (
+            (
+                lambda: caller.post("/v1/models", {"name": "mine", "personal": False}),
+                ExitCode.DENIED,
+            ),
+            (lambda: _upload(caller, b"x"), ExitCode.DENIED),
+            (lambda: caller.post("/v1/models/m/versions/1/promote"), ExitCode.NOT_FOUND),
+            (
+                lambda: caller.send(
+                    "GET",
+                    f"/v1/models/m/versions/1/payloads/{digest}",
+                    headers={"sealgate-recipient": RECIPIENT},
+                ),
+                ExitCode.NOT_FOUND,
             ),
         ):
             with pytest.raises(CommandFailed) as refused:
                 send()
-            assert refused.value.code == ExitCode.DENIED
+            assert refused.value.code == code
 
 
 def test_a_download_is_recorded_before_and_after_and_by_range(
@@ -217,11 +224,11 @@ def test_a_download_is_recorded_before_and_after_and_by_range(
     assert [event["phase"] for event in found] == 3 * ["result", "intent"]
     assert [event["n_out"] for event in found[::2]] == [payload["length"], 100, payload["length"]]
     assert {event["recipient"] for event in found} == {RECIPIENT}
-    assert place.foundation.pending.list_pending(limit=10) == []
+    assert place.foundation.stores.pending.list_pending(after=(-1, ""), limit=10) == []
 
 
 def test_fused_graph_and_profile_are_never_delivered(place: Place, owner: Connection) -> None:
-    registry, sealer = place.foundation.registry, place.foundation.sealer
+    registry, sealer = place.foundation.stores.registry, place.foundation.sealer
     version = registry.get_version("press", "m", "1")
     assert version is not None
     fused = sealer.seal_bytes("press", b"fused", "fused")

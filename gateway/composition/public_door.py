@@ -1,0 +1,114 @@
+"""The application of the public door: inference and, on routes, everything else."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Final
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from audit.errors import AuditError
+from gateway.authorization.recorder import Recorder
+from gateway.composition.foundation import Foundation
+from gateway.composition.identity import Identity
+from gateway.composition.use_cases import UseCases
+from gateway.errors import SealgateError
+from gateway.identity.metadata import resource_metadata
+from gateway.inference.pipeline import Pipeline
+from gateway.web import (
+    administration,
+    api_page,
+    artifacts,
+    audit,
+    federations,
+    jobs,
+    models,
+    oauth,
+    oip,
+    policies,
+    subjects,
+    uploads,
+)
+from gateway.web.authenticated import Authenticated
+from gateway.web.bounded_body import BoundedBody
+from gateway.web.dependencies import CallIds, provide
+from gateway.web.infer import InferEndpoint, PublicApp
+from gateway.web.problems import Boundary, install_problems, problem_of
+from policies.errors import PolicyError
+
+VERSION: Final = version("sealgate")
+
+
+def public_app(
+    base: Foundation, identity: Identity, recorder: Recorder, use: UseCases, pipeline: Pipeline
+) -> ASGIApp:
+    """Make the application."""
+    settings = base.settings
+    app = FastAPI(title="sealgate", version=VERSION, docs_url=None, redoc_url=None)
+    app.include_router(api_page.router)
+    install_problems(app, SealgateError, AuditError, PolicyError)
+    resource = resource_metadata(identity.server.issuer, identity.issuers.names)
+    app.include_router(oauth.build_router(identity.server, resource, use.tokens))
+    directory = oip.ModelDirectory(
+        identity.authenticator,
+        pipeline.guard,
+        pipeline.routes,
+        pipeline.sessions,
+        base.stores.registry,
+    )
+    app.include_router(oip.build_router(directory, VERSION, lambda: base.log.ready))
+    _provide(app, base, recorder, use)
+    app.add_middleware(Authenticated, authenticator=identity.authenticator)
+    app.add_middleware(BoundedBody, seconds=settings.body_timeout_seconds)  # the outer one
+    for part in (
+        administration,
+        artifacts,
+        audit,
+        federations,
+        jobs,
+        models,
+        policies,
+        subjects,
+        uploads,
+    ):
+        app.include_router(part.router)
+    endpoint = InferEndpoint(
+        pipeline,
+        problem_of,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout=settings.body_timeout_seconds,
+    )
+    return Boundary(PublicApp(endpoint, app))
+
+
+def _provide(app: FastAPI, base: Foundation, recorder: Recorder, use: UseCases) -> None:
+    """Hand each part of `/v1` what it needs, and no more."""
+    provide(
+        app,
+        CallIds(recorder.new_id),
+        use.administration,
+        use.audit,
+        use.federations,
+        use.jobs,
+        use.policies,
+        use.runs,
+        use.subjects,
+        artifacts.Deliveries(use.delivery, base.artifacts.read_range, use.results),
+        models.Models(
+            use.catalogue,
+            use.publisher,
+            use.releases,
+            use.jobs,
+            lambda tenant: public_pem(base.keys.release_key(tenant)),
+        ),
+        uploads.Receiving(use.uploads, base.sealer.seal_stream, base.settings.max_upload_bytes),
+    )
+
+
+def public_pem(key: Ed25519PrivateKey) -> str:
+    """Return the public half of a signing key as PEM."""
+    encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_key().public_bytes(encoding, form).decode()

@@ -1,0 +1,84 @@
+"""What a door knows that the pipeline does not: how a request is read and how an answer is written.
+
+Pure: a codec turns bytes into a request and an answer into what its door sends. It is made for one
+call, so it may keep what the answer depends on (an id to give back, forms that were asked for).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from numpy.typing import NDArray
+
+from gateway.inference.errors import MalformedRequest
+
+Array: TypeAlias = NDArray[Any]
+Rendered = TypeVar("Rendered", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferRequest:
+    """One request as every door states it.
+
+    Attributes:
+        inputs: Arrays by input name, shapes as claimed, without the data subjects.
+        outputs: Names asked for, in order; empty means all.
+        purpose: The stated purpose, or `None` for the client's default.
+        subjects: Identifiers of the data subjects: none, one for the request, or one a row.
+    """
+
+    inputs: dict[str, Array]
+    outputs: tuple[str, ...]
+    purpose: str | None
+    subjects: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the batch: the first dimension of the first input."""
+        first = next(iter(self.inputs.values()), None)
+        return len(first) if first is not None and first.ndim else 1
+
+
+class Codec(Protocol[Rendered]):
+    """Reads one request and writes its answer."""
+
+    def decode(self, body: bytes) -> InferRequest:
+        """Read the whole body of the call.
+
+        Raises:
+            MalformedRequest: For anything that is not a well-formed request; it repeats nothing.
+        """
+        ...
+
+    def render(
+        self,
+        model: str,
+        version: str,
+        outputs: Mapping[str, Array],
+        parameters: Mapping[str, str],
+    ) -> Rendered:
+        """Write the answer to the request that `decode` read.
+
+        Args:
+            model: Model name.
+            version: Version that answered.
+            outputs: Arrays by output name, as they were asked for.
+            parameters: What the gateway adds, such as that the answer was degraded.
+        """
+        ...
+
+
+def select(outputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+    """Keep the outputs that were asked for, in that order (all when none was named).
+
+    Raises:
+        MalformedRequest: When an output is named that the model does not have.
+    """
+    if not wanted:
+        return dict(outputs)
+    try:
+        return {name: outputs[name] for name in wanted}
+    except KeyError:
+        raise MalformedRequest("the request names an output that the model does not have") from None

@@ -1,0 +1,31 @@
+"""A page is not everything: the one way to walk all pages of a list. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+C = TypeVar("C")
+
+PAGE: Final = 100
+"""Records read at once: some kilobytes each."""
+
+
+def every(
+    page: Callable[[C, int], Sequence[T]], cursor: Callable[[T], C], start: C, size: int = PAGE
+) -> Iterator[T]:
+    """Yield every record of a list, page by page.
+
+    Records that are removed while the walk goes on do not disturb it, as it goes by cursor.
+
+    Args:
+        page: Returns up to `size` records after a cursor, in order: `(after, limit)`.
+        cursor: Returns the cursor of a record.
+        start: The cursor before the first record.
+        size: Records of one page.
+    """
+    after = start
+    while found := page(after, size):
+        yield from found
+        after = cursor(found[-1])

@@ -1,0 +1,198 @@
+"""From quarantine to candidate or rejected: the change that every published version goes through.
+
+INVARIANT: a version in quarantine has an intent under way. It ends as a candidate whose parts are
+all stored and signed for, or as rejected with nothing stored for it alone. The uploads that it was
+made from are spent within that intent: while an upload is kept, no version needs its payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from gateway.artifacts.upload import Sealer
+from gateway.authorization.intents import (
+    FINISHED,
+    UNDONE,
+    Attribution,
+    Intent,
+    Intents,
+    Kind,
+    Settled,
+)
+from gateway.authorization.recorder import Details
+from gateway.authorization.records import Pending
+from gateway.errors import Refusal, SealgateError
+from gateway.registry.facts import model_resource
+from gateway.registry.packaging import Material, Packager
+from gateway.registry.ports import Registry
+from gateway.registry.records import ModelVersion, SealedPayload
+from gateway.registry.states import PUBLISHED, moved
+from gateway.registry.uploads import Uploads
+from gateway.work.jobs import Progress
+
+Open = Callable[[], Material]
+"""Opens what a version is made from; what it opened is wiped here."""
+
+
+class Versions:
+    """Makes versions.
+
+    Args:
+        registry: Where versions are kept.
+        uploads: Where the files come from.
+        sealer: Deletes stored payloads.
+        packager: Makes the sealed, signed parts.
+        intents: Begin and end publishing.
+        changed: Raises the epoch under which routes are remembered.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        uploads: Uploads,
+        sealer: Sealer,
+        packager: Packager,
+        intents: Intents,
+        *,
+        changed: Callable[[], object],
+    ) -> None:
+        self._registry = registry
+        self._uploads = uploads
+        self._sealer = sealer
+        self._packager = packager
+        self._intents = intents
+        self._changed = changed
+        intents.register(Kind("publish", "uploadArtifact", _details, self._finish))
+
+    def publish(
+        self,
+        version: ModelVersion,
+        by: Attribution,
+        open_material: Open,
+        progress: Progress,
+        *,
+        upload: str = "",
+        calibration: str = "",
+    ) -> None:
+        """Publish a version: recorded, packaged, a candidate when this returns.
+
+        Args:
+            version: The new version, quarantined.
+            by: Who publishes it.
+            open_material: Opens what it is made from.
+            progress: Told of each stage.
+            upload: Id of the upload whose payload becomes the graph of the version.
+            calibration: Id of the upload that it is calibrated with.
+
+        Raises:
+            AlreadyExists: The version name is taken.
+            SealgateError: The version was rejected, and why is recorded.
+        """
+        facts = {
+            "model": version.model,
+            "version": version.version,
+            "upload": upload,
+            "calibration": calibration,
+        }
+        intent = self._intents.begin("publish", version.tenant, facts, by)
+        work = _Publication(intent, version)
+        try:
+            self._registry.add_version(version)
+        except Refusal as refusal:
+            intent.failed(refusal.code)
+            raise
+        except Exception:
+            intent.unknown()
+            raise
+        try:
+            self._package(work, open_material, progress)
+            self._spend(intent.pending)
+        except Exception as fault:
+            self._reject(work, reason_of(fault))
+            raise
+        intent.done()
+
+    def _package(self, work: _Publication, open_material: Open, progress: Progress) -> None:
+        def stage(payload: SealedPayload) -> None:
+            version = work.version
+            work.version = self._registry.replace_version(
+                replace(version, payloads=(*version.payloads, payload))
+            )
+
+        material = open_material()
+        try:
+            parts = self._packager.package(material, stage, progress)
+        finally:
+            material.wipe()
+        work.version = self._registry.replace_version(
+            replace(
+                moved(work.version, "candidate"),
+                manifest=parts.manifest,
+                link=parts.link,
+                payloads=parts.payloads,
+                facts=parts.facts,
+            )
+        )
+        self._changed()
+
+    def _reject(self, work: _Publication, reason: str) -> None:
+        """End a publish that failed; where that fails too, its finisher ends it."""
+        if work.version.state != "quarantined":
+            work.intent.unknown()  # it became a candidate
+            return
+        try:
+            self._discard(work.version, reason)
+        except Exception:
+            work.intent.unknown()
+        else:
+            work.intent.failed(reason)
+
+    def _finish(self, pending: Pending) -> Settled:
+        facts = pending.facts
+        found = self._registry.get_version(pending.tenant, facts["model"], facts["version"])
+        if found is not None and found.state == "quarantined":
+            self._discard(found, UNDONE.reason)
+        if found is None or found.state not in PUBLISHED:
+            return UNDONE
+        self._spend(pending)
+        self._changed()
+        return FINISHED
+
+    def _spend(self, pending: Pending) -> None:
+        facts = pending.facts
+        self._uploads.spend(pending.tenant, facts.get("upload", ""))
+        self._uploads.discard(pending.tenant, facts.get("calibration", ""))
+
+    def _discard(self, version: ModelVersion, reason: str) -> None:
+        """Reject a quarantined version and delete what was stored for it alone."""
+        for payload in version.payloads:
+            self._sealer.remove(payload.digest)
+        self._registry.replace_version(
+            replace(moved(version, "rejected"), payloads=(), reason=reason)
+        )
+
+
+@dataclass(slots=True)
+class _Publication:
+    """A publish under way, and its version as it is stored now."""
+
+    intent: Intent
+    version: ModelVersion
+
+
+def _details(pending: Pending) -> Details:
+    model = pending.facts["model"]
+    return {
+        "reason": "publish",
+        "model_id": model,
+        "model_version": pending.facts["version"],
+        "resource": model_resource(pending.tenant, model),
+    }
+
+
+def reason_of(fault: Exception) -> str:
+    """Return the stable word for why a publish failed."""
+    if isinstance(fault, SealgateError):
+        return str(getattr(fault, "reason", "")) or fault.code
+    return "fault"
