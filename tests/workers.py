@@ -15,7 +15,7 @@ TOGETHER: Final = ("tests/contracts/", "tests/docs/")
 """Folders whose files share what takes long to make: a PostgreSQL server, a demo after its tour."""
 
 
-class WholeFiles(LoadScopeScheduling):
+class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Hands out files, in the order in which the workers collected them."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -4,6 +4,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogStore]:
 
 @pytest.fixture(scope="module")
 def whole() -> dict[str, bytes]:
-    fields = [{"subject_refs": (ref(n), ref(n + 1)), "reason": f"r{n}"} for n in range(300)]
+    fields: list[dict[str, Any]] = [
+        {"subject_refs": (ref(n), ref(n + 1)), "reason": f"r{n}"} for n in range(300)
+    ]
     content = exported(log_of(*(event(**one) for one in fields)))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}

@@ -68,8 +68,8 @@ def test_no_acknowledged_event_is_lost_when_the_writer_is_killed(tmp_path: Path)
         assert report.status == "VERIFIED", report
     assert len(acknowledged) >= sum(KILLED_AFTER)
     store = SqliteLogStore(tmp_path / "audit.db")
-    for (tenant, index), event_id in acknowledged.items():
-        (row,) = store.entries(tenant, index, index + 1)
+    for (tenant, at), event_id in acknowledged.items():
+        (row,) = store.entries(tenant, at, at + 1)
         assert row.event_id == event_id
     with started(store, pins=FilePins(tmp_path / "pins.json")) as log:
         assert log.append_blocking(event()).index > max(i for t, i in acknowledged if t == "acme")

@@ -26,6 +26,7 @@ def test_every_error_has_a_code_and_a_public_text_of_its_own_in_our_style() -> N
 
 def test_the_tree_in_the_docstring_names_them_all() -> None:
     text = __import__("audit.errors", fromlist=["__doc__"]).__doc__
+    assert text is not None
     assert all(error.__name__ in text for error in every_error())
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,10 +92,11 @@ def test_after_an_erasure_nothing_of_the_subject_works(vault: SubjectVault) -> N
     sealed = vault.seal("acme", subject, b"detail", EVENT)
     vault.erase("acme", subject)
     assert vault.find("acme", "p") is None
-    for act in (
+    acts: list[Callable[[], bytes]] = [
         lambda: vault.open("acme", subject, sealed, EVENT),
         lambda: vault.seal("acme", subject, b"detail", EVENT),
-    ):
+    ]
+    for act in acts:
         with pytest.raises(SubjectErased):
             act()
     vault.erase("acme", subject)

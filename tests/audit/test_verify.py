@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,7 +143,7 @@ def test_a_pruning_with_its_event_is_verified(tmp_path: Path) -> None:
     ],
 )
 def test_only_an_allowed_prune_event_covers_a_missing_body(
-    tmp_path: Path, prune: dict[str, object]
+    tmp_path: Path, prune: dict[str, Any]
 ) -> None:
     store = log_of(event(), event(), event(**({"action": PRUNE_ACTION} | prune)))
     store.prune("acme", [(1, 2)])

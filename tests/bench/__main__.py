@@ -139,7 +139,7 @@ def _pin(pid: int) -> None:
         os.sched_setaffinity(int(task.name), {SERVER_CORE})
 
 
-def _in_process(model: bytes, row: np.ndarray) -> dict[str, float]:  # type: ignore[type-arg]
+def _in_process(model: bytes, row: np.ndarray) -> dict[str, float]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

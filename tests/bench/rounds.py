@@ -85,7 +85,8 @@ def measure_stock(folder: Path, data: Hospitals) -> dict[str, float]:
 
         app, out = build_fab_from_disk(STOCK_APP), folder / "result.json"
         started = time.monotonic()
-        run = control.start(app, {"rounds": ROUNDS, "out": str(out)})
+        config: dict[str, Any] = {"rounds": ROUNDS, "out": str(out)}  # flwr takes numbers as well
+        run = control.start(app, config)
         until(lambda: control.has_ended(run), RUN_SECONDS)
         seconds = time.monotonic() - started
         told = json.loads(out.read_text())

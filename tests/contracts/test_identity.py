@@ -6,6 +6,7 @@ import pytest
 
 from gateway.errors import AlreadyExists
 from gateway.identity.errors import UnknownRecord
+from gateway.identity.records import Client
 from gateway.storage.stores import ControlStores
 from tests.contracts.samples import ACME, APP
 
@@ -58,12 +59,12 @@ def test_a_client_never_changes_tenant(stores: ControlStores) -> None:
         replace(APP, jwks={}, roles=frozenset(), scopes=frozenset(), disabled=False),
     ],
 )
-def test_a_client_comes_back_as_it_was(stores: ControlStores, client: object) -> None:
+def test_a_client_comes_back_as_it_was(stores: ControlStores, client: Client) -> None:
     assert stores.clients.get("app") is None
-    stores.clients.add(client)  # type: ignore[arg-type]
+    stores.clients.add(client)
     assert stores.clients.get("app") == client
-    stores.clients.update(replace(client, name="new"))  # type: ignore[type-var]
-    assert stores.clients.get("app") == replace(client, name="new")  # type: ignore[type-var]
+    stores.clients.update(replace(client, name="new"))
+    assert stores.clients.get("app") == replace(client, name="new")
 
 
 def test_nobody_shares_a_mapping_with_the_store(stores: ControlStores) -> None:

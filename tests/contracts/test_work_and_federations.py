@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import AlreadyExists, StateConflict
+from gateway.federation.records import RunState
 from gateway.storage.stores import ControlStores
 from tests.contracts.samples import PENDING, RUN, SITE, TRIAL, UPLOAD
 
@@ -125,12 +126,13 @@ def test_a_run_is_replaced_at_its_revision_only(stores: ControlStores) -> None:
 
 def test_runs_are_listed_by_federation(stores: ControlStores) -> None:
     federations = stores.federations
-    for name, federation, state in [
+    rows: list[tuple[str, str, RunState]] = [
         ("r3", "trial", "failed"),
         ("r1", "trial", "starting"),
         ("r2", "trial", "publishing"),
         ("r0", "another", "finished"),
-    ]:
+    ]
+    for name, federation, state in rows:
         federations.add_run(replace(RUN, id=name, federation=federation, state=state))
     listed = federations.list_runs("acme", "trial", after="", limit=9)
     assert [run.id for run in listed] == ["r1", "r2", "r3"]

@@ -17,7 +17,7 @@ from gateway.settings import Settings, load_settings
 from tests.deploy.lockfile import ROOT
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml ships no types
     """Knows the tag with which compose takes a value of the first file away."""
 
 

@@ -54,7 +54,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         rows = hospitals().test.x[:1]
         write_contract(cast, (describe("tumour", "1", "features", rows, personal=True),), sites)
         assert cast.narrator.broken == 0
-        mine, operations, sites = (free_port() for _ in range(3))
+        mine, operations, fleet = (free_port() for _ in range(3))
         yield Demo(
             folder,
             place,
@@ -65,7 +65,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
             },
             {
                 "SEALGATE_OPERATIONS_PORT": str(operations),
-                "SEALGATE_SITES_PORT": str(sites),
+                "SEALGATE_SITES_PORT": str(fleet),
                 "SEALGATE_FEDERATION": "off",
             },
         )

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from federated.aggregation import Contribution
 from federated.plan import Event, LogisticRegression, Plan, Site
 from federated.rounds import Answer, Instruction, Rounds
 from federated.simulation import LocalMailbox
@@ -46,7 +47,10 @@ def compute(folder: Path, files: dict[str, Path]) -> Central:
     )
     with np.load(io.BytesIO(done.stdout)) as found:
         return Central(
-            *(found[name] for name in ("parameters", "mean", "scale", "vectors")),
+            found["parameters"],
+            found["mean"],
+            found["scale"],
+            found["vectors"],
             msgspec.json.decode(found["events"].tobytes(), type=list[Event]),
         )
 
@@ -59,6 +63,7 @@ class Recording(LocalMailbox):
     def _ask(self, instruction: Instruction, name: str) -> Answer:
         answer = super()._ask(instruction, name)
         if instruction.operation == "train":
+            assert isinstance(answer, Contribution)
             self.vectors += [answer.vector, instruction.vector[2 * instruction.features :]]
         return answer
 

@@ -191,7 +191,12 @@ def running(folder: Path) -> Iterator[Stack]:
         stack.fleet_url = link.json()["fleet_url"]
         for name in parts:
             stack.start_site(name)
-        cleanup.callback(lambda: [end(process) for process in stack.sites.values()])
+
+        def end_sites() -> None:
+            for process in stack.sites.values():
+                end(process)
+
+        cleanup.callback(end_sites)
         stack.wait_online()
         yield stack
 

@@ -128,4 +128,5 @@ def held(model: bytes) -> bytes:
     """The coefficients and the intercept that a finished model holds, as float32."""
     weights, offsets = onnx.load_from_string(model).graph.initializer
     columns = onnx.numpy_helper.to_array(weights)
-    return columns[:, 1].tobytes() + onnx.numpy_helper.to_array(offsets)[1:].tobytes()
+    found: bytes = columns[:, 1].tobytes() + onnx.numpy_helper.to_array(offsets)[1:].tobytes()
+    return found

@@ -64,7 +64,7 @@ def test_child_is_configured_awaited_and_stopped_with_its_group(tmp_path: Path) 
         assert child.pid == pid
         assert "hello" not in command_line(pid)
         await child.stop()
-        assert child.state == "stopped"
+        assert child.state == "stopped"  # type: ignore[comparison-overlap]  # no longer "ready"
         assert child.pid is None
         await gone(pid, helper)
 

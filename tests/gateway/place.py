@@ -106,7 +106,12 @@ def served_place(folder: Path) -> Iterator[Place]:
 
 def _found(data: Path, port: int) -> None:
     url = f"http://127.0.0.1:{port}"
-    settings = {"public_url": url, "port": port, "audit_origin": "test", "federation": "off"}
+    settings: dict[str, str | int] = {
+        "public_url": url,
+        "port": port,
+        "audit_origin": "test",
+        "federation": "off",
+    }
     found(data, Plan(settings, "eu"), ENVIRONMENT)
 
 

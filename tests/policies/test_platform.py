@@ -6,6 +6,7 @@ import pytest
 
 from policies.engine import Decision, PolicyEngine
 from policies.facts import (
+    AuditLogFacts,
     ContextFacts,
     PrincipalFacts,
     ResourceFacts,
@@ -47,13 +48,7 @@ SUSPENDED = replace(ACME, suspended=True)
 STRICT = replace(ACME, require_binding=True)
 FORBIDDEN: list[tuple[str, PrincipalFacts, str, ResourceFacts, ContextFacts]] = [
     ("platform-isolation", APP, "infer", replace(ECG, tenant=OTHER), CONTEXT),
-    (
-        "platform-isolation",
-        APP,
-        "reviewAudit",
-        replace(RESOURCES["reviewAudit"], tenant=OTHER),
-        CONTEXT,
-    ),
+    ("platform-isolation", APP, "reviewAudit", AuditLogFacts(tenant=OTHER), CONTEXT),
     (
         "platform-isolation",
         APP,

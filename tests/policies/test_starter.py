@@ -6,8 +6,8 @@ import pytest
 
 from policies.compiled import starter_text
 from policies.engine import PolicyEngine
-from policies.facts import VerdictFacts
-from tests.policies.world import APP, CONTEXT, ECG, NODE, OTHER, RESOURCES, engine_with
+from policies.facts import SiteFacts, VerdictFacts
+from tests.policies.world import APP, CONTEXT, ECG, NODE, OTHER, RESOURCES, SITE, engine_with
 
 MAY = {
     "caller": {"infer": "infer", "releaseOutput": "infer", "readMetadata": "infer"},
@@ -81,8 +81,8 @@ def test_a_download_names_its_recipient(engine: PolicyEngine) -> None:
     assert not engine.decide(NODE, "downloadArtifact", ECG, context).allowed
 
 
-@pytest.mark.parametrize("site", [None, replace(NODE.site, name="south")])  # type: ignore[type-var]
-def test_only_the_federations_own_sites_join(engine: PolicyEngine, site: object) -> None:
+@pytest.mark.parametrize("site", [None, replace(SITE, name="south")])
+def test_only_the_federations_own_sites_join(engine: PolicyEngine, site: SiteFacts | None) -> None:
     node = replace(NODE, site=site)
     assert not engine.decide(node, "joinFederation", RESOURCES["joinFederation"], CONTEXT).allowed
 

@@ -13,7 +13,7 @@ from federated.task import evaluate, pooled, sums, train
 app = ClientApp()
 
 
-@app.train()
+@app.train()  # type: ignore[untyped-decorator]  # flwr ships no types
 def fit(message: Message, context: Any) -> Message:
     table = load(Path(str(context.node_config["data"])), "label")
     rows, width = table.features.shape

@@ -12,7 +12,7 @@ from flwr.serverapp.strategy import FedAvg
 app = ServerApp()
 
 
-@app.main()
+@app.main()  # type: ignore[untyped-decorator]  # flwr ships no types
 def main(grid: Any, context: Any) -> None:
     wish = context.run_config
     strategy = FedAvg(

@@ -201,7 +201,8 @@ def deep_chain() -> bytes:
     graph = b""
     for _ in range(2000):
         graph = field(1, field(5, field(6, graph)))  # GraphProto.node.attribute.g
-    return linear().SerializeToString() + field(7, graph)
+    content: bytes = linear().SerializeToString()
+    return content + field(7, graph)
 
 
 def crowded() -> onnx.ModelProto:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ def test_keys_survive_reopening(store: LocalKeyStore, folder: Path, unlock: KeyF
     again = LocalKeyStore.open(folder, unlock)
     assert again.unwrap("acme", wrapped, AAD) == SMALL
     assert again.mac_key("acme") == store.mac_key("acme")
+    ask: Callable[[LocalKeyStore], Ed25519PrivateKey]
     for ask in (lambda s: s.release_key("acme"), lambda s: s.signing_key("token")):
         assert ask(again).private_bytes_raw() == ask(store).private_bytes_raw()
 
@@ -117,7 +119,11 @@ USES: list[Callable[[LocalKeyStore], object]] = [
 def test_a_disabled_tenant_is_refused_until_it_is_enabled(store: LocalKeyStore) -> None:
     wrapped = store.wrap("acme", SMALL, AAD)
     store.disable("acme")
-    for use in (*USES, lambda s: s.unwrap("acme", wrapped, AAD)):
+    uses: list[Callable[[LocalKeyStore], object]] = [
+        *USES,
+        lambda s: s.unwrap("acme", wrapped, AAD),
+    ]
+    for use in uses:
         with pytest.raises(KeyUnavailable):
             use(store)
     store.enable("acme")
@@ -134,8 +140,13 @@ def test_a_destroyed_key_shreds_what_it_wrapped(
         store.destroy("acme")
         held.seek(0)
         assert held.read() == bytes(len(before)), "the old file's blocks were not overwritten"
+    uses: list[Callable[[LocalKeyStore], object]] = [
+        *USES,
+        lambda s: s.unwrap("acme", wrapped, AAD),
+        lambda s: s.enable("acme"),
+    ]
     for reader in (store, LocalKeyStore.open(folder, unlock)):
-        for use in (*USES, lambda s: s.unwrap("acme", wrapped, AAD), lambda s: s.enable("acme")):
+        for use in uses:
             with pytest.raises(KeyUnavailable):
                 use(reader)
         with pytest.raises(KeyUnavailable):
@@ -325,14 +336,13 @@ def test_weak_or_readable_secrets_are_refused(tmp_path: Path) -> None:
     short = tmp_path / "short"
     short.touch(0o600)
     short.write_bytes(b"x" * 31)
-    for number, unlock in enumerate(
-        (
-            Passphrase("short"),
-            KeyFile(short),
-            KeyFile(make_secret(tmp_path / "group", 0o640)),
-            Credential(make_secret(tmp_path / "world", 0o444)),
-        )
-    ):
+    unsafe: list[Unlock] = [
+        Passphrase("short"),
+        KeyFile(short),
+        KeyFile(make_secret(tmp_path / "group", 0o640)),
+        Credential(make_secret(tmp_path / "world", 0o444)),
+    ]
+    for number, unlock in enumerate(unsafe):
         with pytest.raises(KeystoreUnsafe):
             LocalKeyStore.create(tmp_path / str(number), unlock)
         assert not (tmp_path / str(number) / "keys").exists()

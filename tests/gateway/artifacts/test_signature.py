@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_another_key_is_refused() -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     with pytest.raises(StatementInvalid, match="not by this key"):
         verify_owner_statement(BUNDLE, pem(other), FILES)
-    for key in (b"", b"nonsense", pem(ec.generate_private_key(ec.SECP384R1()))):  # type: ignore[arg-type]
+    for key in (b"", b"nonsense", pem(ec.generate_private_key(ec.SECP384R1()))):
         with pytest.raises(StatementInvalid, match="public key"):
             verify_owner_statement(BUNDLE, key, FILES)
 
@@ -164,6 +165,7 @@ def test_a_rightly_signed_statement_of_another_kind_is_refused() -> None:
 
 
 def test_a_malformed_bundle_is_refused() -> None:
+    change: Callable[[Any], object]
     for change in (
         lambda e: e.update(payload="é"),
         lambda e: e.update(payload=5),
@@ -232,6 +234,7 @@ def test_an_owner_signature_is_no_link() -> None:
 
 
 def test_a_link_that_breaks_a_rule_is_not_signed() -> None:
+    changes: dict[str, Any]
     for changes in ({"manifest": "A" * 64}, {"payloads": {}}, {"tenant": "a/b"}):
         with pytest.raises(StatementInvalid):
             sign_link(RELEASE, msgspec.structs.replace(LINK, **changes))

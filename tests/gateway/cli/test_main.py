@@ -37,7 +37,7 @@ def commands() -> Iterator[tuple[str, ...]]:
     """Every command and group there is, in the words that call it; those of plugins too."""
     for name in {*main.GROUPS, *main._plugins()}:
         try:
-            waiting = [((name,), main._load(name))]
+            waiting: list[tuple[tuple[str, ...], click.Command]] = [((name,), main._load(name))]
         except CommandFailed:
             continue  # its extra is not installed
         for words, one in waiting:

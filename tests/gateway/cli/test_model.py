@@ -26,7 +26,7 @@ def owner(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert sealgate("model", "keygen", "--out", folder / "owner.key").code == 0
     made = sealgate("model", "create", "clouds", "--no-personal", "--profile", profile, "--json")
     assert made.json["name"] == "clouds"
-    for version, more in (("1", ["--calibration", folder / "rows.npz"]), ("2", [])):
+    for version, more in (("1", ["--calibration", str(folder / "rows.npz")]), ("2", [])):
         pushed = sealgate(
             "model", "push", "clouds", version, folder / "model.onnx",
             "--key", folder / "owner.key", *more, "--profile", profile,

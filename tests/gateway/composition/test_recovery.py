@@ -11,9 +11,10 @@ from audit.errors import SubjectErased
 from audit.event import Event
 from audit.ports import Filter
 from gateway.authorization.records import Pending
+from gateway.composition.foundation import open_foundation
 from gateway.registry.records import Model, ModelVersion
 from gateway.settings import load_settings
-from tests.gateway.place import ENVIRONMENT, open_foundation, served_place
+from tests.gateway.place import ENVIRONMENT, served_place
 from tests.gateway.web.test_subjects import consulted
 
 HOUSE = "reborn"

@@ -217,7 +217,7 @@ def test_a_run_that_is_lost_with_its_coordinator_ends_in_the_log_too(scene: Fiel
     assert len(scene.home.events()) == before
 
 
-def _last(scene: Field) -> tuple[str, str, str]:
+def _last(scene: Field) -> tuple[object, object, object]:
     event = scene.home.events()[-1]
     return event["action"], event["outcome"], event["reason"]
 

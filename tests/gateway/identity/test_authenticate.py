@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 
+from gateway.epoch_memo import UNKNOWN
 from gateway.identity.authenticate import MEMO_CAPACITY, MEMO_SECONDS, Credentials
 from gateway.identity.errors import (
     InvalidProof,
@@ -224,6 +225,7 @@ def test_the_memory_is_bounded() -> None:
     call(world, f"Bearer {token}")
     memory = world.authenticator._memo.now()
     entry = memory.get(hashlib.sha256(token.encode()).digest())
+    assert entry is not UNKNOWN
     for n in range(MEMO_CAPACITY - 1):
         memory.keep(n.to_bytes(32, "big"), entry)
     call(world, f"Bearer {world.bearer()}")

@@ -159,7 +159,7 @@ def test_no_log_line_holds_a_token_a_secret_or_its_hash(caplog: Any) -> None:
 
 def test_a_refusal_repeats_nothing_that_was_sent() -> None:
     for form in ({"grant_type": "ec\u043bho"}, {"scope": "echo"}, {"resource": "echo"}):
-        refused = ask(World(), **form).refusal
+        refused = ask(World(), None, **form).refusal
         assert refused is not None
         assert "ho" not in refused.public.replace("who", "")
 

@@ -117,7 +117,8 @@ def test_trap_6_weak_keys_are_refused_and_mixed_sets_are_cleaned() -> None:
     for jwk in (weak, secret):
         with pytest.raises(KeyRefused):
             admit(jwk)
-    keys = [{**jwk, "kid": str(n)} for n, jwk in enumerate((weak, secret, ED25519.as_dict()))]
+    jwks: list[dict[str, Any]] = [{**weak}, {**secret}, {**ED25519.as_dict()}]
+    keys = [{**jwk, "kid": str(n)} for n, jwk in enumerate(jwks)]
     keys[2].pop("d", None)
     assert set(admit_set({"keys": keys}, frozenset({"Ed25519", "PS256"}))) == {"2"}
 

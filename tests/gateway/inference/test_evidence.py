@@ -18,6 +18,7 @@ from gateway.inference.errors import (
     ModelNotFound,
     OutputRefused,
 )
+from gateway.inference.oip import OipBody
 from gateway.inference.pipeline import InferAnswer
 from gateway.inference.record import Personal
 from tests.audit.stalling import StallingStore
@@ -100,7 +101,7 @@ def test_no_answer_is_there_before_its_record_is_durable(shop: Works) -> None:
 
 
 def test_each_receipt_points_at_its_own_entry_however_many_run_at_once(shop: Works) -> None:
-    async def scenario() -> list[InferAnswer]:
+    async def scenario() -> list[InferAnswer[OipBody]]:
         calls = [
             shop.infer({**row(CLEAN[:1], subject=f"subject-{number}"), "id": str(number)})
             for number in range(40)

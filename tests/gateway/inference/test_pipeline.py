@@ -341,7 +341,7 @@ def test_requests_are_counted_under_names_that_exist(shop: Works) -> None:
     ask(shop)
     for options in ({"model": MARKER.lower()}, {"body": row(STRANGE)}, {"version": MARKER}):
         with pytest.raises(SealgateError):
-            ask(shop, **options)  # type: ignore[arg-type]
+            ask(shop, **options)
     text = generate_latest(shop.metrics.registry).decode()
     labels = 'model="m",outcome="{}",tenant="acme",version="1"'
     for outcome in ("answered", "output_refused"):

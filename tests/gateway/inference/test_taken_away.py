@@ -11,6 +11,7 @@ from gateway.errors import NotFound, SealgateError
 from gateway.identity.errors import InvalidToken
 from gateway.identity.tokens import parse_access_token
 from gateway.inference.errors import ModelNotFound, OutputRefused
+from gateway.inference.oip import OipBody
 from gateway.inference.pipeline import InferAnswer
 from gateway.inference.routing import Routes
 from tests.gateway.parts import NOW, TENANT
@@ -86,7 +87,7 @@ def test_what_was_taken_away_while_the_model_ran_is_not_released(shop: Works, ki
 def test_a_change_that_concerns_others_does_not_stop_an_answer(shop: Works) -> None:
     gate = shop.gate()
 
-    async def scenario() -> InferAnswer:
+    async def scenario() -> InferAnswer[OipBody]:
         task = asyncio.create_task(shop.infer())
         assert await asyncio.to_thread(gate.reached.wait, 10)
         shop.client("owner")
@@ -103,7 +104,7 @@ def test_a_release_that_moves_meanwhile_does_not_change_who_answered(shop: Works
     shop.publish("2", release=False)
     gate = shop.gate()
 
-    async def scenario() -> InferAnswer:
+    async def scenario() -> InferAnswer[OipBody]:
         task = asyncio.create_task(shop.infer())
         assert await asyncio.to_thread(gate.reached.wait, 10)
         await asyncio.to_thread(shop.release, "2")
@@ -142,7 +143,7 @@ def test_what_is_taken_away_during_the_second_look_is_not_released_either(
     change, refusals = CHANGES[kind]
     token, gate = shop.bearer(), shop.gate()
     registry = Interrupted(shop.house.stores.registry, lambda: change(shop, token))
-    shop.routes = Routes(registry, shop.house.guard, lambda: shop.house.revocation_state.epoch)  # type: ignore[arg-type]
+    shop.routes = Routes(registry, shop.house.guard, lambda: shop.house.revocation_state.epoch)
 
     async def scenario() -> None:
         task = asyncio.create_task(shop.infer(token=token))

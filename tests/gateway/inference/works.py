@@ -298,7 +298,7 @@ def works(
     clock: Callable[[], float] = lambda: NOW,
 ) -> Iterator[Works]:
     """Open the works until the block ends."""
-    changes = {"run_timeout_seconds": timeout, "rate_limit": rate}
+    changes: dict[str, Any] = {"run_timeout_seconds": timeout, "rate_limit": rate}
     with house(*tenants, clock=clock, **changes) as owned:
         base = owned.base
         watchdog = Watchdog(timeout)

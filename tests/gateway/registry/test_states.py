@@ -26,7 +26,7 @@ def _version(state: str) -> ModelVersion:
 @pytest.mark.parametrize(("before", "after"), list(itertools.product(MOVES, MOVES)))
 def test_only_the_moves_of_the_table_are_made(before: str, after: str) -> None:
     if after in MOVES[before]:  # type: ignore[index]
-        assert moved(_version(before), after).state == after  # type: ignore[arg-type]
+        assert moved(_version(before), after).state == after
     else:
         with pytest.raises(IllegalMove):
             moved(_version(before), after)  # type: ignore[arg-type]

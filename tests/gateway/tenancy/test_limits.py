@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ def test_a_client_has_its_rate_and_no_more() -> None:
 @pytest.mark.parametrize("field", ["client_id", "tenant"])
 def test_one_clients_rate_is_not_anothers(field: str) -> None:
     throttle = Throttle("1/day")
-    other = replace(CALLER, **{field: "another"})
+    changes: dict[str, Any] = {field: "another"}
+    other = replace(CALLER, **changes)
     assert throttle.spend(CALLER)
     assert throttle.spend(other)
     assert not throttle.spend(CALLER)

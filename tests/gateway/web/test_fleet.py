@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -25,7 +25,7 @@ PEM = KEY.public_key().public_bytes(
     serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
 )
 SITE = Site("acme", "st-mary", canonical_node_key(PEM.decode()), "7", created=0)
-Upstream = Callable[[httpx.Request], Awaitable[httpx.Response]]
+Upstream = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
 def _headers(at: float = NOW) -> dict[str, str]:

@@ -24,11 +24,17 @@ GRANT = {"grant_type": "client_credentials"}
 
 
 class Evidence:
-    """Keeps events, or does with them what a test wants; revokes with the real authority."""
+    """Keeps events and revokes with the real authority, or does what a test wants instead."""
 
-    def __init__(self, world: World, on_event: Callable[[TokenEvent], Any]) -> None:
+    def __init__(
+        self,
+        world: World,
+        on_event: Callable[[TokenEvent], Any],
+        on_revoke: Callable[[Revocation], None] | None = None,
+    ) -> None:
         self._world = world
         self._on_event = on_event
+        self._on_revoke = on_revoke or self._revoke
 
     async def record(self, event: TokenEvent) -> None:
         recorded = self._on_event(event)
@@ -36,6 +42,9 @@ class Evidence:
             await recorded
 
     def revoke(self, revocation: Revocation) -> None:
+        self._on_revoke(revocation)
+
+    def _revoke(self, revocation: Revocation) -> None:
         claims = revocation.claims
         self._world.server.revoke(claims.issuer, claims.token_id, claims.expires)
 
@@ -52,9 +61,7 @@ class Site:
         self.events: list[TokenEvent] = []
         self.app = FastAPI()
         resource = resource_metadata(URL, self.world.issuers.names)
-        evidence = Evidence(self.world, on_event or self.events.append)
-        if revoke is not None:
-            evidence.revoke = revoke  # type: ignore[method-assign]
+        evidence = Evidence(self.world, on_event or self.events.append, revoke)
         self.app.include_router(build_router(self.world.server, resource, evidence))
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:

@@ -46,10 +46,13 @@ def test_a_job_tells_its_stages_and_its_result() -> None:
     job = jobs.start("acme", "publish", work)
     assert jobs.get("acme", job.id) == job
     later.run()
-    assert (seen[0].stage, seen[0].done, seen[0].total) == ("admission", 1, 4)
+    before = seen[0]
+    assert before is not None
+    assert (before.stage, before.done, before.total) == ("admission", 1, 4)
     done = jobs.get("acme", job.id)
+    assert done is not None
     assert (done.state, done.done, done.result) == ("done", 4, "/v1/models/m/versions/1")
-    assert done.change > seen[0].change
+    assert done.change > before.change
 
 
 def test_a_failure_is_told_by_code_and_public_text_only() -> None:
@@ -64,8 +67,10 @@ def test_a_failure_is_told_by_code_and_public_text_only() -> None:
     first, second = jobs.start("acme", "publish", refused), jobs.start("acme", "publish", broken)
     later.run()
     told = jobs.get("acme", first.id)
+    assert told is not None
     assert (told.state, told.error, told.reason) == ("failed", "publish_refused", "owner_signature")
     hidden = jobs.get("acme", second.id)
+    assert hidden is not None
     assert (hidden.state, hidden.error) == ("failed", "internal")
     assert "secret" not in hidden.message
 
@@ -77,6 +82,10 @@ def test_a_tenant_cannot_keep_all_workers() -> None:
         hold.wait()
         return ""
 
+    def short(_: Progress) -> str:
+        ended.set()
+        return ""
+
     with ThreadPoolExecutor(jobs_module.WORKERS) as executor:
         numbers = iter(range(10_000))
         jobs = Jobs(executor, lambda: f"job{next(numbers)}")
@@ -85,14 +94,15 @@ def test_a_tenant_cannot_keep_all_workers() -> None:
                 while True:
                     jobs.start("acme", "publish", held)
             ended = Event()
-            jobs.start("other", "publish", lambda _: str(ended.set()))
+            jobs.start("other", "publish", short)
             assert ended.wait(20)
         finally:
             hold.set()
 
 
 def test_when_it_stops_work_ends_at_its_next_stage_and_none_begins() -> None:
-    at, go, begun = Event(), Event(), []
+    at, go = Event(), Event()
+    begun: list[int] = []
 
     def staged(progress: Progress) -> str:
         at.set()
@@ -100,11 +110,15 @@ def test_when_it_stops_work_ends_at_its_next_stage_and_none_begins() -> None:
         progress("sealing", 1, 2)
         raise AssertionError
 
+    def next_one(_: Progress) -> str:
+        begun.append(1)
+        return ""
+
     executor = ThreadPoolExecutor(1)
     numbers = iter(range(10_000))
     jobs = Jobs(executor, lambda: f"job{next(numbers)}")
     job = jobs.start("acme", "publish", staged)
-    jobs.start("acme", "publish", lambda _: str(begun.append(1)))
+    jobs.start("acme", "publish", next_one)
     assert at.wait(20)
     assert not jobs.close(0.01), "it does not wait for what does not end"
     go.set()

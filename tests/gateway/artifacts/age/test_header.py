@@ -190,7 +190,7 @@ def test_a_header_without_end_is_bounded() -> None:
         def readable(self) -> bool:
             return True
 
-        def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
             self.taken += len(buffer)
             buffer[:] = b"A" * len(buffer)
             return len(buffer)
