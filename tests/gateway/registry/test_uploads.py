@@ -23,9 +23,25 @@ def payload(name: str = "d", length: int = 9) -> SealedPayload:
 
 
 @dataclass
+class Arrived:
+    """A complete upload; what was stored of it is in a list, until it is removed."""
+
+    payload: SealedPayload
+    stored: list[str]
+    removed: list[str]
+
+    def commit(self) -> None:
+        self.stored.append(self.payload.digest)
+
+    def discard(self) -> None:
+        self.removed.append(self.payload.digest)
+
+
+@dataclass
 class Yard:
     home: House
     now: list[float] = field(default_factory=lambda: [NOW])
+    stored: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -40,6 +56,9 @@ class Yard:
             clock=lambda: self.now[0],
             new_id=self.home.new_id,
         )
+
+    def arrived(self, name: str = "d", length: int = 9) -> Arrived:
+        return Arrived(payload(name, length), self.stored, self.removed)
 
     def waiting(self) -> int:
         return len(self.home.stores.uploads.list_uploads(TENANT, after="", limit=999))
@@ -57,8 +76,8 @@ def test_what_arrived_while_its_sender_was_shut_out_is_not_kept(yard: Yard) -> N
     assert client is not None
     yard.home.revocation_state.save_client(replace(client, disabled=True))
     with pytest.raises(InvalidToken):
-        yard.uploads.keep(OWNER, "m", payload())
-    assert (yard.waiting(), yard.removed) == (0, ["d"])
+        yard.uploads.keep(OWNER, "m", yard.arrived())
+    assert (yard.waiting(), yard.stored, yard.removed) == (0, [], ["d"])
 
 
 def test_what_arrived_while_the_policy_changed_is_decided_by_the_new_one(yard: Yard) -> None:
@@ -69,7 +88,7 @@ def test_what_arrived_while_the_policy_changed_is_decided_by_the_new_one(yard: Y
     forbid = '\n@id("none")\nforbid (principal, action == Action::"uploadArtifact", resource);\n'
     author.publish(TENANT, bundle.text + forbid, "test")
     with pytest.raises(Forbidden):
-        yard.uploads.keep(OWNER, "m", payload())
+        yard.uploads.keep(OWNER, "m", yard.arrived())
     assert (yard.waiting(), yard.removed) == (0, ["d"])
     assert yard.home.events()[-1]["outcome"] == "deny"
 
@@ -83,7 +102,7 @@ def test_many_at_once_do_not_get_past_the_limit(yard: Yard) -> None:
             yard.uploads.admit(OWNER, "m", 9)
         except LimitReached:
             return False
-        yard.uploads.keep(OWNER, "m", payload(str(number)))
+        yard.uploads.keep(OWNER, "m", yard.arrived(str(number)))
         return True  # its place is never given back: nobody comes in after it
 
     with ThreadPoolExecutor(2 * MAX_WAITING) as many:
@@ -102,7 +121,7 @@ def test_a_place_is_taken_before_the_first_byte_and_given_back(yard: Yard) -> No
 
 def test_the_bytes_that_wait_are_bounded(yard: Yard) -> None:
     yard.uploads.leave(yard.uploads.admit(OWNER, "m", MAX_WAITING_BYTES + 1))  # a single one fits
-    yard.uploads.keep(OWNER, "m", payload("a", MAX_WAITING_BYTES - 10))
+    yard.uploads.keep(OWNER, "m", yard.arrived("a", MAX_WAITING_BYTES - 10))
     place = yard.uploads.admit(OWNER, "m", 10)
     with pytest.raises(LimitReached):
         yard.uploads.admit(OWNER, "m", 1)
@@ -112,7 +131,7 @@ def test_the_bytes_that_wait_are_bounded(yard: Yard) -> None:
 
 
 def test_an_upload_is_given_up_by_the_client_that_sent_it(yard: Yard) -> None:
-    kept = yard.uploads.keep(OWNER, "m", payload())
+    kept = yard.uploads.keep(OWNER, "m", yard.arrived())
     with pytest.raises(NotFound):
         yard.uploads.give_up(SECOND, kept.id)
     yard.uploads.give_up(OWNER, kept.id)
@@ -124,7 +143,7 @@ def test_an_upload_is_given_up_by_the_client_that_sent_it(yard: Yard) -> None:
 
 
 def test_an_upload_in_use_is_neither_given_up_nor_swept_nor_used_twice(yard: Yard) -> None:
-    kept = yard.uploads.keep(OWNER, "m", payload())
+    kept = yard.uploads.keep(OWNER, "m", yard.arrived())
     with yard.uploads.using(OWNER, kept.id) as found:
         assert found == [kept]
         with pytest.raises(StateConflict):
