@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 ARGS ?=
 
-.PHONY: help demo test check bench soak lock clean
+.PHONY: help demo test check bench soak kills lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is
@@ -29,6 +29,9 @@ bench: $(READY)  ## Measure speed beside what else one could pick
 
 soak: $(READY)  ## Run the long kill and fault loops
 	@SOAK=1 $(BIN)/python -m pytest -q -m soak $(ARGS)
+
+kills: $(READY)  ## Kill the process at each step of each change (ARGS=--faults lets writes fail)
+	@$(BIN)/python -m tests.kills $(ARGS)
 
 lock: $(READY)  ## Make the lock files anew (hashes, no addresses)
 	@bash .ci/lock

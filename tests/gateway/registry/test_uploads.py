@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from gateway.artifacts.errors import StoreError
 from gateway.authorization.intents import Intents
 from gateway.errors import Forbidden, LimitReached, NotFound, StateConflict
 from gateway.identity.errors import InvalidToken
@@ -43,19 +44,26 @@ class Yard:
     now: list[float] = field(default_factory=lambda: [NOW])
     stored: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    stuck: bool = False
 
     def __post_init__(self) -> None:
         registry = self.home.stores.registry
         registry.add_model(Model(TENANT, "m", False, "internal", frozenset(), 1, "c"))
+        self.intents = Intents(self.home.stores.pending, self.home.recorder, lambda: self.now[0])
         self.uploads = Uploads(
             self.home.stores.uploads,
             registry,
-            self.removed.append,
+            self._remove,
             self.home.guard,
-            Intents(self.home.stores.pending, self.home.recorder, lambda: self.now[0]),
+            self.intents,
             clock=lambda: self.now[0],
             new_id=self.home.new_id,
         )
+
+    def _remove(self, digest: str) -> None:
+        if self.stuck:
+            raise StoreError
+        self.removed.append(digest)
 
     def arrived(self, name: str = "d", length: int = 9) -> Arrived:
         return Arrived(payload(name, length), self.stored, self.removed)
@@ -155,3 +163,28 @@ def test_an_upload_in_use_is_neither_given_up_nor_swept_nor_used_twice(yard: Yar
         assert yard.removed == []
     assert yard.uploads.sweep() == 1
     assert yard.removed == ["d"]
+
+
+def test_a_discard_that_is_settled_late_leaves_what_was_published_meanwhile(yard: Yard) -> None:
+    kept = yard.uploads.keep(OWNER, "m", yard.arrived())
+    yard.stuck = True
+    with pytest.raises(StoreError):
+        yard.uploads.give_up(OWNER, kept.id)
+    with yard.uploads.using(OWNER, kept.id):
+        yard.uploads.spend(TENANT, kept.id)
+    yard.stuck = False
+    yard.intents.settle_left()
+    assert yard.removed == []
+    assert yard.home.stores.pending.list_pending(after=(-1, ""), limit=9) == []
+
+
+def test_what_cannot_be_stored_is_no_upload(yard: Yard) -> None:
+    class Unstorable(Arrived):
+        def commit(self) -> None:
+            raise StoreError
+
+    with pytest.raises(StoreError):
+        yard.uploads.keep(OWNER, "m", Unstorable(payload(), yard.stored, yard.removed))
+    assert (yard.waiting(), yard.stored) == (0, [])
+    event = yard.home.events()[-1]
+    assert (event["phase"], event["outcome"], event["reason"]) == ("result", "error", "interrupted")
