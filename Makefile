@@ -8,7 +8,7 @@ ARGS ?=
 # A worker for each processor; more than eight would only make more copies of what is dear.
 WORKERS := -n logical --maxprocesses=8
 
-.PHONY: help demo quick test check bench soak lock clean
+.PHONY: help demo quick test check bench soak kills lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is
@@ -34,6 +34,9 @@ bench: $(READY)  ## Measure speed beside what else one could pick
 
 soak: $(READY)  ## Run the long kill and fault loops
 	@SOAK=1 $(BIN)/python -m pytest -q -m soak $(ARGS)
+
+kills: $(READY)  ## Kill the process at each step of each change (ARGS=--faults lets writes fail)
+	@$(BIN)/python -m tests.kills $(ARGS)
 
 lock: $(READY)  ## Make the lock files anew (hashes, no addresses)
 	@bash .ci/lock

@@ -93,6 +93,17 @@ class PolicyAuthor:
         """Return the newest stored bundle of a tenant, or None."""
         return self._store.latest(tenant)
 
+    def enforce(self, tenant: str) -> SignedBundle | None:
+        """Bring the newest stored bundle of a tenant into force and return it, or None.
+
+        It is in force already, unless whoever published it could not know that it was stored.
+        """
+        with self._lock:
+            newest = self._store.latest(tenant)
+            if newest is not None:
+                self._engine.load(newest, self._key.public_key(), tenant=tenant)
+        return newest
+
     def restore(self) -> int:
         """Bring the newest set of every tenant into force, after checking its whole history.
 

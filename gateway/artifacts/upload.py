@@ -84,7 +84,7 @@ class Sealer:
         self._store = store
         self._random = random_bytes
 
-    async def seal_stream(
+    async def stage_stream(
         self,
         tenant: str,
         chunks: AsyncIterator[bytes],
@@ -93,8 +93,8 @@ class Sealer:
         expected_length: int | None = None,
         role: str = "upload",
         post_quantum: bool = False,
-    ) -> SealedPayload:
-        """Encrypt and store what arrives; durable when it returns.
+    ) -> Sealing:
+        """Encrypt what arrives, complete, into the staging area.
 
         Args:
             tenant: Whose key wraps the file key.
@@ -103,6 +103,9 @@ class Sealer:
             expected_length: Bytes of content that were declared.
             role: What it is.
             post_quantum: For post-quantum recipients only.
+
+        Returns:
+            What is to be committed or discarded.
 
         Raises:
             UploadTooLarge: More than `limit` or than was declared, arrived or was declared.
@@ -119,15 +122,29 @@ class Sealer:
                 await asyncio.to_thread(sealing.feed, block)
             if sealing.plain_length < (expected_length or 1):
                 raise UploadTruncated
-            return await asyncio.to_thread(sealing.finish, tenant, role, post_quantum=post_quantum)
+            await asyncio.to_thread(sealing.finish, tenant, role, post_quantum=post_quantum)
         except BaseException:
             sealing.discard()  # waits for a worker that is still writing, so a cancel is clean
             raise
+        return sealing
 
     def seal_bytes(
-        self, tenant: str, plaintext: Plaintext, role: str, *, post_quantum: bool = False
+        self,
+        tenant: str,
+        plaintext: Plaintext,
+        role: str,
+        *,
+        post_quantum: bool = False,
+        announce: Callable[[SealedPayload], None] | None = None,
     ) -> SealedPayload:
         """Encrypt and store what is in memory. Blocks; durable when it returns.
+
+        Args:
+            tenant: Whose key wraps the file key.
+            plaintext: The content.
+            role: What it is.
+            post_quantum: For post-quantum recipients only.
+            announce: Told of the payload before it is in the store; when this raises, it never is.
 
         Raises:
             UploadTruncated: There is nothing to seal.
@@ -142,10 +159,14 @@ class Sealer:
                 for start in range(0, len(view), BLOCK_LENGTH):
                     with view[start : start + BLOCK_LENGTH] as block:
                         sealing.feed(block)
-            return sealing.finish(tenant, role, post_quantum=post_quantum)
+            sealing.finish(tenant, role, post_quantum=post_quantum)
+            if announce is not None:
+                announce(sealing.payload)
+            sealing.commit()
         except BaseException:
             sealing.discard()
             raise
+        return sealing.payload
 
     def open_payload(self, tenant: str, sealed: SealedPayload) -> SecretBuffer:
         """Return the content, verified as a whole. Blocks; the caller wipes the buffer.
@@ -196,8 +217,8 @@ class Sealer:
         """
         self._store.delete(digest)
 
-    def _begin(self) -> _Sealing:
-        return _Sealing(self._keys, self._store, self._random)
+    def _begin(self) -> Sealing:
+        return Sealing(self._keys, self._store, self._random)
 
     def _file_key(self, tenant: str, sealed: SealedPayload) -> bytes:
         aad = _binding(sealed.digest, post_quantum=sealed.post_quantum)
@@ -209,8 +230,14 @@ class Sealer:
             yield chunk
 
 
-class _Sealing:
-    """One payload being made. Its methods exclude each other; `discard` always works."""
+class Sealing:
+    """One payload being made. Its methods exclude each other; `discard` always works.
+
+    Args:
+        keys: Wraps its file key.
+        store: Where it is staged, and kept once it is committed.
+        random_bytes: A cryptographic source.
+    """
 
     def __init__(
         self, keys: KeyProvider, store: ArtifactStore, random_bytes: Callable[[int], bytes]
@@ -220,43 +247,61 @@ class _Sealing:
         self._file_key = random_bytes(FILE_KEY_LENGTH)
         self._encryptor = PayloadEncryptor(self._file_key, random_bytes)
         self._staged = store.stage()
-        self._stored: str | None = None
+        self._payload: SealedPayload | None = None
         self._digest = hashlib.sha256()
         self._plain_digest = hashlib.sha256()
         self._length = 0
         self.plain_length = 0
         self._mutex = threading.Lock()
 
+    @property
+    def payload(self) -> SealedPayload:
+        """What it will be in the store, once it is finished."""
+        assert self._payload is not None, "it is finished"
+        return self._payload
+
     def feed(self, block: bytes | bytearray | memoryview) -> None:
+        """Encrypt a piece of the content into the staging area."""
         with self._mutex:
             self._plain_digest.update(block)
             self._append(self._encryptor.update(block))
             self.plain_length += len(block)
 
-    def finish(self, tenant: str, role: str, *, post_quantum: bool) -> SealedPayload:
+    def finish(self, tenant: str, role: str, *, post_quantum: bool) -> None:
+        """Encrypt the end of it; it is complete, and not in the store yet."""
         with self._mutex:
             self._append(self._encryptor.finish())
             digest = self._digest.hexdigest()
             aad = _binding(digest, post_quantum=post_quantum)
-            wrapped = self._keys.wrap(tenant, self._file_key, aad)
-            self._stored = digest
-            self._staged.commit(digest)
-            return SealedPayload(
+            self._payload = SealedPayload(
                 role=role,
                 digest=digest,
                 length=self._length,
                 plain_length=self.plain_length,
                 plain_digest=self._plain_digest.hexdigest(),
-                wrapped_key=wrapped,
+                wrapped_key=self._keys.wrap(tenant, self._file_key, aad),
                 post_quantum=post_quantum,
             )
+
+    def commit(self) -> None:
+        """Store it under its digest; durable when it returns.
+
+        Raises:
+            StoreError: The store failed; nothing of it stays.
+        """
+        try:
+            with self._mutex:
+                self._staged.commit(self.payload.digest)
+        except BaseException:
+            self.discard()
+            raise
 
     def discard(self) -> None:
         """Leave nothing, whatever has been done. Nobody else has a payload of this key."""
         with self._mutex:
             self._staged.discard()
-            if self._stored is not None:
-                self._store.delete(self._stored)
+            if self._payload is not None:
+                self._store.delete(self._payload.digest)
 
     def _append(self, ciphertext: bytes) -> None:
         self._digest.update(ciphertext)

@@ -10,8 +10,10 @@ Safety argument:
    log began nothing. One whose result is in the log has ended. Every other one is given to the
    finisher of its kind, which finishes the change or undoes it and says which; that is recorded.
 4. A refusal (`gateway.errors.Refusal`) promises that nothing was changed, and is recorded so. After
-   any other fault nobody knows: the finisher is asked at once. If it cannot tell either, the row
-   stays; it is asked again while the process runs, and at the next start.
+   any other fault nobody knows: the finisher is asked at once.
+5. What cannot be ended is left: the row stays, and `settle_left` tries again while the process
+   runs. What this process knows of it (that it never began, was refused, was done) is recorded as
+   it is; only where nobody knows, or the process is another one, the finisher is asked.
 """
 
 from __future__ import annotations
@@ -72,6 +74,21 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
+class _Left:
+    """A change that could not be ended.
+
+    Attributes:
+        how: How it ended, where that is known; None: the finisher is to be asked.
+        sent: Whether its intent was given to the log.
+    """
+
+    pending: Pending
+    by: Attribution
+    how: tuple[Outcome, Details] | None
+    sent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Attribution:
     """Who makes a change and by which decision; nobody, when the gateway does it by itself."""
 
@@ -88,6 +105,8 @@ def by_call(call: Call, decision: Decision) -> Attribution:
 class Intent:
     """A change under way: its row and its intent are durable.
 
+    As a context manager it ends with the block that makes the change.
+
     Args:
         intents: Where it came from.
         pending: Its row.
@@ -98,6 +117,17 @@ class Intent:
         self._intents = intents
         self._by = by
         self.pending = pending
+
+    def __enter__(self) -> Intent:
+        return self
+
+    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
+        if fault is None:
+            self.done()
+        elif isinstance(fault, (Refusal, PolicyError)):
+            self.failed(fault.code)
+        elif isinstance(fault, Exception):
+            self.unknown()
 
     @property
     def id(self) -> str:
@@ -145,7 +175,7 @@ class Intents:
         self._clock = clock
         self._kinds: dict[str, Kind] = {}
         self._lock = threading.Lock()
-        self._left: dict[str, tuple[Pending, Attribution]] = {}
+        self._left: dict[str, _Left] = {}
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -171,12 +201,16 @@ class Intents:
             EvidenceUnavailable: It could not be recorded: nothing may be changed.
         """
         pending = Pending(self._recorder.new_id(), tenant, kind, facts, int(self._clock()))
-        self._store.add_pending(pending)
+        never = UNDONE.outcome, Details(reason=UNDONE.reason)
         try:
-            self._write(pending, by, "allow", id=pending.id, phase="intent")
+            self._store.add_pending(pending)
         except Exception:
-            # Perhaps it becomes durable yet: the row stays until somebody can tell.
-            self._leave(pending, by)
+            self._leave(_Left(pending, by, never, sent=False))  # perhaps there is a row
+            raise
+        try:
+            self._write_intent(pending, by)
+        except Exception:
+            self._leave(_Left(pending, by, never))  # perhaps it becomes durable yet
             raise
         return Intent(self, pending, by)
 
@@ -190,16 +224,8 @@ class Intents:
             EvidenceUnavailable: The intent could not be recorded, so the block did not run; or the
                 result could not, so the change was made and must not be acknowledged.
         """
-        intent = self.begin(kind, tenant, facts, by)
-        try:
+        with self.begin(kind, tenant, facts, by) as intent:
             yield intent
-        except (Refusal, PolicyError) as refusal:
-            intent.failed(refusal.code)
-            raise
-        except Exception:
-            intent.unknown()
-            raise
-        intent.done()
 
     def end(
         self, pending: Pending, by: Attribution, outcome: Outcome, **details: Unpack[Details]
@@ -209,15 +235,13 @@ class Intents:
         Raises:
             EvidenceUnavailable: It could not be recorded; the row stays.
         """
+        receipt = self._record_end(pending, by, outcome, **details)
         try:
-            if outcome == "done" and (told := pending.facts.get(TOLD)):
-                # Before the result: where there is a result, the tenant has been told.
-                self._tell(told, pending, by, **details)
-            receipt = self._write_result(pending, by, outcome, **details)
-        except Exception:
-            self._leave(pending, by)
-            raise
-        self._store.remove_pending(pending.tenant, pending.id)
+            self._store.remove_pending(pending.tenant, pending.id)
+        except Exception as fault:
+            # It has ended, and whoever made it may know: only the row is to be forgotten yet.
+            _warn(pending, fault)
+            self._leave(_Left(pending, by, (outcome, details)))
         return receipt
 
     def unfinished(self, kind: str, tenant: str) -> Iterator[Pending]:
@@ -244,38 +268,75 @@ class Intents:
             if self._recorder.find(pending.tenant, pending.id) is None:
                 self._store.remove_pending(pending.tenant, pending.id)
             else:
-                self._settle(pending, Attribution())
+                self._settle(pending, Attribution(), None)
         return count
 
     def settle_left(self) -> None:
         """Try again to settle what this process could not end. Blocks.
 
         Raises:
-            Exception: One of them still cannot be settled; it is tried again the next time.
+            Exception: One could not be settled; it is tried again the next time, as are all such.
         """
-        for pending, by in list(self._left.values()):
-            # One that is not in the log may still be on its way there: only a start can tell.
-            if self._recorder.find(pending.tenant, pending.id) is not None:
-                self._settle(pending, by)
+        first: Exception | None = None
+        for left in list(self._left.values()):
+            try:
+                self._settle_left(left)
+            except Exception as fault:
+                first = first or fault
+            else:
                 with self._lock:
-                    self._left.pop(pending.id, None)
+                    self._left.pop(left.pending.id, None)
+        if first is not None:
+            raise first
 
     def settle_soon(self, pending: Pending, by: Attribution) -> None:
         """Settle a change after a fault, now or by `settle_left`."""
         try:
-            self._settle(pending, by)
+            self._settle(pending, by, None)
         except Exception as fault:
-            structlog.get_logger().warning(
-                "intent_left", kind=pending.kind, intent=pending.id, fault=type(fault).__name__
-            )
-            self._leave(pending, by)
+            _warn(pending, fault)
+            with self._lock:
+                # What is known stays: `end` has left it if it was only not recorded.
+                self._left.setdefault(pending.id, _Left(pending, by, None))
 
-    def _settle(self, pending: Pending, by: Attribution) -> None:
-        if self._recorder.find(pending.tenant, result_id(pending)) is None:
-            settled = self._kinds[pending.kind].finish(pending)
-            self.end(pending, by, settled.outcome, reason=settled.reason)
-        else:
+    def _settle_left(self, left: _Left) -> None:
+        pending = left.pending
+        if not left.sent:
             self._store.remove_pending(pending.tenant, pending.id)
+            return
+        if self._recorder.find(pending.tenant, pending.id) is None:
+            # It may be on its way to the log still: when this returns it is there, once.
+            self._write_intent(pending, left.by)
+        self._settle(pending, left.by, left.how)
+
+    def _settle(
+        self, pending: Pending, by: Attribution, how: tuple[Outcome, Details] | None
+    ) -> None:
+        if self._recorder.find(pending.tenant, result_id(pending)) is None:
+            if how is None:
+                settled = self._kinds[pending.kind].finish(pending)
+                how = settled.outcome, Details(reason=settled.reason)
+            outcome, details = how
+            self._record_end(pending, by, outcome, **details)
+        self._store.remove_pending(pending.tenant, pending.id)
+
+    def _write_intent(self, pending: Pending, by: Attribution) -> None:
+        try:
+            self._write(pending, by, "allow", id=pending.id, phase="intent")
+        except EventConflict:
+            structlog.get_logger().info("intent_known", intent=pending.id)
+
+    def _record_end(
+        self, pending: Pending, by: Attribution, outcome: Outcome, **details: Unpack[Details]
+    ) -> Receipt:
+        try:
+            if outcome == "done" and (told := pending.facts.get(TOLD)):
+                # Before the result: where there is a result, the tenant has been told.
+                self._tell(told, pending, by, **details)
+            return self._write_result(pending, by, outcome, **details)
+        except Exception:
+            self._leave(_Left(pending, by, (outcome, details)))
+            raise
 
     def _write_result(
         self, pending: Pending, by: Attribution, outcome: Outcome, **details: Unpack[Details]
@@ -326,9 +387,15 @@ class Intents:
 
         return every(page, lambda pending: (pending.at, pending.id), (-1, ""))
 
-    def _leave(self, pending: Pending, by: Attribution) -> None:
+    def _leave(self, left: _Left) -> None:
         with self._lock:
-            self._left[pending.id] = pending, by
+            self._left[left.pending.id] = left
+
+
+def _warn(pending: Pending, fault: Exception) -> None:
+    structlog.get_logger().warning(
+        "intent_left", kind=pending.kind, intent=pending.id, fault=type(fault).__name__
+    )
 
 
 def result_id(pending: Pending) -> str:

@@ -104,7 +104,7 @@ def _provide(app: FastAPI, base: Foundation, recorder: Recorder, use: UseCases) 
             use.jobs,
             lambda tenant: public_pem(base.keys.release_key(tenant)),
         ),
-        uploads.Receiving(use.uploads, base.sealer.seal_stream, base.settings.max_upload_bytes),
+        uploads.Receiving(use.uploads, base.sealer.stage_stream, base.settings.max_upload_bytes),
     )
 
 

@@ -130,6 +130,8 @@ class Federations:
         )
         if self._registry.get_model(tenant, plan.model) is None:
             raise InvalidRequest("`model` must be registered first")
+        if self._store.get_federation(tenant, plan.name) is not None:
+            raise AlreadyExists  # before the intent: its finisher takes what is there for its own
         row = {"federation": plan.name, "upload": held_out.id if held_out else ""}
         with self._intents.changing("create_federation", tenant, row, by_call(call, decision)):
             self._store.add_federation(federation)
@@ -255,7 +257,7 @@ class Federations:
         """A site that was registered is let in; one that was not must be added again."""
         facts = pending.facts
         site = self._store.get_site(pending.tenant, facts["site"])
-        if site is None or site.public_key != facts["key"]:
+        if site is None or site.revoked or site.public_key != facts["key"]:
             return UNDONE
         self._store.allow_site(pending.tenant, facts["federation"], facts["site"])
         self._revoked()

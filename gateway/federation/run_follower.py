@@ -75,10 +75,19 @@ class RunFollower:
         self._recorder = recorder
         self._publish = publish
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._followed: set[str] = set()
         self._seen: dict[str, list[RunEvent]] = {}
 
     def start(self, run: Run) -> None:
-        """Follow `run` on a thread of its own until it ends or `stop` is called."""
+        """Follow `run` on a thread of its own until it ends or `stop` is called.
+
+        Nothing happens when it is followed already.
+        """
+        with self._lock:
+            if run.id in self._followed:
+                return
+            self._followed.add(run.id)
         name = f"run-{run.id[:8]}"
         threading.Thread(target=self._follow_safely, args=(run,), name=name, daemon=True).start()
 
@@ -183,6 +192,9 @@ class RunFollower:
             self.follow(run)
         except Exception as fault:
             structlog.get_logger().error("run_follower_fault", fault=type(fault).__name__)
+        finally:
+            with self._lock:
+                self._followed.discard(run.id)
 
 
 def step_id(run_id: str, seq: int) -> str:

@@ -6,6 +6,7 @@ INVARIANT: a run reaches only sites on the federation's allow-list that are not 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -101,8 +102,7 @@ class Runs:
         }
         with self._intents.changing("start_run", found.tenant, row, by_call(call, decision)):
             run = self._launch(run, found, sites)
-        if self._follower is not None:
-            self._follower.start(run)
+            self._follow(run)  # whether or not the result can be recorded
         return run
 
     def run(self, call: Call, federation: str, run_id: str) -> Run:
@@ -171,9 +171,19 @@ class Runs:
         """A run that the coordinator was not known to have taken has not begun."""
         run = self._store.get_run(pending.tenant, pending.facts["run"])
         if run is not None and run.state == "starting":
+            if self._coordinator is not None:
+                with suppress(CoordinatorUnavailable):  # it is not there, and so is the run
+                    self._coordinator.forget(run.id)
             self._store.replace_run(replace(run, state="failed", reason="not_started"))
             return UNDONE
-        return UNDONE if run is None or run.reason == "not_started" else FINISHED
+        if run is None or run.reason == "not_started":
+            return UNDONE
+        self._follow(run)
+        return FINISHED
+
+    def _follow(self, run: Run) -> None:
+        if self._follower is not None:
+            self._follower.start(run)
 
 
 def _order(coordinator: Coordinator, order: RunOrder) -> None:

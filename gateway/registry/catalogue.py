@@ -10,7 +10,7 @@ from gateway.authorization.guard import Guard
 from gateway.authorization.intents import FINISHED, UNDONE, Intents, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
-from gateway.errors import InvalidRequest, NotFound
+from gateway.errors import AlreadyExists, InvalidRequest, NotFound
 from gateway.names import is_name, require_name
 from gateway.registry.facts import model_facts, model_resource, version_facts
 from gateway.registry.ports import Registry
@@ -78,6 +78,8 @@ class Catalogue:
         decision = self._guard.require(
             call, "uploadArtifact", facts, new=True, model_id=name, reason="register_model"
         )
+        if self._registry.get_model(model.tenant, name) is not None:
+            raise AlreadyExists  # before the intent: its finisher takes what is there for its own
         by = by_call(call, decision)
         with self._intents.changing("register_model", model.tenant, {"model": name}, by):
             self._registry.add_model(model)

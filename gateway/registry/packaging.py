@@ -119,7 +119,7 @@ class Packager:
 
         Args:
             material: What the version is made from.
-            staged: Called with each payload as soon as it is stored.
+            staged: Called with each payload before it is stored.
             progress: Told of each stage.
 
         Raises:
@@ -170,8 +170,8 @@ class Packager:
             if role == "graph" and material.sealed is not None:
                 payloads.append(material.sealed)
                 continue
-            payloads.append(self._sealer.seal_bytes(material.tenant, content, role))
-            staged(payloads[-1])
+            sealed = self._sealer.seal_bytes(material.tenant, content, role, announce=staged)
+            payloads.append(sealed)
         return tuple(payloads)
 
     def _manifest(

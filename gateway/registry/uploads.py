@@ -1,7 +1,8 @@
 """Sealed uploads: received, kept for a while, bound to the client that sent them.
 
-1. An upload is decided before its first byte is read, and again when it is complete: then it is
-   recorded and kept, or nothing of it stays.
+1. An upload is decided before its first byte is read, and again when it is complete: then its
+   intent is recorded, and only then its ciphertext gets a name in the store. Of what is not
+   recorded as an upload nothing stays.
 2. Another client of the same tenant cannot publish, see or discard it.
 3. What was not published in time is removed, ciphertext and record; what is being published is not.
 4. A tenant's uploads are bounded in number and bytes. The place of one is taken before its first
@@ -15,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import (
@@ -42,6 +43,20 @@ MAX_WAITING: Final = 32
 """Uploads of a tenant that wait: each may be gigabytes."""
 MAX_WAITING_BYTES: Final = 16 << 30
 """Of a tenant: eight of the largest models that there are. A single larger upload still fits."""
+
+
+class Arrived(Protocol):
+    """A complete upload that has no name in the store yet: `gateway.artifacts.upload.Sealing`."""
+
+    @property
+    def payload(self) -> SealedPayload:
+        """What is to be kept of it."""
+
+    def commit(self) -> None:
+        """Store it; durable when it returns, and nothing of it stays when it raises."""
+
+    def discard(self) -> None:
+        """Leave nothing of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,12 +144,13 @@ class Uploads:
         with self._door:
             self._coming.remove(place)
 
-    def keep(self, call: Call, model: str, payload: SealedPayload) -> Upload:
-        """Decide once more, and record a complete upload.
+    def keep(self, call: Call, model: str, arrived: Arrived) -> Upload:
+        """Decide once more, store and record a complete upload.
 
         Raises:
-            InvalidToken, NotFound, Forbidden: It may not be kept any more, and was removed.
-            EvidenceUnavailable: It could not be recorded, and was removed.
+            InvalidToken, NotFound, Forbidden: It may not be kept any more; nothing stays.
+            EvidenceUnavailable: It could not be recorded: nothing stays, or it is an upload of
+                which nobody knows, and expires.
         """
         now = int(self._clock())
         tenant = call.principal.tenant
@@ -142,7 +158,7 @@ class Uploads:
             id=self._new_id(),
             tenant=tenant,
             client=call.principal.client_id,
-            payload=payload,
+            payload=arrived.payload,
             created=now,
             expires=now + KEEP_S,
         )
@@ -151,11 +167,15 @@ class Uploads:
                 call, "uploadArtifact", self._facts(call, model), model_id=model
             )
             row = _row(upload, model)
-            with self._intents.changing("upload", tenant, row, by_call(call, decision)):
-                self._store.add_upload(upload)
+            intent = self._intents.begin("upload", tenant, row, by_call(call, decision))
         except Exception:
-            self.discard(tenant, upload.id, payload.digest)
+            arrived.discard()
             raise
+        with intent:
+            # INVARIANT: the row names the ciphertext before the store does, so that none is there
+            # of which nobody knows.
+            arrived.commit()
+            self._store.add_upload(upload)
         return upload
 
     def find(self, call: Call, upload_id: str) -> Upload:
@@ -201,24 +221,22 @@ class Uploads:
         with self.using(call, upload_id) as (upload,):
             by = Attribution(call.principal, details=of_call(call))
             with self._intents.changing("discard", upload.tenant, _row(upload), by):
-                self.discard(upload.tenant, upload.id, upload.payload.digest)
+                self.discard(upload.tenant, upload.id)
 
     def spend(self, tenant: str, upload_id: str) -> None:
         """Forget an upload whose payload has become part of something; nothing when absent."""
         self._store.remove_upload(tenant, upload_id)
 
-    def discard(self, tenant: str, upload_id: str, digest: str = "") -> None:
+    def discard(self, tenant: str, upload_id: str) -> None:
         """Delete the payload of an upload, then forget it; nothing happens when it is absent.
 
-        Args:
-            tenant: Whose it is.
-            upload_id: Which one.
-            digest: Of the stored payload, where it may not be recorded (yet).
+        INVARIANT: a payload goes only while its upload is recorded. Once it is not, the payload
+        may have become part of something (`spend`).
         """
         upload = self._store.get_upload(tenant, upload_id)
-        if upload is not None or digest:
-            self._remove_payload(upload.payload.digest if upload is not None else digest)
-        self._store.remove_upload(tenant, upload_id)
+        if upload is not None:
+            self._remove_payload(upload.payload.digest)
+            self._store.remove_upload(tenant, upload_id)
 
     def sweep(self) -> int:
         """Remove uploads that expired; returns how many."""
@@ -243,7 +261,7 @@ class Uploads:
         return UNDONE
 
     def _finish_discard(self, pending: Pending) -> Settled:
-        self.discard(pending.tenant, pending.facts["upload"], pending.facts["digest"])
+        self.discard(pending.tenant, pending.facts["upload"])
         return FINISHED
 
     def _lengths_coming(self, tenant: str) -> list[int]:

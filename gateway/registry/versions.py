@@ -8,7 +8,7 @@ made from are spent within that intent: while an upload is kept, no version need
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gateway.artifacts.upload import Sealer
 from gateway.authorization.intents import (
@@ -22,7 +22,7 @@ from gateway.authorization.intents import (
 )
 from gateway.authorization.recorder import Details
 from gateway.authorization.records import Pending
-from gateway.errors import Refusal, SealgateError
+from gateway.errors import AlreadyExists, Refusal, SealgateError
 from gateway.registry.facts import model_resource
 from gateway.registry.packaging import Material, Packager
 from gateway.registry.ports import Registry
@@ -89,6 +89,8 @@ class Versions:
             AlreadyExists: The version name is taken.
             SealgateError: The version was rejected, and why is recorded.
         """
+        if self._registry.get_version(version.tenant, version.model, version.version) is not None:
+            raise AlreadyExists  # before the intent: its finisher takes what is there for its own
         facts = {
             "model": version.model,
             "version": version.version,
@@ -96,7 +98,6 @@ class Versions:
             "calibration": calibration,
         }
         intent = self._intents.begin("publish", version.tenant, facts, by)
-        work = _Publication(intent, version)
         try:
             self._registry.add_version(version)
         except Refusal as refusal:
@@ -106,17 +107,18 @@ class Versions:
             intent.unknown()
             raise
         try:
-            self._package(work, open_material, progress)
+            self._package(version, open_material, progress)
             self._spend(intent.pending)
         except Exception as fault:
-            self._reject(work, reason_of(fault))
+            self._reject(intent, version, reason_of(fault))
             raise
         intent.done()
 
-    def _package(self, work: _Publication, open_material: Open, progress: Progress) -> None:
+    def _package(self, version: ModelVersion, open_material: Open, progress: Progress) -> None:
         def stage(payload: SealedPayload) -> None:
-            version = work.version
-            work.version = self._registry.replace_version(
+            # INVARIANT: a version names a ciphertext before the store does.
+            nonlocal version
+            version = self._registry.replace_version(
                 replace(version, payloads=(*version.payloads, payload))
             )
 
@@ -125,9 +127,9 @@ class Versions:
             parts = self._packager.package(material, stage, progress)
         finally:
             material.wipe()
-        work.version = self._registry.replace_version(
+        self._registry.replace_version(
             replace(
-                moved(work.version, "candidate"),
+                moved(version, "candidate"),
                 manifest=parts.manifest,
                 link=parts.link,
                 payloads=parts.payloads,
@@ -136,17 +138,20 @@ class Versions:
         )
         self._changed()
 
-    def _reject(self, work: _Publication, reason: str) -> None:
+    def _reject(self, intent: Intent, version: ModelVersion, reason: str) -> None:
         """End a publish that failed; where that fails too, its finisher ends it."""
-        if work.version.state != "quarantined":
-            work.intent.unknown()  # it became a candidate
-            return
         try:
-            self._discard(work.version, reason)
+            # As it is stored: the write that failed may have been made nevertheless.
+            stored = self._registry.get_version(version.tenant, version.model, version.version)
+            rejected = stored is not None and stored.state == "quarantined"
+            if stored is not None and rejected:
+                self._discard(stored, reason)
         except Exception:
-            work.intent.unknown()
+            rejected = False
+        if rejected:
+            intent.failed(reason)
         else:
-            work.intent.failed(reason)
+            intent.unknown()
 
     def _finish(self, pending: Pending) -> Settled:
         facts = pending.facts
@@ -171,14 +176,6 @@ class Versions:
         self._registry.replace_version(
             replace(moved(version, "rejected"), payloads=(), reason=reason)
         )
-
-
-@dataclass(slots=True)
-class _Publication:
-    """A publish under way, and its version as it is stored now."""
-
-    intent: Intent
-    version: ModelVersion
 
 
 def _details(pending: Pending) -> Details:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from audit.event import PLATFORM_TENANT
+from gateway.artifacts.errors import KeyUnavailable
 from gateway.artifacts.keys import KeyProvider
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import (
@@ -38,6 +39,7 @@ from gateway.identity.revocation import RevocationState
 from gateway.names import is_name, require_name
 from gateway.pages import PAGE
 from policies.author import PolicyAuthor
+from policies.engine import Decision
 from policies.facts import PlatformFacts, TenantFacts
 
 MAX_PURPOSES: Final = 64
@@ -131,9 +133,10 @@ class Administration:
             "purposes": " ".join(sorted(purposes)),
             "author": author,
         }
-        with self._changing(call, self._guard.platform(), "create_tenant", changed):
-            if self._tenants.get(tenant_id) is not None:
-                raise AlreadyExists
+        decision = self._decided(call, self._guard.platform(), "create_tenant")
+        if self._tenants.get(tenant_id) is not None:
+            raise AlreadyExists  # before the intent: its finisher takes what is there for its own
+        with self._changing(call, decision, "create_tenant", changed):
             self._make_tenant(tenant, author)
             self._changed()
         return tenant
@@ -150,7 +153,8 @@ class Administration:
         if tenant_id == PLATFORM_TENANT:
             raise InvalidRequest("the platform's own tenant cannot be suspended")
         kind = "suspend_tenant" if suspended else "resume_tenant"
-        with self._changing(call, facts, kind, {"tenant": tenant_id}):
+        decision = self._decided(call, facts, kind)
+        with self._changing(call, decision, kind, {"tenant": tenant_id}):
             tenant = replace(self._existing(tenant_id), suspended=suspended)
             self._revocation_state.save_tenant(tenant)
         return tenant
@@ -177,7 +181,10 @@ class Administration:
         """
         facts = self._tenant_facts(call, tenant_id)
         changed = {"tenant": tenant_id, "client": order.id}
-        with self._changing(call, facts, "create_client", changed):
+        decision = self._decided(call, facts, "create_client")
+        if self._clients.get(order.id) is not None:
+            raise AlreadyExists  # before the intent: its finisher takes what is there for its own
+        with self._changing(call, decision, "create_client", changed):
             made = register_client(
                 self._clients,
                 self._tenants,
@@ -212,7 +219,8 @@ class Administration:
             raise InvalidRequest("a client cannot disable itself")
         disabled = replace(client, disabled=True)
         changed = {"tenant": tenant_id, "client": client_id}
-        with self._changing(call, facts, "disable_client", changed):
+        decision = self._decided(call, facts, "disable_client")
+        with self._changing(call, decision, "disable_client", changed):
             self._revocation_state.save_client(disabled)
         return disabled
 
@@ -235,7 +243,7 @@ class Administration:
     def _make_tenant(self, tenant: Tenant, author: str) -> None:
         # The record comes last: a tenant that can be seen has its keys and its policies.
         self._keys.create_tenant(tenant.id)
-        if self._author.current(tenant.id) is None:
+        if self._author.enforce(tenant.id) is None:
             self._author.publish(tenant.id, self._starter, author)
         self._tenants.add(tenant)
 
@@ -245,15 +253,13 @@ class Administration:
             raise NotFound
         return tenant
 
+    def _decided(self, call: Call, facts: PlatformFacts | TenantFacts, kind: str) -> Decision:
+        return self._guard.require(call, "administer", facts, reason=kind)
+
     def _changing(
-        self,
-        call: Call,
-        facts: PlatformFacts | TenantFacts,
-        kind: str,
-        changed: Mapping[str, str],
+        self, call: Call, decision: Decision, kind: str, changed: Mapping[str, str]
     ) -> AbstractContextManager[Intent]:
-        """Decide, and begin a change of the tenant `changed["tenant"]`, which is told of it."""
-        decision = self._guard.require(call, "administer", facts, reason=kind)
+        """Begin a change of the tenant `changed["tenant"]`, which is told of it."""
         own = changed["tenant"] == call.principal.tenant
         row = {**changed} if own else {**changed, TOLD: changed["tenant"]}
         return self._intents.changing(kind, call.principal.tenant, row, by_call(call, decision))
@@ -264,7 +270,10 @@ class Administration:
         if self._tenants.get(facts["tenant"]) is None:
             purposes = frozenset(facts["purposes"].split())
             tenant = Tenant(facts["tenant"], facts["name"], facts["region"], purposes=purposes)
-            self._make_tenant(tenant, facts["author"])
+            try:
+                self._make_tenant(tenant, facts["author"])
+            except KeyUnavailable:  # keys of that name were destroyed, and it is never used again
+                return UNDONE
         self._changed()
         return FINISHED
 

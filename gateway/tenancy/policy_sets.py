@@ -90,7 +90,7 @@ class PolicySets:
 
     def _finish_publish(self, pending: Pending) -> Settled:
         """Tell whether the set that was to follow is the one that followed."""
-        newest = self._author.current(pending.tenant)
+        newest = self._author.enforce(pending.tenant)
         if newest is None or newest.epoch <= int(pending.facts["after"]):
             return UNDONE
         return FINISHED if _digest(newest.text) == pending.facts["text"] else UNDONE

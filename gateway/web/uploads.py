@@ -12,8 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from gateway.artifacts.errors import UploadTooLarge, UploadTruncated
 from gateway.errors import InvalidRequest
-from gateway.registry.records import SealedPayload
-from gateway.registry.uploads import Uploads
+from gateway.registry.uploads import Arrived, Uploads
 from gateway.web.dependencies import CallDep, provided
 from gateway.web.shapes import upload_body
 
@@ -22,10 +21,10 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 @dataclass(frozen=True, slots=True)
 class Receiving:
-    """What these routes need; `seal` is `gateway.artifacts.upload.Sealer.seal_stream`."""
+    """What these routes need; `stage` is `gateway.artifacts.upload.Sealer.stage_stream`."""
 
     uploads: Uploads
-    seal: Callable[..., Awaitable[SealedPayload]]
+    stage: Callable[..., Awaitable[Arrived]]
     max_bytes: int
 
 
@@ -48,14 +47,14 @@ async def upload(
         raise UploadTooLarge
     place = await run_in_threadpool(use.uploads.admit, call, model, content_length)
     try:
-        payload = await use.seal(
+        arrived = await use.stage(
             call.principal.tenant,
             request.stream(),
             limit=use.max_bytes,
             expected_length=content_length,
             post_quantum=post_quantum,
         )
-        kept = await run_in_threadpool(use.uploads.keep, call, model, payload)
+        kept = await run_in_threadpool(use.uploads.keep, call, model, arrived)
     except ClientDisconnect as cause:
         raise UploadTruncated from cause
     finally:

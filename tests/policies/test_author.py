@@ -72,6 +72,18 @@ def test_a_restart_restores_what_was_in_force(author: PolicyAuthor, store: DictS
     assert (again.epoch("acme"), again.epoch("other")) == (2, 1)
 
 
+def test_what_was_stored_without_its_author_knowing_can_be_enforced(
+    author: PolicyAuthor, engine: PolicyEngine, store: DictStore
+) -> None:
+    author.publish("acme", PERMIT_ALL, "ann")
+    PolicyAuthor(PolicyEngine(clock), store, KEY, clock).publish("acme", SHUT, "bob")
+    assert engine.epoch("acme") == 1
+    newest = author.enforce("acme")
+    assert (newest, engine.epoch("acme")) == (author.current("acme"), 2)
+    assert author.enforce("acme") == newest
+    assert author.enforce("nobody") is None
+
+
 def _forge(store: DictStore, bundle: SignedBundle) -> None:
     store.rows[bundle.tenant, bundle.epoch] = bundle
 

@@ -38,6 +38,15 @@ LIMIT = 16 << 20
 T = TypeVar("T")
 
 
+async def seal_stream(
+    sealer: Sealer, tenant: str, chunks: AsyncIterator[bytes], **bounds: int
+) -> SealedPayload:
+    """Stage what arrives, and store it."""
+    sealing = await sealer.stage_stream(tenant, chunks, **bounds)
+    sealing.commit()
+    return sealing.payload
+
+
 @pytest.fixture
 def keys(tmp_path: Path) -> LocalKeyStore:
     made = LocalKeyStore.create(tmp_path / "keystore", KeyFile(tmp_path / "root.key"))
@@ -70,7 +79,7 @@ def stored(tmp_path: Path) -> list[Path]:
 
 
 def test_a_stream_is_sealed_and_opened(sealer: Sealer, store: ArtifactStore) -> None:
-    sealed = run(sealer.seal_stream("acme", pieces(), limit=LIMIT, expected_length=len(CONTENT)))
+    sealed = run(seal_stream(sealer, "acme", pieces(), limit=LIMIT, expected_length=len(CONTENT)))
     assert sealed.plain_digest == hashlib.sha256(CONTENT).hexdigest()
     assert sealed.plain_length == len(CONTENT)
     payload = b"".join(store.read(sealed.digest))
@@ -92,7 +101,7 @@ def test_bytes_are_sealed_and_opened(sealer: Sealer) -> None:
 def test_no_plaintext_reaches_the_disk(sealer: Sealer, tmp_path: Path) -> None:
     canary = os.urandom(4096)
     model = os.urandom(1_000_000) + canary + os.urandom(1_000_000)
-    sealed = run(sealer.seal_stream("acme", pieces(model), limit=LIMIT))
+    sealed = run(seal_stream(sealer, "acme", pieces(model), limit=LIMIT))
     again = sealer.seal_bytes("acme", model, "graph")
     found = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.name for path in found} >= {sealed.digest, again.digest, "keys", "root.key"}
@@ -106,14 +115,14 @@ def test_no_plaintext_reaches_the_disk(sealer: Sealer, tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [len(CONTENT) + 1, LIMIT])
 def test_a_truncated_upload_leaves_nothing(sealer: Sealer, tmp_path: Path, length: int) -> None:
     with pytest.raises(UploadTruncated):
-        run(sealer.seal_stream("acme", pieces(), limit=LIMIT, expected_length=length))
+        run(seal_stream(sealer, "acme", pieces(), limit=LIMIT, expected_length=length))
     assert stored(tmp_path) == []
 
 
 def test_an_empty_upload_is_truncated(sealer: Sealer, tmp_path: Path) -> None:
     for expected in (None, 0):
         with pytest.raises(UploadTruncated):
-            run(sealer.seal_stream("acme", pieces(b""), limit=9, expected_length=expected))
+            run(seal_stream(sealer, "acme", pieces(b""), limit=9, expected_length=expected))
     with pytest.raises(UploadTruncated):
         sealer.seal_bytes("acme", b"", "graph")
     assert stored(tmp_path) == []
@@ -131,11 +140,11 @@ def test_an_upload_stops_as_soon_as_it_is_too_large(sealer: Sealer, tmp_path: Pa
     for limit, expected in ((3_000_000, None), (LIMIT, 3_000_000)):
         taken = 0
         with pytest.raises(UploadTooLarge):
-            run(sealer.seal_stream("acme", endless(), limit=limit, expected_length=expected))
+            run(seal_stream(sealer, "acme", endless(), limit=limit, expected_length=expected))
         assert taken <= 3_000_000 + 65_536
     taken = 0
     with pytest.raises(UploadTooLarge):
-        run(sealer.seal_stream("acme", endless(), limit=10, expected_length=11))
+        run(seal_stream(sealer, "acme", endless(), limit=10, expected_length=11))
     assert taken == 0
     assert stored(tmp_path) == []
 
@@ -147,7 +156,7 @@ def test_a_broken_connection_leaves_nothing(sealer: Sealer, tmp_path: Path) -> N
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        run(sealer.seal_stream("acme", broken(), limit=64 << 20))
+        run(seal_stream(sealer, "acme", broken(), limit=64 << 20))
     assert stored(tmp_path) == []
 
 
@@ -161,7 +170,7 @@ def test_a_cancelled_upload_leaves_nothing(sealer: Sealer, tmp_path: Path) -> No
             waiting.set()
             await asyncio.Event().wait()
 
-        task = asyncio.create_task(sealer.seal_stream("acme", stalled(), limit=64 << 20))
+        task = asyncio.create_task(seal_stream(sealer, "acme", stalled(), limit=64 << 20))
         await waiting.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -176,7 +185,7 @@ def test_without_a_key_nothing_is_stored(
 ) -> None:
     keys.destroy("acme")
     with pytest.raises(KeyUnavailable):
-        run(sealer.seal_stream("acme", pieces(), limit=LIMIT))
+        run(seal_stream(sealer, "acme", pieces(), limit=LIMIT))
     with pytest.raises(KeyUnavailable):
         sealer.seal_bytes("acme", CONTENT, "graph")
     assert stored(tmp_path) == []

@@ -12,7 +12,7 @@ from gateway.errors import InvalidRequest
 from gateway.registry.publish import Publisher, PublishOrder
 from gateway.work.jobs import Job, Jobs
 from tests.gateway.parts import NOW, TENANT, House, call, house
-from tests.gateway.registry.test_uploads import Yard, payload
+from tests.gateway.registry.test_uploads import Yard
 from tests.gateway.work.test_jobs import Later
 
 OWNER = call("owner")
@@ -34,7 +34,7 @@ class Press:
     publisher: Publisher
 
     def asked(self, **changes: Any) -> Job:
-        upload = self.yard.uploads.keep(OWNER, "m", payload())
+        upload = self.yard.uploads.keep(OWNER, "m", self.yard.arrived())
         order = PublishOrder("m", "1", upload.id, None, b"{}", b"pem")
         return self.publisher.start(OWNER, replace(order, **changes), self.jobs)
 
@@ -115,6 +115,6 @@ def test_an_upload_that_was_given_up_while_it_waited_is_not_published(press: Pre
 
 
 def test_the_model_is_not_its_own_calibration_set(press: Press) -> None:
-    upload = press.yard.uploads.keep(OWNER, "m", payload())
+    upload = press.yard.uploads.keep(OWNER, "m", press.yard.arrived())
     with pytest.raises(InvalidRequest):
         press.asked(upload=upload.id, calibration=upload.id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from gateway.artifacts.errors import StoreError
 from gateway.authorization.intents import Intents
 from gateway.errors import Forbidden, LimitReached, NotFound, StateConflict
 from gateway.identity.errors import InvalidToken
@@ -23,23 +24,49 @@ def payload(name: str = "d", length: int = 9) -> SealedPayload:
 
 
 @dataclass
+class Arrived:
+    """A complete upload; what was stored of it is in a list, until it is removed."""
+
+    payload: SealedPayload
+    stored: list[str]
+    removed: list[str]
+
+    def commit(self) -> None:
+        self.stored.append(self.payload.digest)
+
+    def discard(self) -> None:
+        self.removed.append(self.payload.digest)
+
+
+@dataclass
 class Yard:
     home: House
     now: list[float] = field(default_factory=lambda: [NOW])
+    stored: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    stuck: bool = False
 
     def __post_init__(self) -> None:
         registry = self.home.stores.registry
         registry.add_model(Model(TENANT, "m", False, "internal", frozenset(), 1, "c"))
+        self.intents = Intents(self.home.stores.pending, self.home.recorder, lambda: self.now[0])
         self.uploads = Uploads(
             self.home.stores.uploads,
             registry,
-            self.removed.append,
+            self._remove,
             self.home.guard,
-            Intents(self.home.stores.pending, self.home.recorder, lambda: self.now[0]),
+            self.intents,
             clock=lambda: self.now[0],
             new_id=self.home.new_id,
         )
+
+    def _remove(self, digest: str) -> None:
+        if self.stuck:
+            raise StoreError
+        self.removed.append(digest)
+
+    def arrived(self, name: str = "d", length: int = 9) -> Arrived:
+        return Arrived(payload(name, length), self.stored, self.removed)
 
     def waiting(self) -> int:
         return len(self.home.stores.uploads.list_uploads(TENANT, after="", limit=999))
@@ -57,8 +84,8 @@ def test_what_arrived_while_its_sender_was_shut_out_is_not_kept(yard: Yard) -> N
     assert client is not None
     yard.home.revocation_state.save_client(replace(client, disabled=True))
     with pytest.raises(InvalidToken):
-        yard.uploads.keep(OWNER, "m", payload())
-    assert (yard.waiting(), yard.removed) == (0, ["d"])
+        yard.uploads.keep(OWNER, "m", yard.arrived())
+    assert (yard.waiting(), yard.stored, yard.removed) == (0, [], ["d"])
 
 
 def test_what_arrived_while_the_policy_changed_is_decided_by_the_new_one(yard: Yard) -> None:
@@ -69,7 +96,7 @@ def test_what_arrived_while_the_policy_changed_is_decided_by_the_new_one(yard: Y
     forbid = '\n@id("none")\nforbid (principal, action == Action::"uploadArtifact", resource);\n'
     author.publish(TENANT, bundle.text + forbid, "test")
     with pytest.raises(Forbidden):
-        yard.uploads.keep(OWNER, "m", payload())
+        yard.uploads.keep(OWNER, "m", yard.arrived())
     assert (yard.waiting(), yard.removed) == (0, ["d"])
     assert yard.home.events()[-1]["outcome"] == "deny"
 
@@ -83,7 +110,7 @@ def test_many_at_once_do_not_get_past_the_limit(yard: Yard) -> None:
             yard.uploads.admit(OWNER, "m", 9)
         except LimitReached:
             return False
-        yard.uploads.keep(OWNER, "m", payload(str(number)))
+        yard.uploads.keep(OWNER, "m", yard.arrived(str(number)))
         return True  # its place is never given back: nobody comes in after it
 
     with ThreadPoolExecutor(2 * MAX_WAITING) as many:
@@ -102,7 +129,7 @@ def test_a_place_is_taken_before_the_first_byte_and_given_back(yard: Yard) -> No
 
 def test_the_bytes_that_wait_are_bounded(yard: Yard) -> None:
     yard.uploads.leave(yard.uploads.admit(OWNER, "m", MAX_WAITING_BYTES + 1))  # a single one fits
-    yard.uploads.keep(OWNER, "m", payload("a", MAX_WAITING_BYTES - 10))
+    yard.uploads.keep(OWNER, "m", yard.arrived("a", MAX_WAITING_BYTES - 10))
     place = yard.uploads.admit(OWNER, "m", 10)
     with pytest.raises(LimitReached):
         yard.uploads.admit(OWNER, "m", 1)
@@ -112,7 +139,7 @@ def test_the_bytes_that_wait_are_bounded(yard: Yard) -> None:
 
 
 def test_an_upload_is_given_up_by_the_client_that_sent_it(yard: Yard) -> None:
-    kept = yard.uploads.keep(OWNER, "m", payload())
+    kept = yard.uploads.keep(OWNER, "m", yard.arrived())
     with pytest.raises(NotFound):
         yard.uploads.give_up(SECOND, kept.id)
     yard.uploads.give_up(OWNER, kept.id)
@@ -124,7 +151,7 @@ def test_an_upload_is_given_up_by_the_client_that_sent_it(yard: Yard) -> None:
 
 
 def test_an_upload_in_use_is_neither_given_up_nor_swept_nor_used_twice(yard: Yard) -> None:
-    kept = yard.uploads.keep(OWNER, "m", payload())
+    kept = yard.uploads.keep(OWNER, "m", yard.arrived())
     with yard.uploads.using(OWNER, kept.id) as found:
         assert found == [kept]
         with pytest.raises(StateConflict):
@@ -136,3 +163,28 @@ def test_an_upload_in_use_is_neither_given_up_nor_swept_nor_used_twice(yard: Yar
         assert yard.removed == []
     assert yard.uploads.sweep() == 1
     assert yard.removed == ["d"]
+
+
+def test_a_discard_that_is_settled_late_leaves_what_was_published_meanwhile(yard: Yard) -> None:
+    kept = yard.uploads.keep(OWNER, "m", yard.arrived())
+    yard.stuck = True
+    with pytest.raises(StoreError):
+        yard.uploads.give_up(OWNER, kept.id)
+    with yard.uploads.using(OWNER, kept.id):
+        yard.uploads.spend(TENANT, kept.id)
+    yard.stuck = False
+    yard.intents.settle_left()
+    assert yard.removed == []
+    assert yard.home.stores.pending.list_pending(after=(-1, ""), limit=9) == []
+
+
+def test_what_cannot_be_stored_is_no_upload(yard: Yard) -> None:
+    class Unstorable(Arrived):
+        def commit(self) -> None:
+            raise StoreError
+
+    with pytest.raises(StoreError):
+        yard.uploads.keep(OWNER, "m", Unstorable(payload(), yard.stored, yard.removed))
+    assert (yard.waiting(), yard.stored) == (0, [])
+    event = yard.home.events()[-1]
+    assert (event["phase"], event["outcome"], event["reason"]) == ("result", "error", "interrupted")

@@ -1,0 +1,1 @@
+"""Every kind of intent, every step at which the process ends: finished or undone, nothing else."""
