@@ -47,7 +47,10 @@ def public_app(
 ) -> ASGIApp:
     """Make the application."""
     settings = base.settings
-    app = FastAPI(title="sealgate", version=VERSION, docs_url=None, redoc_url=None)
+    # A redirect would repeat what was sent, path and `Host`.
+    app = FastAPI(
+        title="sealgate", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.include_router(api_page.router)
     install_problems(app, SealgateError, AuditError, PolicyError)
     resource = resource_metadata(identity.server.issuer, identity.issuers.names)

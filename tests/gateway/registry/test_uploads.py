@@ -136,3 +136,12 @@ def test_an_upload_in_use_is_neither_given_up_nor_swept_nor_used_twice(yard: Yar
         assert yard.removed == []
     assert yard.uploads.sweep() == 1
     assert yard.removed == ["d"]
+
+
+def test_another_client_does_not_learn_that_an_upload_is_in_use(yard: Yard) -> None:
+    yard.uploads.admit(OWNER, "m", 9)
+    upload = yard.uploads.keep(OWNER, "m", payload())
+    with yard.uploads.using(OWNER, upload.id):
+        for client, refusal in ((OWNER, StateConflict), (SECOND, NotFound)):
+            with pytest.raises(refusal), yard.uploads.using(client, upload.id):
+                pass
