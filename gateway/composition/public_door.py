@@ -35,7 +35,7 @@ from gateway.web import (
 from gateway.web.authenticated import Authenticated
 from gateway.web.bounded_body import BoundedBody
 from gateway.web.dependencies import CallIds, provide
-from gateway.web.infer import InferEndpoint, PublicApp
+from gateway.web.infer import BodyBudget, InferEndpoint, PublicApp
 from gateway.web.problems import Boundary, install_problems, problem_of
 from policies.errors import PolicyError
 
@@ -83,6 +83,7 @@ def public_app(
         problem_of,
         max_body_bytes=settings.max_body_bytes,
         body_timeout=settings.body_timeout_seconds,
+        budget=BodyBudget(),
     )
     return Boundary(PublicApp(endpoint, app))
 
