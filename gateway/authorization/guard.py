@@ -7,7 +7,9 @@ Safety argument:
 2. A refusal is durable before the caller hears of it.
 3. Absent and forbidden look alike: whoever may not know of a thing hears `NotFound`, as for one
    that is absent. `Forbidden`, which names policies, is for callers of the owning tenant who may
-   read the thing's metadata, and about what everybody knows to exist (a log, a policy set).
+   read the thing's metadata, and about what everybody knows to exist (a log, a policy set). Where a
+   refusal is recorded, asking for what is absent is recorded too (`absent`): it takes as long, and
+   fails in the same way where nothing can be recorded.
 4. A decision is for a caller who is valid at this moment: token, client and tenant are looked at
    anew each time, not as they were when the request came in.
 5. Facts of tenants and sites are remembered under one value of the revocation epoch only
@@ -146,14 +148,34 @@ class Guard:
         )
         return self._engine.decide(self.principal(principal), action, resource, context)
 
-    def may_read(self, call: Call, about: ResourceFacts) -> bool:
-        """Tell whether the caller may know of a thing; nothing is recorded. May block.
+    def may_read(self, call: Call, about: ResourceFacts | None) -> bool:
+        """Tell whether there is a thing that the caller may know of; nothing is recorded.
+
+        May block.
+
+        Args:
+            call: Who asks.
+            about: The thing, or None where there is none.
 
         Raises:
             InvalidToken: The caller is no longer valid.
         """
         self._confirm(call.principal)
-        return self.decide(call, "readMetadata", about).allowed
+        return about is not None and self.decide(call, "readMetadata", about).allowed
+
+    def absent(self, call: Call, action: str) -> NoReturn:
+        """Record that the caller asked for what is absent, and raise what a refusal raises.
+
+        What it asked for is the caller's own text and stays out of the log.
+
+        Raises:
+            InvalidToken: The caller is no longer valid.
+            NotFound: Otherwise.
+            EvidenceUnavailable: It could not be recorded.
+        """
+        self._confirm(call.principal)
+        self._recorder.record(call, action, "deny", None, reason=NotFound.code)
+        raise NotFound
 
     def require(
         self,

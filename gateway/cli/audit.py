@@ -35,6 +35,8 @@ app = typer.Typer(
 )
 
 COLUMNS = ("index", "time", "action", "outcome", "client_id", "resource", "reason")
+PAGE = 200
+"""Events of one look."""
 LOOK_S = 2.0
 """How often `tail --follow` asks: each look is an event of its own."""
 
@@ -119,7 +121,8 @@ def tail(
                 last = entry["index"]
             if not follow:
                 return
-            time.sleep(LOOK_S)
+            if len(entries) < PAGE:  # after a full page there is more already
+                time.sleep(LOOK_S)
             entries = _newer(connection, last, action, outcome)
 
 
@@ -265,7 +268,7 @@ def _newer(
     connection: Connection, last: int, action: str | None, outcome: str | None
 ) -> list[dict[str, Any]]:
     page = connection.get(
-        "/v1/audit/events", action=action, outcome=outcome, order="oldest", after=last, limit=200
+        "/v1/audit/events", action=action, outcome=outcome, order="oldest", after=last, limit=PAGE
     )
     items: list[dict[str, Any]] = page["items"]
     return items

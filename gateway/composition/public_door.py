@@ -35,7 +35,7 @@ from gateway.web import (
 from gateway.web.authenticated import Authenticated
 from gateway.web.bounded_body import BoundedBody
 from gateway.web.dependencies import CallIds, provide
-from gateway.web.infer import InferEndpoint, PublicApp
+from gateway.web.infer import BodyBudget, InferEndpoint, PublicApp
 from gateway.web.problems import Boundary, install_problems, problem_of
 from policies.errors import PolicyError
 
@@ -47,7 +47,10 @@ def public_app(
 ) -> ASGIApp:
     """Make the application."""
     settings = base.settings
-    app = FastAPI(title="sealgate", version=VERSION, docs_url=None, redoc_url=None)
+    # A redirect would repeat what was sent, path and `Host`.
+    app = FastAPI(
+        title="sealgate", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.include_router(api_page.router)
     install_problems(app, SealgateError, AuditError, PolicyError)
     resource = resource_metadata(identity.server.issuer, identity.issuers.names)
@@ -80,6 +83,7 @@ def public_app(
         problem_of,
         max_body_bytes=settings.max_body_bytes,
         body_timeout=settings.body_timeout_seconds,
+        budget=BodyBudget(),
     )
     return Boundary(PublicApp(endpoint, app))
 

@@ -27,6 +27,7 @@ from gateway.federation.node_keys import canonical_node_key
 from gateway.federation.ports import FederationStore
 from gateway.federation.records import Federation, Site
 from gateway.names import require_name
+from gateway.pages import visible
 from gateway.registry.ports import Registry
 from gateway.registry.records import Upload
 from gateway.registry.uploads import Uploads
@@ -144,8 +145,9 @@ class Federations:
         Raises:
             NotFound: Absent, or not for this caller.
         """
-        federation = self.find(call, name)
-        if not self._guard.may_read(call, self.facts(federation)):
+        federation = self._store.get_federation(call.principal.tenant, name)
+        facts = self.facts(federation) if federation is not None else None
+        if not self._guard.may_read(call, facts) or federation is None:
             raise NotFound
         return federation
 
@@ -153,11 +155,15 @@ class Federations:
         self, call: Call, *, after: str, limit: int
     ) -> tuple[list[Federation], str | None]:
         """Return the federations that the caller may read, by name, and the next cursor."""
-        page = self._store.list_federations(call.principal.tenant, after=after, limit=limit)
-        readable = [
-            federation for federation in page if self._guard.may_read(call, self.facts(federation))
-        ]
-        return readable, page[-1].name if len(page) == limit else None
+        tenant = call.principal.tenant
+
+        def page(after: str, limit: int) -> list[Federation]:
+            return self._store.list_federations(tenant, after=after, limit=limit)
+
+        def may_see(federation: Federation) -> bool:
+            return self._guard.may_read(call, self.facts(federation))
+
+        return visible(page, lambda federation: federation.name, after, limit, may_see)
 
     def add_site(self, call: Call, federation: str, name: str, public_key: str) -> Site:
         """Register a site if it is new, and put it on the allow-list.
@@ -236,11 +242,11 @@ class Federations:
         """Return a federation of the caller's tenant undecided: the use case decides next.
 
         Raises:
-            NotFound: Absent.
+            NotFound: Absent, which was recorded.
         """
         federation = self._store.get_federation(call.principal.tenant, name)
         if federation is None:
-            raise NotFound
+            self._guard.absent(call, "startRound")
         return federation
 
     def facts(self, federation: Federation) -> FederationFacts:

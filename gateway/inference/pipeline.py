@@ -199,7 +199,8 @@ class Pipeline:
             return any(self.guard.decide(call, "infer", target.facts).allowed for call in calls)
 
         few = len(others) <= INLINE_PURPOSES
-        if not (any_other() if few else await self.executor.run(principal.tenant, any_other)):
+        # Not on the threads for runs: where those are taken, an absent model is no other answer.
+        if not (any_other() if few else await asyncio.to_thread(any_other)):
             record.decided(first)
             raise ModelNotFound
         return FirstLook(first, record.purpose, moment)
@@ -209,13 +210,14 @@ class Pipeline:
     ) -> tuple[InferRequest, Call]:
         """Read what is asked; a large body in a thread, so that nobody waits for it."""
 
-        def work() -> tuple[InferRequest, Call]:
-            request = codec.decode(body)
-            return request, record.state(request, body)
+        def work() -> tuple[InferRequest, str]:
+            return codec.decode(body), record.commit(body)
 
         if len(body) <= INLINE_BYTES:
-            return work()
-        return await self.executor.run(record.principal.tenant, work)
+            request, commitment = work()
+        else:
+            request, commitment = await self.executor.run(record.principal.tenant, work)
+        return request, record.state(request, len(body), commitment)
 
     async def _route(self, record: InferenceRecord, call: InferCall[T]) -> Target:
         tenant = record.principal.tenant
@@ -247,7 +249,8 @@ class Pipeline:
         if len(set(request.subjects)) > MAX_SUBJECTS:
             raise ContractViolation("too_many_subjects")
         if request.subjects:
-            await asyncio.to_thread(self.records.seal_subjects, record, request.subjects)
+            seal = self.records.seal_subjects
+            record.named(await asyncio.to_thread(seal, record, request.subjects))
 
     def _hold_to_contract(
         self, record: InferenceRecord, model: ServableModel, request: InferRequest

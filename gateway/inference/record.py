@@ -5,6 +5,8 @@ Safety argument.
    own keys, so that erasing the key erases them.
 2. The input's commitment is salted anew for each event. With data subjects the salt is sealed too,
    for each of them: when all are erased the commitment proves and reveals nothing.
+3. A record is written to on the event loop only. Threads return what they found: one that goes on
+   after its request was cancelled changes nothing of a record that is being closed.
 """
 
 from __future__ import annotations
@@ -72,11 +74,15 @@ class InferenceRecord:
     subject_refs: tuple[str, ...] = ()
     sealed: tuple[SealedField, ...] = field(default_factory=tuple)
 
-    def state(self, request: InferRequest, body: bytes) -> Call:
-        """Note what was asked, and return the call as policy sees it."""
+    def commit(self, body: bytes) -> str:
+        """Return the salted commitment to a body; for threads, too."""
+        return hashlib.sha256(self.salt + body).hexdigest()
+
+    def state(self, request: InferRequest, length: int, commitment: str) -> Call:
+        """Note what was asked in a body, and return the call as policy sees it."""
         self.purpose = request.purpose or self.principal.default_purpose
-        self.bytes_in = len(body)
-        self.commitment = hashlib.sha256(self.salt + body).hexdigest()
+        self.bytes_in = length
+        self.commitment = commitment
         return Call(self.principal, self.purpose, self.id)
 
     def first_look(self) -> Call:
@@ -95,6 +101,11 @@ class InferenceRecord:
         self.policy_ids = (
             (*self.policy_ids, *decision.policy_ids) if decision.allowed else decision.policy_ids
         )
+
+    def named(self, sealed: Sequence[SealedField]) -> None:
+        """Note the data subjects: a sealed field for each."""
+        self.sealed = tuple(sealed)
+        self.subject_refs = tuple(field.subject_ref for field in self.sealed)
 
     def screened(self, verdict: Verdict, profile_digest: str) -> None:
         """Note the screen's verdict, and by which profile."""
@@ -139,21 +150,22 @@ class RecordWriter:
             salt=self._random_bytes(SALT_BYTES),
         )
 
-    def seal_subjects(self, record: InferenceRecord, subjects: Sequence[str]) -> None:
-        """Give each data subject its reference and seal who it is. May write; runs in a thread.
+    def seal_subjects(self, record: InferenceRecord, subjects: Sequence[str]) -> list[SealedField]:
+        """Give each data subject its reference and seal who it is. May block: for threads.
+
+        Returns:
+            A field for each subject; hand them to `InferenceRecord.named`.
 
         Raises:
             AuditError: When the subject store or its keys are not available.
         """
         tenant = record.principal.tenant
-        refs: list[str] = []
         sealed: list[SealedField] = []
         for subject in dict.fromkeys(subjects):
             ref = self._vault.ref(tenant, subject)
             personal = msgspec.json.encode(Personal(subject, record.salt))
-            refs.append(ref)
             sealed.append(SealedField(ref, self._vault.seal(tenant, ref, personal, record.id)))
-        record.subject_refs, record.sealed = tuple(refs), tuple(sealed)
+        return sealed
 
     def elapsed(self, record: InferenceRecord) -> float:
         """Seconds since the record was opened."""

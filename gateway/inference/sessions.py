@@ -6,6 +6,7 @@ Safety argument.
 2. Every run has a deadline: a watchdog sets `RunOptions.terminate`, which stops onnxruntime within
    its next node, so that a hostile graph cannot hold the gateway. One that was quick when it was
    timed, and is not for an input made for it, holds the event loop once and for an instant only.
+   A run whose caller is gone is stopped in the same way.
 3. The memory of all runs together is bounded, and each tenant has its share of threads
    (`gateway.inference.fair_executor`).
 4. What onnxruntime says about an input is never passed on: a failed run is `RunFailed`.
@@ -76,14 +77,22 @@ class Watchdog:
         names: Sequence[str],
         inputs: Mapping[str, Array],
         limit: float | None = None,
+        options: Any = None,
     ) -> list[Array]:
         """Run a session within the timeout, or within `limit` seconds.
+
+        Args:
+            session: What to run.
+            names: Outputs that are wanted.
+            inputs: Arrays by input name.
+            limit: Seconds, when fewer than the timeout.
+            options: The run's options, when the caller wants to stop it too.
 
         Raises:
             RunTimeout: When it was stopped.
             RunFailed: When onnxruntime refused the input or failed.
         """
-        options = ort.RunOptions()
+        options = options or ort.RunOptions()
         key = id(options)
         deadline = time.monotonic() + min(self._timeout, limit or self._timeout)
         self._running[key] = (deadline, options)
@@ -245,7 +254,7 @@ class Sessions:
             TooManyRequests: When too many runs of the tenant wait.
         """
         task = model.session, model.wanted, inputs
-        in_thread = partial(self._executor.run, tenant, partial(self._watchdog.run, *task))
+        in_thread = partial(self._run_in_thread, tenant, *task)
         if model.inline and sum(array.size for array in inputs.values()) <= INLINE_ELEMENTS:
             try:
                 found = self._watchdog.run(*task, INLINE_LIMIT_SECONDS)
@@ -255,6 +264,17 @@ class Sessions:
         else:
             found = await in_thread()
         return dict(zip(model.wanted, found, strict=True))
+
+    async def _run_in_thread(
+        self, tenant: str, session: Any, names: Sequence[str], inputs: Mapping[str, Array]
+    ) -> list[Array]:
+        options = ort.RunOptions()
+        work = partial(self._watchdog.run, session, names, inputs, options=options)
+        try:
+            return await self._executor.run(tenant, work)
+        except asyncio.CancelledError:
+            options.terminate = True  # nobody waits for the answer
+            raise
 
     def _move_to_threads(self, slow: ServableModel) -> None:
         """Never again run a model inline for as long as it is kept."""

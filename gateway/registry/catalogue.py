@@ -12,6 +12,7 @@ from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, InvalidRequest, NotFound
 from gateway.names import is_name, require_name
+from gateway.pages import visible
 from gateway.registry.facts import model_facts, model_resource, version_facts
 from gateway.registry.ports import Registry
 from gateway.registry.records import Model, ModelVersion, Release
@@ -96,7 +97,7 @@ class Catalogue:
         _check_shared(shared_with)
         model = self._registry.get_model(call.principal.tenant, name)
         if model is None:
-            raise NotFound
+            self._guard.absent(call, "uploadArtifact")
         facts = model_facts(model, self._guard.tenant)
         decision = self._guard.require(call, "uploadArtifact", facts, model_id=name, reason="share")
         fresh = replace(model, shared_with=shared_with - {model.tenant})
@@ -127,21 +128,22 @@ class Catalogue:
             NotFound: Absent, or not for this caller.
         """
         model = self._registry.get_model(call.principal.tenant, name)
-        if model is None:
-            raise NotFound
-        if not self._guard.may_read(call, model_facts(model, self._guard.tenant)):
+        facts = model_facts(model, self._guard.tenant) if model is not None else None
+        if not self._guard.may_read(call, facts) or model is None:
             raise NotFound
         return model
 
     def models(self, call: Call, *, after: str, limit: int) -> tuple[list[Model], str | None]:
         """Return the models of the caller's tenant that it may read, and the next cursor."""
-        page = self._registry.list_models(call.principal.tenant, after=after, limit=limit)
-        readable = [
-            model
-            for model in page
-            if self._guard.may_read(call, model_facts(model, self._guard.tenant))
-        ]
-        return readable, page[-1].name if len(page) == limit else None
+        tenant = call.principal.tenant
+
+        def page(after: str, limit: int) -> list[Model]:
+            return self._registry.list_models(tenant, after=after, limit=limit)
+
+        def may_see(model: Model) -> bool:
+            return self._guard.may_read(call, model_facts(model, self._guard.tenant))
+
+        return visible(page, lambda model: model.name, after, limit, may_see)
 
     def version(self, call: Call, name: str, version: str) -> tuple[Model, ModelVersion]:
         """Return a model of the caller's tenant and one of its versions.
@@ -149,22 +151,33 @@ class Catalogue:
         Raises:
             NotFound: Absent, or not for this caller.
         """
-        model, found = self.find(call, name, version)
-        if not self._guard.may_read(call, version_facts(model, found, self._guard.tenant)):
+        both = self._both(call, name, version)
+        facts = version_facts(*both, self._guard.tenant) if both is not None else None
+        if not self._guard.may_read(call, facts) or both is None:
             raise NotFound
-        return model, found
+        return both
 
-    def find(self, call: Call, name: str, version: str) -> tuple[Model, ModelVersion]:
+    def find(self, call: Call, action: str, name: str, version: str) -> tuple[Model, ModelVersion]:
         """Return model and version of the caller's tenant undecided: the use case decides next.
 
+        Args:
+            call: Who asks.
+            action: What will be decided.
+            name: Model name.
+            version: Version name.
+
         Raises:
-            NotFound: Absent.
+            NotFound: Absent, which was recorded.
         """
+        both = self._both(call, name, version)
+        if both is None:
+            self._guard.absent(call, action)
+        return both
+
+    def _both(self, call: Call, name: str, version: str) -> tuple[Model, ModelVersion] | None:
         model = self._registry.get_model(call.principal.tenant, name)
         found = self._registry.get_version(call.principal.tenant, name, version)
-        if model is None or found is None:
-            raise NotFound
-        return model, found
+        return None if model is None or found is None else (model, found)
 
     def versions(
         self, call: Call, name: str, *, after: str, limit: int
@@ -175,13 +188,14 @@ class Catalogue:
             NotFound: The model is absent, or not for this caller.
         """
         model = self.model(call, name)
-        page = self._registry.list_versions(model.tenant, name, after=after, limit=limit)
-        readable = [
-            version
-            for version in page
-            if self._guard.may_read(call, version_facts(model, version, self._guard.tenant))
-        ]
-        return readable, page[-1].version if len(page) == limit else None
+
+        def page(after: str, limit: int) -> list[ModelVersion]:
+            return self._registry.list_versions(model.tenant, name, after=after, limit=limit)
+
+        def may_see(version: ModelVersion) -> bool:
+            return self._guard.may_read(call, version_facts(model, version, self._guard.tenant))
+
+        return visible(page, lambda version: version.version, after, limit, may_see)
 
     def current(self, call: Call, name: str) -> Release | None:
         """Return what is served by default, or None.

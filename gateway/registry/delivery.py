@@ -99,16 +99,20 @@ class Delivery:
         parse_recipient(recipient)
         if DIGEST.match(digest) is None:
             raise NotFound
-        record, found = self._catalogue.find(call, model, version)
+        record, found = self._catalogue.find(call, "downloadArtifact", model, version)
+        payload = _deliverable(found, digest)
         facts = version_facts(record, found, self._guard.tenant)
         details: Details = {
             "model_id": model,
             "model_version": version,
-            "model_digest": digest,
+            # A digest that no payload has is the caller's text and stays out of the log.
+            "model_digest": payload.digest if payload is not None else "",
             "recipient": recipient_label(recipient),
         }
         decision = self._guard.require(call, "downloadArtifact", facts, **details)
-        return Found(_deliverable(found, digest), facts, decision, details)
+        if payload is None:
+            raise NotFound
+        return Found(payload, facts, decision, details)
 
     def open(self, call: Call, found: Found) -> Opened:
         """Record the intent of a delivery; the caller sends bytes, then calls `close`.
@@ -171,8 +175,8 @@ def recipient_label(recipient: str) -> str:
     return "sha256:" + hashlib.sha256(recipient.encode()).hexdigest()
 
 
-def _deliverable(version: ModelVersion, digest: str) -> SealedPayload:
+def _deliverable(version: ModelVersion, digest: str) -> SealedPayload | None:
     for payload in version.payloads:
         if payload.digest == digest and payload.role in DELIVERED:
             return payload
-    raise NotFound
+    return None

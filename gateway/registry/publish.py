@@ -22,7 +22,7 @@ from gateway.artifacts.upload import Sealer
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import by_call
 from gateway.authorization.recorder import Call
-from gateway.errors import AlreadyExists, InvalidRequest, NotFound
+from gateway.errors import AlreadyExists, InvalidRequest
 from gateway.names import require_version
 from gateway.registry.facts import model_facts
 from gateway.registry.packaging import Material
@@ -137,13 +137,10 @@ class Publisher:
         require_version("version", order.version)
         model = self._registry.get_model(tenant, order.model)
         if model is None:
-            raise NotFound
+            self._guard.absent(call, "uploadArtifact")
+        # The name of a version that there is not yet stays out of the record of a refusal.
         decision = self._guard.require(
-            call,
-            "uploadArtifact",
-            model_facts(model, self._guard.tenant),
-            model_id=order.model,
-            model_version=order.version,
+            call, "uploadArtifact", model_facts(model, self._guard.tenant), model_id=order.model
         )
         if self._registry.get_version(tenant, order.model, order.version) is not None:
             raise AlreadyExists

@@ -21,6 +21,7 @@ from gateway.registry.facts import version_facts, version_resource
 from gateway.registry.ports import Registry
 from gateway.registry.records import Model, ModelVersion, Release
 from gateway.registry.states import PROMOTABLE, moved
+from policies.engine import Decision
 
 
 class Releases:
@@ -66,8 +67,10 @@ class Releases:
             IllegalMove: The version is neither candidate nor released, or it is served already.
             StateConflict: Somebody else moved the pointer meanwhile.
         """
-        model, found = self._catalogue.find(call, name, version)
-        return self._move(call, model, found, self._registry.current(model.tenant, name), "promote")
+        model, found = self._catalogue.find(call, "promote", name, version)
+        decision = self._decide(call, model, found, "promote")
+        current = self._registry.current(model.tenant, name)
+        return self._move(call, decision, found, current, "promote")
 
     def rollback(self, call: Call, name: str, version: str | None) -> Release:
         """Serve an earlier release again: `version`, or the one before the current one.
@@ -81,14 +84,17 @@ class Releases:
         model = self._catalogue.model(call, name)
         current = self._registry.current(model.tenant, name)
         target = version or (current.previous if current else None)
-        if current is None or target is None:
+        if target is None:  # nothing is named that could be hidden
+            raise IllegalMove("there is no earlier release")
+        _, found = self._catalogue.find(call, "rollback", name, target)
+        decision = self._decide(call, model, found, "rollback")
+        if current is None:
             raise IllegalMove("there is no earlier release")
         if target == current.version:
             raise InvalidRequest("that version is served already")
-        _, found = self._catalogue.find(call, name, target)
         if found.state != "released":
             raise IllegalMove("a roll-back goes to a version that was released before")
-        return self._move(call, model, found, current, "rollback")
+        return self._move(call, decision, found, current, "rollback")
 
     def history(self, call: Call, name: str, *, after: int, limit: int) -> list[Release]:
         """Return what was served when, oldest first.
@@ -107,7 +113,7 @@ class Releases:
             Forbidden: Policy says no.
             IllegalMove: It is the one that is served, or it cannot be retired from its state.
         """
-        model, found = self._catalogue.find(call, name, version)
+        model, found = self._catalogue.find(call, "rollback", name, version)
         facts = version_facts(model, found, self._guard.tenant)
         decision = self._guard.require(
             call, "rollback", facts, reason="retire", model_id=name, model_version=version
@@ -122,17 +128,16 @@ class Releases:
             self._changed()
         return stored
 
-    def _move(
+    def _decide(
         self,
         call: Call,
         model: Model,
         version: ModelVersion,
-        current: Release | None,
         action: Literal["promote", "rollback"],
-    ) -> Release:
+    ) -> Decision:
         facts = version_facts(model, version, self._guard.tenant)
         approvals = len({version.created_by, call.principal.client_id})
-        decision = self._guard.require(
+        return self._guard.require(
             call,
             action,
             facts,
@@ -140,13 +145,22 @@ class Releases:
             model_id=model.name,
             model_version=version.version,
         )
+
+    def _move(
+        self,
+        call: Call,
+        decision: Decision,
+        version: ModelVersion,
+        current: Release | None,
+        action: Literal["promote", "rollback"],
+    ) -> Release:
         if version.state not in PROMOTABLE:
             raise IllegalMove
         if current is not None and current.version == version.version:
             raise IllegalMove("the version is served already")
         entry = Release(
-            tenant=model.tenant,
-            model=model.name,
+            tenant=version.tenant,
+            model=version.model,
             version=version.version,
             previous=current.version if current else None,
             action=action,
@@ -154,11 +168,11 @@ class Releases:
             at=int(self._clock()),
         )
         changed = {
-            "model": model.name,
+            "model": version.model,
             "version": version.version,
             "sequence": str(current.sequence + 1 if current else 1),
         }
-        with self._intents.changing(action, model.tenant, changed, by_call(call, decision)):
+        with self._intents.changing(action, version.tenant, changed, by_call(call, decision)):
             stored = self._registry.release(entry, expected=entry.previous)
             self._changed()
         return stored

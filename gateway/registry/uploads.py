@@ -200,9 +200,10 @@ class Uploads:
             StateConflict: One is in use.
         """
         with self._books:
+            found = [self.find(call, upload_id) for upload_id in upload_ids]
+            # Only now: another client does not learn that there is such an upload.
             if not self._in_use.isdisjoint(upload_ids):
                 raise StateConflict("the upload is in use")
-            found = [self.find(call, upload_id) for upload_id in upload_ids]
             self._in_use.update(upload_ids)
         try:
             yield found
@@ -271,7 +272,7 @@ class Uploads:
     def _facts(self, call: Call, name: str) -> ModelFacts:
         model = self._registry.get_model(call.principal.tenant, name)
         if model is None:
-            raise NotFound
+            self._guard.absent(call, "uploadArtifact")
         return model_facts(model, self._guard.tenant)
 
 

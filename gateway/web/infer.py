@@ -46,6 +46,11 @@ class BodyBudget:
         self._held: dict[str, int] = {}
         self._all = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes that are held now."""
+        return self._all
+
     def take(self, tenant: str, count: int) -> None:
         """Count bytes that arrived.
 
@@ -148,14 +153,19 @@ class _Watch:
     Args:
         receive: The ASGI receive callable; used only after the body was read.
         body: Tells whether the body was read.
+        after: Seconds after which a request is watched.
+
+    Attributes:
+        gone: The caller hung up, and the request was cancelled for it.
     """
 
-    def __init__(self, receive: Receive, body: BodyReader) -> None:
+    def __init__(self, receive: Receive, body: BodyReader, after: float) -> None:
         self._receive = receive
         self._body = body
+        self._after = after
         self._asker = asyncio.current_task()
         self._watcher: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._begin)
+        self._timer = asyncio.get_running_loop().call_later(after, self._begin)
         self.gone = False
 
     def end(self) -> None:
@@ -168,7 +178,7 @@ class _Watch:
         if self._body.ended:
             self._watcher = asyncio.ensure_future(self._wait())
         else:  # the reader notices by itself
-            self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._begin)
+            self._timer = asyncio.get_running_loop().call_later(self._after, self._begin)
 
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -186,6 +196,8 @@ class InferEndpoint:
         problem_of: Shapes an error as a problem.
         max_body_bytes: Bound of the body.
         body_timeout: Seconds that a body may take.
+        budget: What all bodies share.
+        watch_after: Seconds after which a request is watched for the end of its connection.
     """
 
     def __init__(
@@ -195,19 +207,22 @@ class InferEndpoint:
         *,
         max_body_bytes: int,
         body_timeout: float,
+        budget: BodyBudget,
+        watch_after: float = WATCH_SECONDS,
     ) -> None:
         self._pipeline = pipeline
         self._problem_of = problem_of
         self._max_body_bytes = max_body_bytes
         self._body_timeout = body_timeout
-        self._budget = BodyBudget()
+        self._budget = budget
+        self._watch_after = watch_after
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, target: tuple[str, str | None]
     ) -> None:
         """Answer one POST to an inference path."""
         call, reader = self._call(scope, receive, target)
-        watch = _Watch(receive, reader)
+        watch = _Watch(receive, reader, self._watch_after)
         try:
             status, headers, parts = _success(await self._pipeline.infer(call))
         except asyncio.CancelledError:

@@ -7,6 +7,7 @@ validation answer of FastAPI, which echoes the input, is replaced.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.artifacts.errors import Interrupted
 from gateway.errors import SealgateError
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -240,6 +242,9 @@ def _field(entry: Mapping[str, Any]) -> str:
 class Boundary:
     """The outermost ASGI layer: no exception becomes a traceback, in an answer or in a log.
 
+    A request that the stopping server cancels is answered, too: it was cut off, and nobody is to
+    blame. Nobody else cancels a request as a whole.
+
     Args:
         app: The ASGI application to guard.
     """
@@ -258,10 +263,11 @@ class Boundary:
 
         try:
             await self._app(scope, receive, watched)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             if scope["type"] != "http":
                 raise
-            status, headers, body = problem_of(error)
+            known = Interrupted() if isinstance(error, asyncio.CancelledError) else error
+            status, headers, body = problem_of(known)
             if status == STATUS["internal"]:
                 structlog.get_logger().error("request_failed", fault=type(error).__name__)
             if not started:

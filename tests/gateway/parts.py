@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -13,7 +13,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.log import AuditLog
-from audit.reader import LogReader
+from audit.reader import Entry, LogReader
 from audit.stores.memory import MemoryLogStore, MemorySubjectStore
 from gateway.artifacts.keystore import LocalKeyStore
 from gateway.artifacts.store import ArtifactStore
@@ -30,6 +30,7 @@ from gateway.federation.coordinator import Coordinator
 from gateway.identity.principal import Principal
 from gateway.identity.records import ROLES, SCOPES, Client, Tenant
 from gateway.identity.revocation import RevocationState
+from gateway.pages import every
 from gateway.settings import Settings
 from gateway.storage.stores import ControlStores, memory_stores
 from policies.author import PolicyAuthor
@@ -88,7 +89,11 @@ class House:
         self.base.revocation_state.changed()
 
     def events(self, tenant: str = TENANT) -> list[dict[str, object]]:
-        return [msgspec.to_builtins(entry.event) for entry in self.reader.events(tenant)]
+        def page(after: int, limit: int) -> Sequence[Entry]:
+            return self.reader.events(tenant, after=after, limit=limit)
+
+        entries = every(page, lambda entry: entry.index, -1)
+        return [msgspec.to_builtins(entry.event) for entry in entries]
 
 
 def call(role: str, tenant: str = TENANT, client: str | None = None) -> Call:

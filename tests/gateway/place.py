@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 import socket
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import uvicorn
 
 from gateway.cli.connection import Connection
 from gateway.cli.profile import load_profile
@@ -22,6 +19,7 @@ from gateway.composition.environment import Environment
 from gateway.composition.foundation import Foundation, open_foundation
 from gateway.composition.gateway import compose
 from gateway.settings import load_settings
+from tests.gateway.serving import HTTPTOOLS, Served, serving
 
 ENVIRONMENT = Environment(time.time, time.monotonic, secrets.token_bytes)
 ROLES = {
@@ -40,6 +38,7 @@ class Place:
     folder: Path
     url: str
     foundation: Foundation
+    served: Served
 
     def admin(self) -> Connection:
         """The first administrator."""
@@ -55,7 +54,7 @@ class Place:
                     "name": role,
                     "tenant": tenant,
                     "roles": [role],
-                    "scopes": ROLES[role],
+                    "scopes": ROLES.get(role, []),
                     "purposes": ["care"],
                     "default_purpose": "care",
                     "auth_method": "client_secret_basic",
@@ -83,47 +82,37 @@ class Place:
 
 
 @contextmanager
-def served_place(folder: Path) -> Iterator[Place]:
-    """Serve the gateway in `folder`, founded if need be, until the block ends."""
+def served_place(
+    folder: Path, *, protocols: Sequence[str] = (HTTPTOOLS,), **settings: Any
+) -> Iterator[Place]:
+    """Serve the gateway in `folder` until the block ends; founded with `settings` if need be."""
     data = folder / "data"
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if not data.exists():
             listener.bind(("127.0.0.1", 0))
-            _found(data, listener.getsockname()[1])
-        settings = load_settings(data)
+            _found(data, listener.getsockname()[1], settings)
+        loaded = load_settings(data)
         if not listener.getsockname()[1]:
-            listener.bind(("127.0.0.1", settings.port))
-        with open_foundation(settings, ENVIRONMENT) as foundation:
+            listener.bind(("127.0.0.1", loaded.port))
+        listener.listen(64)
+        with open_foundation(loaded, ENVIRONMENT) as foundation:
             gateway = compose(foundation)
             gateway.start()
             try:
-                with _running(gateway.doors[0].app, listener):
-                    yield Place(folder, settings.public_url, foundation)
+                app = gateway.doors[0].app
+                with serving(app, listener, protocols=protocols) as served:
+                    yield Place(folder, loaded.public_url, foundation, served)
             finally:
                 gateway.close()
 
 
-def _found(data: Path, port: int) -> None:
+def _found(data: Path, port: int, settings: dict[str, Any]) -> None:
     url = f"http://127.0.0.1:{port}"
-    settings: dict[str, str | int] = {
+    own: dict[str, Any] = {
         "public_url": url,
         "port": port,
         "audit_origin": "test",
         "federation": "off",
     }
-    found(data, Plan(settings, "eu"), ENVIRONMENT)
-
-
-@contextmanager
-def _running(app: Any, listener: socket.socket) -> Iterator[None]:
-    configuration = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
-    server = uvicorn.Server(configuration)
-    listener.listen(64)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join()
+    found(data, Plan(own | settings, "eu"), ENVIRONMENT)

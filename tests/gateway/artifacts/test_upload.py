@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 async def seal_stream(
-    sealer: Sealer, tenant: str, chunks: AsyncIterator[bytes], **bounds: int
+    sealer: Sealer, tenant: str, chunks: AsyncIterator[bytes], **bounds: Any
 ) -> SealedPayload:
     """Stage what arrives, and store it."""
     sealing = await sealer.stage_stream(tenant, chunks, **bounds)

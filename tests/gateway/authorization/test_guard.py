@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.authorization.guard import Guard
-from gateway.errors import Forbidden, NotFound
+from gateway.errors import EvidenceUnavailable, Forbidden, NotFound
 from gateway.federation.facts import site_facts
 from gateway.federation.records import Site
 from gateway.identity.errors import InvalidToken
@@ -44,6 +44,26 @@ def test_another_tenants_thing_looks_absent_and_policies_stay_untold() -> None:
     assert "platform-isolation" in event["policy_ids"]  # type: ignore[operator]
 
 
+def test_absent_and_forbidden_end_alike_where_nothing_can_be_recorded() -> None:
+    with house() as home:
+        home.stores.registry.add_model(_model())
+        site, use = call("convenor"), home.use
+        ways: list[Callable[[str], object]] = [
+            lambda name: use.catalogue.share(site, name, frozenset()),
+            lambda name: use.uploads.admit(site, name, 9),
+        ]
+        for way in ways:
+            for name in ("m", "absent"):
+                with pytest.raises(NotFound):
+                    way(name)
+        assert [event["outcome"] for event in home.events()] == 4 * ["deny"]
+        home.log.close()
+        for way in ways:
+            for name in ("m", "absent"):
+                with pytest.raises(EvidenceUnavailable):
+                    way(name)
+
+
 def test_facts_fall_with_the_epoch() -> None:
     with house() as home:
         assert not home.guard.tenant(TENANT).suspended
@@ -77,6 +97,8 @@ def test_a_caller_who_fell_since_the_request_came_in_is_not_decided_for(what: st
             lambda: home.guard.require(asked, "uploadArtifact", facts),
             lambda: home.guard.permit(asked, "uploadArtifact", facts),
             lambda: home.guard.may_read(asked, facts),
+            lambda: home.guard.may_read(asked, None),
+            lambda: home.guard.absent(asked, "uploadArtifact"),
         ):
             with pytest.raises(InvalidToken) as refused:
                 decide()

@@ -64,9 +64,9 @@ def body_of(*subjects: str) -> bytes:
 def stated(shop: Works, *subjects: str) -> tuple[InferenceRecord, bytes]:
     record, body = opened(shop), body_of(*subjects)
     request = oip.parse(body, None)
-    record.state(request, body)
+    record.state(request, len(body), record.commit(body))
     record.aim(shop.routes.resolve(TENANT, "m", None))
-    shop.records.seal_subjects(record, request.subjects)
+    record.named(shop.records.seal_subjects(record, request.subjects))
     return record, body
 
 
@@ -144,7 +144,7 @@ def test_an_unknown_models_name_is_the_callers_text_and_stays_out(shop: Works) -
 def test_a_purpose_that_nobody_registered_is_the_callers_text_and_stays_out(shop: Works) -> None:
     record = opened(shop)
     asked = json.dumps(row(purpose=MARKER)).encode()
-    sent = record.state(oip.parse(asked, None), asked)
+    sent = record.state(oip.parse(asked, None), len(asked), record.commit(asked))
     assert sent.purpose == MARKER, "policy sees it"
     assert MARKER.encode() not in encode(closed(shop, record))
     assert closed(shop, record).purpose == ""
@@ -156,7 +156,7 @@ def test_the_purpose_is_the_stated_one_or_the_clients_default(
 ) -> None:
     record = opened(shop, purposes=frozenset({"care", "research"}), default_purpose="research")
     asked = json.dumps(row(**({"purpose": stated_purpose} if stated_purpose else {}))).encode()
-    record.state(oip.parse(asked, None), asked)
+    record.state(oip.parse(asked, None), len(asked), record.commit(asked))
     assert closed(shop, record).purpose == recorded
 
 

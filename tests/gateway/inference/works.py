@@ -51,14 +51,20 @@ CLEAN = CENTRES[[0, 1, 2, 0, 1, 2, 2, 0]].astype(np.float32)
 
 
 class Gate:
-    """An onnxruntime session that waits, in the middle of a run, until it is let go."""
+    """An onnxruntime session that waits, in the middle of a run, until it is let go.
+
+    Attributes:
+        runs: The options of each run that came so far.
+    """
 
     def __init__(self, session: Any) -> None:
         self._session = session
         self.reached = threading.Event()
         self.go = threading.Event()
+        self.runs: list[Any] = []
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Any], options: Any) -> Any:
+        self.runs.append(options)
         self.reached.set()
         assert self.go.wait(30)
         return self._session.run(names, inputs, options)

@@ -188,3 +188,12 @@ def test_what_cannot_be_stored_is_no_upload(yard: Yard) -> None:
     assert (yard.waiting(), yard.stored) == (0, [])
     event = yard.home.events()[-1]
     assert (event["phase"], event["outcome"], event["reason"]) == ("result", "error", "interrupted")
+
+
+def test_another_client_does_not_learn_that_an_upload_is_in_use(yard: Yard) -> None:
+    yard.uploads.admit(OWNER, "m", 9)
+    upload = yard.uploads.keep(OWNER, "m", yard.arrived())
+    with yard.uploads.using(OWNER, upload.id):
+        for client, refusal in ((OWNER, StateConflict), (SECOND, NotFound)):
+            with pytest.raises(refusal), yard.uploads.using(client, upload.id):
+                pass
