@@ -13,6 +13,8 @@ from tests.gateway.web.hidden import ASKERS, Hidden, hidden_things
 from tests.gateway.web.wire import ALIVE, Answer, Wire, request
 from tests.gateway.web.wrong_bodies import ALL, FRAMED, HUGE, MARKER, SLOW, Case
 
+pytestmark = pytest.mark.e2e
+
 FORBIDDEN = (
     "banned",
     "unused",

@@ -17,6 +17,8 @@ from tests.gateway.web.test_publishing import RECIPIENT
 from tests.gateway.web.wire import ALIVE, Answer, Wire, request
 from tests.gateway.web.wrong_bodies import MARKER
 
+pytestmark = pytest.mark.e2e
+
 JSON = "content-type: application/json"
 TO = f"sealgate-recipient: {RECIPIENT}"
 ORDER = {"version": "7", "upload": "u", "owner_bundle": "e30=", "owner_key": "k"}
