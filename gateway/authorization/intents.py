@@ -12,8 +12,7 @@ Safety argument:
 4. A refusal (`gateway.errors.Refusal`) promises that nothing was changed, and is recorded so. After
    any other fault nobody knows: the finisher is asked at once.
 5. What cannot be ended is left: the row stays, and `settle_left` tries again while the process
-   runs. What this process knows of it (that it never began, was refused, was done) is recorded as
-   it is; only where nobody knows, or the process is another one, the finisher is asked.
+   runs. What this process knows of it is recorded as it is; else the finisher is asked.
 """
 
 from __future__ import annotations
@@ -202,15 +201,13 @@ class Intents:
         """
         pending = Pending(self._recorder.new_id(), tenant, kind, facts, int(self._clock()))
         never = UNDONE.outcome, Details(reason=UNDONE.reason)
+        left = _Left(pending, by, never, sent=False)  # perhaps there is a row
         try:
             self._store.add_pending(pending)
+            left = _Left(pending, by, never)  # perhaps it becomes durable yet
+            self._write_once(pending, by, "allow", id=pending.id, phase="intent")
         except Exception:
-            self._leave(_Left(pending, by, never, sent=False))  # perhaps there is a row
-            raise
-        try:
-            self._write_intent(pending, by)
-        except Exception:
-            self._leave(_Left(pending, by, never))  # perhaps it becomes durable yet
+            self._leave(left)
             raise
         return Intent(self, pending, by)
 
@@ -239,7 +236,7 @@ class Intents:
         try:
             self._store.remove_pending(pending.tenant, pending.id)
         except Exception as fault:
-            # It has ended, and whoever made it may know: only the row is to be forgotten yet.
+            # It has ended, and may be acknowledged: only the row is left.
             _warn(pending, fault)
             self._leave(_Left(pending, by, (outcome, details)))
         return receipt
@@ -306,7 +303,7 @@ class Intents:
             return
         if self._recorder.find(pending.tenant, pending.id) is None:
             # It may be on its way to the log still: when this returns it is there, once.
-            self._write_intent(pending, left.by)
+            self._write_once(pending, left.by, "allow", id=pending.id, phase="intent")
         self._settle(pending, left.by, left.how)
 
     def _settle(
@@ -319,12 +316,6 @@ class Intents:
             outcome, details = how
             self._record_end(pending, by, outcome, **details)
         self._store.remove_pending(pending.tenant, pending.id)
-
-    def _write_intent(self, pending: Pending, by: Attribution) -> None:
-        try:
-            self._write(pending, by, "allow", id=pending.id, phase="intent")
-        except EventConflict:
-            structlog.get_logger().info("intent_known", intent=pending.id)
 
     def _record_end(
         self, pending: Pending, by: Attribution, outcome: Outcome, **details: Unpack[Details]
@@ -363,10 +354,16 @@ class Intents:
             "id": derived_id(f"sealgate told\n{pending.id}"),
             "tenant": whom,
         }
+        self._write_once(pending, by, "done", **told)
+
+    def _write_once(
+        self, pending: Pending, by: Attribution, outcome: Outcome, **details: Unpack[Details]
+    ) -> None:
+        """Write an event that may be in the log already."""
         try:
-            self._write(pending, by, "done", **told)
+            self._write(pending, by, outcome, **details)
         except EventConflict:
-            structlog.get_logger().info("result_known", intent=pending.id)
+            structlog.get_logger().info("event_known", intent=pending.id)
 
     def _write(
         self, pending: Pending, by: Attribution, outcome: Outcome, **details: Unpack[Details]
