@@ -16,6 +16,8 @@ from tests.federated.stack import end, until
 from tests.gateway.process.test_doors import free_ports
 from tests.reaper import all_gone, outlive
 
+pytestmark = pytest.mark.e2e
+
 TIMES = range(3)
 """Each try kills at a moment of its own."""
 PYTHON = (sys.executable, "-P")
@@ -97,7 +99,6 @@ def test_a_confined_job_ends_with_its_gateway(at: str, _: int) -> None:
     assert all_gone(outlive(*PYTHON, "-c", SPINS, at=at))
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize("at", ["", "-m gateway serve"], ids=["forked", "executed"])
 def test_a_process_of_the_demo_ends_with_the_demo(data: Path, tmp_path: Path, at: str) -> None:
     for _ in TIMES:
@@ -105,7 +106,6 @@ def test_a_process_of_the_demo_ends_with_the_demo(data: Path, tmp_path: Path, at
         assert all_gone(outlive(*command, at=at, env=ports() | {"SEALGATE_FEDERATION": "off"}))
 
 
-@pytest.mark.e2e
 @pytest.mark.federated
 def test_a_coordinator_ends_with_its_gateway(data: Path) -> None:
     pytest.importorskip("flwr")
@@ -114,7 +114,6 @@ def test_a_coordinator_ends_with_its_gateway(data: Path) -> None:
         assert all_gone(outlive(*command, at="federated.coordinator", env=ports()))
 
 
-@pytest.mark.e2e
 def test_the_demo_runs_this_package_wherever_it_is_started(
     trap: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,7 +122,6 @@ def test_the_demo_runs_this_package_wherever_it_is_started(
         assert running.wait(60) == 0, (trap / "log").read_text()
 
 
-@pytest.mark.e2e
 @pytest.mark.federated
 def test_the_coordinator_is_of_this_package_wherever_the_gateway_is_started(
     data: Path, trap: Path
