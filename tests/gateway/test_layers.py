@@ -74,11 +74,13 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> str:
     return after.stdout.partition("Broken contracts")[2]
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("module", PLANTED)
 def test_a_planted_import_is_refused(spoiled: str, module: str) -> None:
     assert f"{module} -> {PLANTED[module]} (l.1)" in spoiled
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("module", HOMELESS)
 def test_a_module_without_a_layer_is_refused(spoiled: str, module: str) -> None:
     undeclared = spoiled.partition("not listed as layers")[2].partition("\n\n\n")[0]

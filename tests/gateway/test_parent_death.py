@@ -16,6 +16,8 @@ from tests.federated.stack import end, until
 from tests.gateway.process.test_doors import free_ports
 from tests.reaper import all_gone, outlive
 
+pytestmark = pytest.mark.e2e
+
 TIMES = range(3)
 """Each try kills at a moment of its own."""
 PYTHON = (sys.executable, "-P")

@@ -20,6 +20,7 @@ from gateway.process.doors import Door, bind, serve_doors
 from gateway.process.ownership import owned
 from gateway.settings import Settings
 from tests.ports import free_port
+from tests.tools import NOT_ALLOWED
 
 ROOT = Path(__file__).parents[3]
 OWNER = """
@@ -133,7 +134,7 @@ def test_a_taken_port_is_told_by_its_number(host: str) -> None:
     try:
         first = bind(host, 0)
     except ConfigurationError:
-        pytest.skip("this machine has no such loopback address")
+        pytest.skip(f"{NOT_ALLOWED}this machine has no such loopback address")
     with first:
         first.listen()
         port = first.getsockname()[1]
