@@ -20,8 +20,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Final, Unpack
+from dataclasses import dataclass
+from typing import Unpack
 
 import structlog
 
@@ -29,47 +29,13 @@ from audit.errors import EventConflict
 from audit.event import Outcome
 from audit.log import Receipt
 from gateway.authorization.event_ids import derived_id
+from gateway.authorization.kinds import TOLD, UNDONE, Attribution, Kind
 from gateway.authorization.ports import PendingStore
-from gateway.authorization.recorder import Call, Details, Recorder, of_call
+from gateway.authorization.recorder import Details, Recorder
 from gateway.authorization.records import Pending
 from gateway.errors import ConfigurationError, Refusal
-from gateway.identity.principal import Principal
 from gateway.pages import every
-from policies.engine import Decision
 from policies.errors import PolicyError
-
-TOLD: Final = "told"
-"""Among the facts of a row: the tenant that is told of the result in its own log."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """How a change that was cut off ended."""
-
-    outcome: Outcome
-    reason: str
-
-
-FINISHED: Final = Settled("done", "reconciled")
-UNDONE: Final = Settled("error", "interrupted")
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of change.
-
-    Attributes:
-        name: Stored in rows: it never changes its meaning.
-        action: The Cedar action of its events.
-        details: Fields of its events that follow from its row.
-        finish: Finishes or undoes a change that was cut off, and says which. It may be called again
-            for the same row, and must then come to the same end. It raises when it cannot tell.
-    """
-
-    name: str
-    action: str
-    details: Callable[[Pending], Details]
-    finish: Callable[[Pending], Settled]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +51,6 @@ class _Left:
     by: Attribution
     how: tuple[Outcome, Details] | None
     sent: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Attribution:
-    """Who makes a change and by which decision; nobody, when the gateway does it by itself."""
-
-    principal: Principal | None = None
-    decision: Decision | None = None
-    details: Details = field(default_factory=Details)
-
-
-def by_call(call: Call, decision: Decision) -> Attribution:
-    """Return the attribution of a change that a decided call asks for."""
-    return Attribution(call.principal, decision, of_call(call))
 
 
 class Intent:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.authorization.intents import FINISHED, Attribution, Intents, Kind, Settled
+from gateway.authorization.intents import Intents
+from gateway.authorization.kinds import FINISHED, Attribution, Kind, Settled
 from gateway.authorization.recorder import Details, Recorder
 from gateway.authorization.records import Pending
 from gateway.identity.authorization_server import Revocation, TokenEvent

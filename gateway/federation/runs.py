@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.authorization.guard import Guard
-from gateway.authorization.intents import FINISHED, UNDONE, Intents, Kind, Settled, by_call
+from gateway.authorization.intents import Intents
+from gateway.authorization.kinds import FINISHED, UNDONE, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details, registered_purpose
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, InvalidRequest, LimitReached, NotFound

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.signature import MODEL_FILE, owner_statement
 from gateway.artifacts.upload import Sealer
-from gateway.authorization.intents import Attribution
+from gateway.authorization.kinds import Attribution
 from gateway.federation.records import Federation, Run
 from gateway.registry.packaging import Material
 from gateway.registry.records import ModelVersion

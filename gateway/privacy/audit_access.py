@@ -17,7 +17,8 @@ from audit.ports import Filter
 from audit.reader import ConsistencyProof, Entry, InclusionProof, LogReader
 from audit.tiles import TileAddress
 from gateway.authorization.guard import Guard
-from gateway.authorization.intents import UNDONE, Intents, Kind, Settled, by_call
+from gateway.authorization.intents import Intents
+from gateway.authorization.kinds import UNDONE, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import NotFound

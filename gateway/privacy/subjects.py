@@ -21,7 +21,8 @@ from audit.ports import Filter
 from audit.reader import Entry, LogReader
 from audit.sealing import SubjectVault
 from gateway.authorization.guard import Guard
-from gateway.authorization.intents import FINISHED, Intents, Kind, Settled, by_call
+from gateway.authorization.intents import Intents
+from gateway.authorization.kinds import FINISHED, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import InvalidRequest, NotFound

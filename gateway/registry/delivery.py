@@ -18,7 +18,8 @@ from typing import Final
 
 from gateway.artifacts.age import parse_recipient
 from gateway.authorization.guard import Guard
-from gateway.authorization.intents import UNDONE, Intent, Intents, Kind, Settled, by_call
+from gateway.authorization.intents import Intent, Intents
+from gateway.authorization.kinds import UNDONE, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import NotFound

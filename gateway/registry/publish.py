@@ -20,7 +20,7 @@ from typing import Final
 
 from gateway.artifacts.upload import Sealer
 from gateway.authorization.guard import Guard
-from gateway.authorization.intents import by_call
+from gateway.authorization.kinds import by_call
 from gateway.authorization.recorder import Call
 from gateway.errors import AlreadyExists, InvalidRequest
 from gateway.names import require_version

@@ -19,15 +19,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.authorization.guard import Guard
-from gateway.authorization.intents import (
-    FINISHED,
-    UNDONE,
-    Attribution,
-    Intents,
-    Kind,
-    Settled,
-    by_call,
-)
+from gateway.authorization.intents import Intents
+from gateway.authorization.kinds import FINISHED, UNDONE, Attribution, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details, of_call
 from gateway.authorization.records import Pending
 from gateway.errors import LimitReached, NotFound, StateConflict

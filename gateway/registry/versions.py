@@ -11,15 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.artifacts.upload import Sealer
-from gateway.authorization.intents import (
-    FINISHED,
-    UNDONE,
-    Attribution,
-    Intent,
-    Intents,
-    Kind,
-    Settled,
-)
+from gateway.authorization.intents import Intent, Intents
+from gateway.authorization.kinds import FINISHED, UNDONE, Attribution, Kind, Settled
 from gateway.authorization.recorder import Details
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, Refusal, SealgateError

@@ -19,16 +19,8 @@ from audit.event import PLATFORM_TENANT
 from gateway.artifacts.errors import KeyUnavailable
 from gateway.artifacts.keys import KeyProvider
 from gateway.authorization.guard import Guard
-from gateway.authorization.intents import (
-    FINISHED,
-    TOLD,
-    UNDONE,
-    Intent,
-    Intents,
-    Kind,
-    Settled,
-    by_call,
-)
+from gateway.authorization.intents import Intent, Intents
+from gateway.authorization.kinds import FINISHED, TOLD, UNDONE, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, InvalidRequest, NotFound

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from gateway.authorization.guard import Guard
-from gateway.authorization.intents import FINISHED, UNDONE, Intents, Kind, Settled, by_call
+from gateway.authorization.intents import Intents
+from gateway.authorization.kinds import FINISHED, UNDONE, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import NotFound

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
 from audit.event import PLATFORM_TENANT
-from gateway.authorization.intents import Attribution
+from gateway.authorization.kinds import Attribution
 from gateway.authorization.records import Pending
 from gateway.errors import LimitReached
 from gateway.federation.federations import Plan

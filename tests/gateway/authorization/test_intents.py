@@ -13,16 +13,8 @@ from audit.log import AuditLog
 from audit.note import LogSigner
 from audit.reader import LogReader
 from audit.stores.memory import MemoryLogStore
-from gateway.authorization.intents import (
-    FINISHED,
-    TOLD,
-    UNDONE,
-    Attribution,
-    Intents,
-    Kind,
-    Settled,
-    result_id,
-)
+from gateway.authorization.intents import Intents, result_id
+from gateway.authorization.kinds import FINISHED, TOLD, UNDONE, Attribution, Kind, Settled
 from gateway.authorization.recorder import Recorder
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, ConfigurationError, EvidenceUnavailable
