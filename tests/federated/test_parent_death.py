@@ -10,6 +10,7 @@ import contextlib
 import json
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ with suppress(BrokenPipeError):
 signal.pause()
 """
 SUPERVISES = """
-import asyncio, json, os, signal, sys
+import asyncio, json, os, signal, sys, tempfile
 from pathlib import Path
 import structlog
 from federated.supervisor import Child, ChildSpec, environment
@@ -52,7 +53,7 @@ def watch(_, __, event):
 
 async def supervise():
     structlog.configure(processors=[watch])
-    env = {**environment(Path(folder), Path(folder)), "PYTHONPATH": path}
+    env = {**environment(Path(folder), Path(tempfile.gettempdir())), "PYTHONPATH": path}
     await Child(ChildSpec("sample", module, config, env, Path(folder))).start()
     await asyncio.Event().wait()
 
@@ -141,7 +142,7 @@ def ready(module: str, config: dict[str, str], folder: Path, path: str) -> None:
     """Start a supervised child in `folder` and wait until it says that it is ready."""
 
     async def scenario() -> None:
-        env = {**environment(folder, folder), "PYTHONPATH": path}
+        env = {**environment(folder, Path(tempfile.gettempdir())), "PYTHONPATH": path}
         child = Child(ChildSpec("sample", module, config, env, folder))
         await child.start()
         try:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import signal
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -32,7 +33,7 @@ time.sleep(600)
 
 def spec(folder: Path, **config: object) -> ChildSpec:
     (folder / "sample_child.py").write_text(SAMPLE)
-    env = {**environment(folder, folder), "PYTHONPATH": str(folder)}
+    env = {**environment(folder, Path(tempfile.gettempdir())), "PYTHONPATH": str(folder)}
     return ChildSpec("sample", "sample_child", {"greeting": "hello", **config}, env, folder)
 
 
@@ -108,7 +109,7 @@ def test_child_that_does_not_become_ready_is_an_error(tmp_path: Path) -> None:
 
 
 def test_environment_is_closed_and_silent(tmp_path: Path) -> None:
-    env = environment(tmp_path, tmp_path)
+    env = environment(tmp_path, Path(tempfile.gettempdir()))
     assert env["FLWR_HOME"].startswith(str(tmp_path))
     assert env["FLWR_TELEMETRY_ENABLED"] == "0"
     assert env["FLWR_DISABLE_UPDATE_CHECK"] == "1"
