@@ -18,9 +18,7 @@ from tests.gateway.parts import house
 from tests.gateway.place import ENVIRONMENT, served_place
 
 
-def test_unauthenticated_callers_are_recorded_as_one_number_a_code_and_only_when_there_are_more() -> (
-    None
-):
+def test_unauthenticated_callers_are_one_number_a_code_and_only_when_there_are_more() -> None:
     counted: Counter[str] = Counter()
     with house() as parts:
         refusals = Refusals(lambda: counted, parts.recorder)
