@@ -44,8 +44,6 @@ DEMONSTRATES = """
 import sys
 from pathlib import Path
 from gateway.demo.running import Running
-
-pytestmark = pytest.mark.e2e
 Running(["serve", "--data", sys.argv[1]], Path(sys.argv[2])).wait(600)
 """
 
