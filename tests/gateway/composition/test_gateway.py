@@ -152,7 +152,7 @@ def test_an_unknown_path_is_a_problem_that_repeats_nothing(running: Composed) ->
     assert MARKER not in answer.text
 
 
-def test_strangers_are_counted_for_the_operators(running: Composed) -> None:
+def test_unauthenticated_callers_are_counted_for_the_operators(running: Composed) -> None:
     running.public("POST", "/v2/models/m/infer", json={"id": MARKER})
     text = running.operations("/metrics").text
     assert 'sealgate_refused_before_tenant_total{code="token_missing"}' in text

@@ -18,7 +18,9 @@ from tests.gateway.parts import house
 from tests.gateway.place import ENVIRONMENT, served_place
 
 
-def test_strangers_are_recorded_as_one_number_a_code_and_only_when_there_are_more() -> None:
+def test_unauthenticated_callers_are_recorded_as_one_number_a_code_and_only_when_there_are_more() -> (
+    None
+):
     counted: Counter[str] = Counter()
     with house() as parts:
         refusals = Refusals(lambda: counted, parts.recorder)
@@ -135,7 +137,7 @@ def test_the_thread_goes_on_after_a_fault() -> None:
         keeping.close()
 
 
-def test_a_gateway_records_strangers_at_its_end_and_empties_its_staging_area(
+def test_a_gateway_records_unauthenticated_callers_at_its_end_and_empties_its_staging_area(
     tmp_path: Path,
 ) -> None:
     with served_place(tmp_path) as place:

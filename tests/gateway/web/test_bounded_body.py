@@ -148,7 +148,7 @@ def _head(path: str, *lines: str) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/uploads", "/v1/nothing"])
-def test_a_strangers_body_is_not_waited_for(place: Place, path: str) -> None:
+def test_the_body_of_an_unauthenticated_caller_is_not_waited_for(place: Place, path: str) -> None:
     """Only the head is sent: the answer and the end of the connection come without a body."""
     for lines in (["content-length: 999999"], ["transfer-encoding: chunked"]):
         for who in ([], ["authorization: Bearer nobody"]):
