@@ -33,9 +33,10 @@ from gateway.web import (
     uploads,
 )
 from gateway.web.authenticated import Authenticated
+from gateway.web.body_reader import BodyBudget
 from gateway.web.bounded_body import BoundedBody
 from gateway.web.dependencies import CallIds, provide
-from gateway.web.infer import BodyBudget, InferEndpoint, PublicApp
+from gateway.web.infer import InferEndpoint, PublicApp
 from gateway.web.problems import Boundary, install_problems, problem_of
 from policies.errors import PolicyError
 

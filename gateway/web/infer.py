@@ -14,14 +14,12 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.identity.authenticate import Credentials
-from gateway.inference.errors import BodyTimeout, BodyTooLarge, MalformedRequest, TooManyRequests
 from gateway.inference.oip import BINARY_TYPE, JSON_TYPE, OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
+from gateway.web.body_reader import BodyBudget, BodyReader
+from gateway.web.hang_ups import HangUps
 
 PREFIX: Final = ["", "v2", "models"]
-# Bodies held at the same time. A body of the default bound fits four times into a tenant's share.
-TENANT_BYTES: Final = 128 << 20
-ALL_BYTES: Final = 512 << 20
 # A request that takes longer is watched for the end of its connection.
 WATCH_SECONDS: Final = 0.1
 Problem = tuple[int, list[tuple[bytes, bytes]], bytes]
@@ -37,155 +35,6 @@ def infer_target(path: str) -> tuple[str, str | None] | None:
     if len(parts) == 7 and parts[4] == "versions":
         return parts[3], parts[5]
     return None
-
-
-class BodyBudget:
-    """Bytes of bodies that are held at the same time: by all, and by one tenant."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, int] = {}
-        self._all = 0
-
-    @property
-    def held(self) -> int:
-        """Bytes that are held now."""
-        return self._all
-
-    def take(self, tenant: str, count: int) -> None:
-        """Count bytes that arrived.
-
-        Raises:
-            TooManyRequests: Too many bytes are held for the tenant, or for all.
-        """
-        held = self._held.get(tenant, 0) + count
-        if held > TENANT_BYTES or self._all + count > ALL_BYTES:
-            raise TooManyRequests
-        self._held[tenant] = held
-        self._all += count
-
-    def give_back(self, tenant: str, count: int) -> None:
-        """Count bytes that are held no more."""
-        self._all -= count
-        self._held[tenant] -= count
-        if not self._held[tenant]:
-            del self._held[tenant]
-
-
-class BodyReader:
-    """Reads one request body within its bounds.
-
-    Args:
-        receive: The ASGI receive callable.
-        declared: `Content-Length`, or `None` when the body is chunked.
-        max_bytes: More is refused.
-        timeout: Seconds for the whole body; a slow sender is not waited for.
-        budget: What all bodies share.
-
-    Attributes:
-        ended: Whether the body was read to its end.
-    """
-
-    def __init__(
-        self,
-        receive: Receive,
-        declared: int | None,
-        max_bytes: int,
-        timeout: float,
-        budget: BodyBudget,
-    ) -> None:
-        self._receive = receive
-        self._declared = declared
-        self._max_bytes = max_bytes
-        self._timeout = timeout
-        self._budget = budget
-        self._tenant = ""
-        self._size = 0
-        self.ended = False
-
-    async def __call__(self, tenant: str) -> bytes:
-        """Return the whole body.
-
-        Raises:
-            BodyTooLarge: Declared or found larger than the bound.
-            BodyTimeout: It did not arrive in time.
-            MalformedRequest: The sender went away before the end.
-            TooManyRequests: Too many bytes are held at the moment.
-        """
-        if self._declared is not None and self._declared > self._max_bytes:
-            raise BodyTooLarge
-        self._tenant = tenant
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await self._collect()
-        except TimeoutError:
-            raise BodyTimeout from None
-
-    async def _collect(self) -> bytes:
-        parts: list[bytes] = []
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                raise MalformedRequest("the sender went away before the end of the body")
-            part = message.get("body", b"")
-            if self._size + len(part) > self._max_bytes:
-                raise BodyTooLarge
-            self._budget.take(self._tenant, len(part))
-            self._size += len(part)
-            parts.append(part)
-            more = message.get("more_body", False)
-        self.ended = True
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def release(self) -> None:
-        """Give the body's bytes back to the budget."""
-        if self._size:
-            self._budget.give_back(self._tenant, self._size)
-            self._size = 0
-
-
-class _Watch:
-    """Cancels a request that takes long when its caller hangs up meanwhile.
-
-    What a caller who is gone has asked for is not worth a model's time, and it is recorded as what
-    it is. A short request is not watched: looking for the end of a connection costs more than it.
-
-    Args:
-        receive: The ASGI receive callable; used only after the body was read.
-        body: Tells whether the body was read.
-        after: Seconds after which a request is watched.
-
-    Attributes:
-        gone: The caller hung up, and the request was cancelled for it.
-    """
-
-    def __init__(self, receive: Receive, body: BodyReader, after: float) -> None:
-        self._receive = receive
-        self._body = body
-        self._after = after
-        self._asker = asyncio.current_task()
-        self._watcher: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(after, self._begin)
-        self.gone = False
-
-    def end(self) -> None:
-        """Stop watching."""
-        self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
-
-    def _begin(self) -> None:
-        if self._body.ended:
-            self._watcher = asyncio.ensure_future(self._wait())
-        else:  # the reader notices by itself
-            self._timer = asyncio.get_running_loop().call_later(self._after, self._begin)
-
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.gone = True
-        assert self._asker is not None
-        self._asker.cancel()
 
 
 class InferEndpoint:
@@ -215,14 +64,14 @@ class InferEndpoint:
         self._max_body_bytes = max_body_bytes
         self._body_timeout = body_timeout
         self._budget = budget
-        self._watch_after = watch_after
+        self._hang_ups = HangUps(watch_after)
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, target: tuple[str, str | None]
     ) -> None:
         """Answer one POST to an inference path."""
         call, reader = self._call(scope, receive, target)
-        watch = _Watch(receive, reader, self._watch_after)
+        watch = self._hang_ups.begin(receive, reader)
         try:
             status, headers, parts = _success(await self._pipeline.infer(call))
         except asyncio.CancelledError:
@@ -233,7 +82,7 @@ class InferEndpoint:
             status, headers, body = self._problem_of(error)
             parts = [body]
         finally:
-            watch.end()
+            self._hang_ups.end(watch)
             reader.release()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         for part in parts[:-1]:

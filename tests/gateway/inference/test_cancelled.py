@@ -22,7 +22,7 @@ from gateway.inference.fair_executor import TENANT_THREADS, TENANT_WAITING, Fair
 from gateway.inference.oip import OipCodec
 from gateway.inference.pipeline import INLINE_BYTES, InferCall
 from gateway.inference.sessions import ServableModel
-from gateway.web.infer import BodyBudget, BodyReader
+from gateway.web.body_reader import BodyBudget, BodyReader
 from tests.audit.samples import until
 from tests.audit.stalling import StallingStore
 from tests.gateway.parts import KEY, NOW, TENANT

@@ -16,7 +16,8 @@ from audit.log import AuditLog
 from audit.note import LogSigner
 from audit.reader import LogReader
 from gateway.inference.fair_executor import TENANT_THREADS
-from gateway.web.infer import BodyBudget, InferEndpoint, PublicApp
+from gateway.web.body_reader import BodyBudget
+from gateway.web.infer import InferEndpoint, PublicApp
 from gateway.web.problems import Boundary, problem_of
 from tests.audit.samples import until
 from tests.audit.stalling import StallingStore

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.inference.errors import BodyTimeout, BodyTooLarge, MalformedRequest, TooManyRequests
-from gateway.web.infer import TENANT_BYTES, BodyBudget, BodyReader, infer_target
+from gateway.web.body_reader import TENANT_BYTES, BodyBudget, BodyReader
+from gateway.web.infer import infer_target
 
 
 @pytest.mark.parametrize(
