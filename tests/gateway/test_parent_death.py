@@ -35,6 +35,8 @@ signal.pause()
 subprocess.Popen([sys.executable, "-P", "-c", CHILD, str(os.getpid()), sys.argv[1]])
 os.kill(os.getpid(), signal.SIGKILL)
 """
+FROM_HERE = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+"""A job of the tests is found beside the package only where that is not an installed copy."""
 SPINS = """
 from gateway.artifacts.sandbox import Limits, run_sandboxed
 limits = Limits(cpu_seconds=600, wall_seconds=600)
@@ -96,7 +98,7 @@ def test_a_parent_that_dies_before_its_child_can_ask(number: int, _: int) -> Non
     ],
 )
 def test_a_confined_job_ends_with_its_gateway(at: str, _: int) -> None:
-    assert all_gone(outlive(*PYTHON, "-c", SPINS, at=at))
+    assert all_gone(outlive(*PYTHON, "-c", SPINS, at=at, env=FROM_HERE))
 
 
 @pytest.mark.parametrize("at", ["", "-m gateway serve"], ids=["forked", "executed"])
