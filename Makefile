@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 ARGS ?=
-# A worker for each processor; more than eight would only make more copies of what is dear.
-WORKERS := -n logical --maxprocesses=8
+# Tests wait for processes, so there is a worker more for every two processors; more than eight
+# would only make more copies of what is dear.
+WORKERS := -n $(shell n=$$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)); echo $$((n < 1 ? 1 : n < 8 ? n : 8)))
+# Hundreds of processes start in the tests: each would compile again all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo quick test check bench soak kills lock clean
 .DEFAULT_GOAL := help
