@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=2 << 30, ge=1024)
     body_timeout_seconds: float = Field(default=30.0, gt=0)
     run_memory_bytes: int = Field(default=2 << 30, ge=1 << 20)
+    engines_memory_bytes: int | None = Field(default=None, ge=1 << 26)
     run_timeout_seconds: float = Field(default=30.0, gt=0)
     rate_limit: str = "300000/minute"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -21,7 +21,6 @@ bounded only by their count times their size. Run the gateway in a container wit
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import mmap
@@ -34,6 +33,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gateway.parent_death import die_with_parent
+from gateway.privileges import drop_user, forbid_new_privileges, leave_network, limit
 
 Main = Callable[
     [dict[str, memoryview], dict[str, Any]], tuple[Mapping[str, Any], Mapping[str, bytes]]
@@ -48,12 +48,6 @@ EXIT_OUTPUT: Final = 14
 _SPEC_LIMIT: Final = 1 << 20  # arguments are small; models and data come as inputs
 _OPEN_FILES: Final = 128
 _PROCESSES: Final = 512  # threads count too, and so do those of other processes of the user
-_NOBODY: Final = 65534
-
-_CLONE_NEWUSER: Final = 0x10000000
-_CLONE_NEWNET: Final = 0x40000000
-_PR_SET_NO_NEW_PRIVS: Final = 38
-_CAPABILITY_VERSION_3: Final = 0x20080522
 
 
 def job(main: Main) -> None:
@@ -76,7 +70,7 @@ def job(main: Main) -> None:
             exception end as `SandboxFailed` of kind `memory` and `crashed` in the caller.
     """
     spec = _read_spec(int(sys.argv[1]))
-    dropped = _drop_user()
+    dropped = drop_user()
     die_with_parent(spec["parent"])  # again: the kernel forgets it when the user changes
     inputs = {name: _map(fd, length) for name, (fd, length) in spec["inputs"].items()}
     try:
@@ -101,10 +95,10 @@ def start(spec_fd: int) -> None:
         spec_fd: A memory file with the JSON that `gateway.artifacts.sandbox` wrote.
     """
     spec = _read_spec(spec_fd)
-    _limit(spec["limits"])
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    limit(_ceilings(spec["limits"]))
+    forbid_new_privileges()
     die_with_parent(spec["parent"])
-    spec["network"] = _leave_network()
+    spec["network"] = leave_network()
     confined_fd = os.memfd_create("spec")
     _write_all(confined_fd, json.dumps(spec).encode())
     sys.argv = [spec["module"], str(confined_fd)]
@@ -116,51 +110,15 @@ def _read_spec(fd: int) -> dict[str, Any]:
     return spec
 
 
-def _limit(limits: Mapping[str, int]) -> None:
-    for name, ceiling in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
-        (resource.RLIMIT_CPU, limits["cpu_seconds"]),
-        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
-        (resource.RLIMIT_NPROC, _PROCESSES),
-    ):
-        _, hard = resource.getrlimit(name)
-        bound = ceiling if hard == resource.RLIM_INFINITY else min(ceiling, hard)
-        resource.setrlimit(name, (bound, bound))
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc().prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-
-
-def _leave_network() -> bool:
-    """Enter an empty network namespace; as a plain user, one inside a user namespace."""
-    libc = _libc()
-    if libc.unshare(_CLONE_NEWNET) == 0:
-        return True
-    return bool(libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0)
-
-
-def _drop_user() -> bool:
-    """Become `nobody` when root, and give up every capability."""
-    dropped = False
-    if os.getuid() == 0:
-        try:
-            os.setgroups([])
-            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-            dropped = True
-        except OSError:  # root without CAP_SETUID, as in a tight container: capabilities go below
-            dropped = False
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    _libc().capset(header, (ctypes.c_uint32 * 6)())
-    return dropped
+def _ceilings(limits: Mapping[str, int]) -> dict[int, int]:
+    return {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_AS: limits["memory_bytes"],
+        resource.RLIMIT_CPU: limits["cpu_seconds"],
+        resource.RLIMIT_FSIZE: limits["file_bytes"],
+        resource.RLIMIT_NOFILE: _OPEN_FILES,
+        resource.RLIMIT_NPROC: _PROCESSES,
+    }
 
 
 def _map(fd: int, length: int) -> memoryview:

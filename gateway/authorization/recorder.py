@@ -43,6 +43,7 @@ CATEGORIES: Final = {
     "issueToken": "identity",
     "revokeToken": "identity",
     "refuseUnauthenticated": "identity",
+    "setAside": "registry",
     "runStarted": "federation",
     "roundStarted": "federation",
     "siteResult": "federation",

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.engine.forking import ForkServer
+from gateway.engine.ports import EngineKind, Server
+
 
 @dataclass(frozen=True, slots=True)
 class Grace:
@@ -32,12 +35,14 @@ class Environment:
         monotonic: Seconds of a clock that is never set back.
         random_bytes: A cryptographic source.
         grace: Given to what is under way at the end.
+        engines: Returns what starts the engines of a kind.
     """
 
     clock: Callable[[], float]
     monotonic: Callable[[], float]
     random_bytes: Callable[[int], bytes]
     grace: Grace = Grace()
+    engines: Callable[[EngineKind], Server] = ForkServer
 
 
 def system_environment() -> Environment:

@@ -21,12 +21,12 @@ from gateway.composition.housekeeping import (
     Refusals,
 )
 from gateway.composition.identity import Identity, make_identity
-from gateway.composition.inference import make_pipeline
+from gateway.composition.inference import make_engines, make_pipeline
 from gateway.composition.public_door import public_app
 from gateway.composition.site_door import site_app
 from gateway.composition.use_cases import UseCases, make_use_cases
 from gateway.inference.pipeline import Pipeline
-from gateway.inference.sessions import Watchdog
+from gateway.inference.set_aside import SetAsideNotices
 from gateway.process.doors import Door
 from gateway.process.operations import OperationsApp
 from gateway.settings import Settings
@@ -67,8 +67,8 @@ def compose(base: Foundation) -> Gateway:
     client = coordinator.client if coordinator is not None else None
     use = make_use_cases(base, guard, recorder, client, identity.server.revoke)
     metrics = Metrics()
-    watchdog = Watchdog(base.settings.run_timeout_seconds)
-    pipeline = make_pipeline(base, identity.authenticator, guard, recorder, watchdog, metrics)
+    engines = make_engines(base, SetAsideNotices(recorder, use.results))
+    pipeline = make_pipeline(base, identity.authenticator, guard, recorder, engines, metrics)
     housekeeping = _housekeeping(base, identity, recorder, use, pipeline)
     doors = _doors(
         base.settings,
@@ -79,7 +79,7 @@ def compose(base: Foundation) -> Gateway:
 
     def start() -> None:
         base.log.start()
-        watchdog.start()
+        engines.start()
         use.recovery.run()
         housekeeping.start()  # empties the staging area: before anything can publish
         if coordinator is not None:
@@ -92,7 +92,8 @@ def compose(base: Foundation) -> Gateway:
         if coordinator is not None:
             coordinator.close()
         pipeline.executor.close()
-        watchdog.close()
+        pipeline.models.close()
+        engines.close()
 
     return Gateway(doors=doors, use=use, pipeline=pipeline, start=start, close=close)
 

@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Recorder
 from gateway.composition.foundation import Foundation
+from gateway.engine.pool import Engines, Room, bounded
+from gateway.engine.ports import PLAIN, EngineKind
+from gateway.engine.process import Bounds
+from gateway.engine.served import Recipe
 from gateway.identity.authenticate import Authenticator
 from gateway.inference.fair_executor import FairExecutor
 from gateway.inference.loading import ModelLoader
+from gateway.inference.models import Models
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.record import RecordWriter
 from gateway.inference.routing import Routes
-from gateway.inference.sessions import Sessions, Watchdog
 from gateway.telemetry import Metrics
 from gateway.tenancy.limits import Throttle
 
-# Decrypted models kept in memory; the least recently used one leaves first.
-MAX_MODEL_BYTES: Final = 4 << 30
+# Engines at most: each costs some 25 MB beside its model, and a process.
+MAX_ENGINES: Final = 256
+_CONTAINER_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+
+
+def make_engines(base: Foundation, set_aside: Callable[[Recipe, str], None]) -> Engines:
+    """Make the engines' pool; the caller starts and closes it.
+
+    Args:
+        base: Their bounds, and what starts them.
+        set_aside: Told of a model that ends its engines again and again.
+    """
+    settings = base.settings
+    each = bounded(
+        Bounds(), memory_bytes=settings.run_memory_bytes, body_bytes=settings.max_body_bytes
+    )
+    memory = settings.engines_memory_bytes or physical_memory() // 2
+    room = Room(MAX_ENGINES, memory, each, settings.run_timeout_seconds)
+    return Engines({PLAIN: base.environment.engines(EngineKind())}, room, set_aside)
+
+
+def physical_memory() -> int:
+    """Bytes of memory of this machine, or of the container where that has less."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(installed, int(_CONTAINER_LIMIT.read_text()))
+    except (OSError, ValueError):  # no control group, or `max`
+        return installed
 
 
 def make_pipeline(
@@ -26,17 +59,16 @@ def make_pipeline(
     authenticator: Authenticator,
     guard: Guard,
     recorder: Recorder,
-    watchdog: Watchdog,
+    engines: Engines,
     metrics: Metrics,
 ) -> Pipeline:
-    """Make the pipeline; whoever made `watchdog` starts and closes it."""
+    """Make the pipeline; whoever made `engines` starts and closes them."""
     environment = base.environment
     loader = ModelLoader(
         base.sealer.open_payload,
         lambda tenant: base.keys.release_key(tenant).public_key(),
-        watchdog,
+        engines.serve,
         clock=environment.clock,
-        monotonic=environment.monotonic,
     )
     executor = FairExecutor()
     return Pipeline(
@@ -44,7 +76,7 @@ def make_pipeline(
         within_rate=Throttle(base.settings.rate_limit, environment.clock).spend,
         routes=Routes(base.stores.registry, guard, lambda: base.revocation_state.epoch),
         guard=guard,
-        sessions=Sessions(loader, watchdog, executor, MAX_MODEL_BYTES),
+        models=Models(loader),
         executor=executor,
         records=RecordWriter(
             recorder,

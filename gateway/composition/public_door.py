@@ -60,7 +60,7 @@ def public_app(
         identity.authenticator,
         pipeline.guard,
         pipeline.routes,
-        pipeline.sessions,
+        pipeline.models,
         base.stores.registry,
     )
     app.include_router(oip.build_router(directory, VERSION, lambda: base.log.ready))

@@ -10,7 +10,6 @@ import uvloop
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import open_foundation
 from gateway.composition.gateway import compose
-from gateway.inference.sessions import bound_run_memory
 from gateway.process.doors import serve_doors
 from gateway.process.ownership import keep_memory_private, owned
 from gateway.settings import Settings
@@ -24,7 +23,6 @@ def serve(settings: Settings, environment: Environment) -> None:
             what an earlier process left cannot be settled.
     """
     keep_memory_private()
-    bound_run_memory(settings.run_memory_bytes)
     os.umask(0o077)
     with (
         owned(settings.data_dir),

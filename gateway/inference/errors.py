@@ -1,4 +1,4 @@
-"""Errors of the way of an inference request.
+"""Errors of the way of an inference request; `gateway.engine.errors` has those of running a model.
 
 InferenceError
 ├── MalformedRequest     the body is not an Open Inference Protocol request
@@ -8,9 +8,7 @@ InferenceError
 ├── ModelNotFound        absent, not released, or not for this caller: all look the same
 ├── OutputRefused        the screen and the policy keep the answer back
 ├── TooManyRequests      the caller's rate is used up
-├── ModelUnavailable     the stored version is not what was signed, or has expired
-├── RunFailed            the model failed on this input
-└── RunTimeout           the model did not finish in time
+└── ModelUnavailable     the stored version is missing, not what was signed, or has expired
 """
 
 from __future__ import annotations
@@ -99,21 +97,7 @@ class TooManyRequests(InferenceError):
 
 
 class ModelUnavailable(InferenceError):
-    """The stored version does not hold what was signed, or has expired; it is not served."""
+    """The stored version is missing or not what was signed, or has expired; it is not served."""
 
     code = "model_unavailable"
     message = "this version of the model cannot be served"
-
-
-class RunFailed(InferenceError):
-    """The model could not be run on this input."""
-
-    code = "run_failed"
-    message = "the model failed on this input"
-
-
-class RunTimeout(InferenceError):
-    """The model did not finish in time and was stopped."""
-
-    code = "run_timeout"
-    message = "the model did not finish in time"

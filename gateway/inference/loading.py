@@ -6,7 +6,9 @@ Safety argument. What runs is what was published:
 2. The store checks the digest of the ciphertext, the age format authenticates each chunk, and the
    plaintext of fused graph and profile is compared with the link once more.
 3. A manifest that has expired is not served.
-4. The decrypted buffer is wiped as soon as onnxruntime holds the model.
+4. The decrypted buffer is wiped as soon as the engine's memory file holds the model.
+5. What is missing or damaged is `ModelUnavailable`, whatever the store says: a caller who may use
+   the model is never told that there is none.
 """
 
 from __future__ import annotations
@@ -14,23 +16,25 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.artifacts.age import SecretBuffer
-from gateway.artifacts.errors import StatementInvalid
-from gateway.artifacts.manifest import Manifest, TensorSpec, parse_manifest
+from gateway.artifacts.errors import PayloadAbsent, PayloadCorrupt, StatementInvalid
+from gateway.artifacts.manifest import Manifest, parse_manifest
 from gateway.artifacts.signature import LinkStatement, verify_link
-from gateway.inference.codec import Array
+from gateway.engine.pool import Graph
+from gateway.engine.process import Border, seal
+from gateway.engine.served import Served
 from gateway.inference.errors import ModelUnavailable
-from gateway.inference.sessions import INLINE_SECONDS, ServableModel, Watchdog, open_session
-from gateway.inference.tensors import DTYPES
+from gateway.inference.models import ServableModel
 from gateway.registry.records import ModelVersion, SealedPayload
 from gateway.screening.contract import contract_for
 from gateway.screening.errors import ProfileInvalid
 from gateway.screening.profile import Profile, decode_profile
+from gateway.screening.screens import SCORES
 from gateway.screening.verdict import Judge
 
 # Rows of one request: the largest batch that one run is asked to take.
@@ -44,32 +48,30 @@ class ModelLoader:
     Args:
         open_payload: Decrypts a stored payload into one buffer, which the caller wipes.
         release_key: Returns the public release key of a tenant.
-        watchdog: Times the first run.
+        serve: Starts an engine for a graph.
         clock: Unix seconds.
-        monotonic: Seconds, for timing the first run.
     """
 
     def __init__(
         self,
         open_payload: OpenPayload,
         release_key: Callable[[str], Ed25519PublicKey],
-        watchdog: Watchdog,
+        serve: Callable[[Graph], Served],
         *,
         clock: Callable[[], float],
-        monotonic: Callable[[], float],
     ) -> None:
         self._open_payload = open_payload
         self._release_key = release_key
-        self._watchdog = watchdog
+        self._serve = serve
         self._clock = clock
-        self._monotonic = monotonic
 
     def __call__(self, version: ModelVersion) -> ServableModel:
-        """Verify, decrypt and load a version. Blocks.
+        """Verify and decrypt a version, and start an engine with it. Blocks.
 
         Raises:
-            ModelUnavailable: A signature or digest does not hold, or the version has expired.
-            RunFailed: onnxruntime does not take the graph.
+            ModelUnavailable: A signature or digest does not hold, a payload is missing or damaged,
+                or the version has expired.
+            EngineError: The runtime does not take the graph, or there is no engine to be had.
             SealgateError: The store or the keys are not available.
         """
         try:
@@ -77,27 +79,40 @@ class ModelLoader:
             manifest = self._manifest(version, link)
             stored = _linked_payloads(version, link)
             profile = self._profile(version.tenant, stored.get("profile"), link)
-        except (StatementInvalid, ProfileInvalid) as broken:
+        except (StatementInvalid, ProfileInvalid, PayloadAbsent, PayloadCorrupt) as broken:
             raise ModelUnavailable from broken
-        graph = stored["fused"] if profile is not None else stored["graph"]
-        digest = link.fused if profile is not None else graph.plain_digest
-        with self._open_payload(version.tenant, graph) as plain:
-            _same(hashlib.sha256(plain).hexdigest(), digest)
-            session = open_session(plain[:])
-        names = tuple(output.name for output in session.get_outputs())
-        outputs = tuple(spec.name for spec in manifest.outputs)
+        payload = stored["fused"] if profile is not None else stored["graph"]
+        digest = link.fused if profile is not None else payload.plain_digest
+        wanted = tuple(spec.name for spec in manifest.outputs)
+        if profile is not None:
+            wanted = (*wanted, SCORES)
+        graph = Graph(
+            tenant=version.tenant,
+            model=version.model,
+            version=version.version,
+            border=Border({spec.name: spec.datatype for spec in manifest.inputs}, wanted),
+            size=payload.plain_length,
+            open=partial(self._open_graph, version.tenant, payload, digest),
+        )
         return ServableModel(
-            session=session,
+            engine=self._serve(graph),
             inputs=manifest.inputs,
             outputs=manifest.outputs,
-            wanted=outputs + tuple(name for name in names if name not in outputs),
+            wanted=wanted,
             contract=contract_for(manifest.inputs, max_rows=MAX_ROWS, profile=profile),
             judge=Judge(profile) if profile is not None else None,
             profile_digest=link.profile or "",
-            size=graph.plain_length,
             expires=manifest.expires,
-            inline=self._is_quick(session, manifest.inputs, names),
         )
+
+    def _open_graph(self, tenant: str, payload: SealedPayload, digest: str | None) -> int:
+        """Return a sealed memory file with the plaintext of a graph."""
+        try:
+            with self._open_payload(tenant, payload) as plain:
+                _same(hashlib.sha256(plain).hexdigest(), digest)
+                return seal(plain)
+        except (PayloadAbsent, PayloadCorrupt) as broken:
+            raise ModelUnavailable from broken
 
     def _manifest(self, version: ModelVersion, link: LinkStatement) -> Manifest:
         _same(version.tenant, link.tenant)
@@ -119,21 +134,6 @@ class ModelLoader:
         with self._open_payload(tenant, payload) as plain:
             _same(hashlib.sha256(plain).hexdigest(), link.profile)
             return decode_profile(plain[:])
-
-    def _is_quick(
-        self, session: object, inputs: tuple[TensorSpec, ...], names: tuple[str, ...]
-    ) -> bool:
-        """Run one row of zeros twice and time the second; texts are never quick."""
-        if any(spec.datatype == "BYTES" for spec in inputs):
-            return False
-        zeros: dict[str, Array] = {
-            spec.name: np.zeros([max(size, 1) for size in spec.shape], DTYPES[spec.datatype])
-            for spec in inputs
-        }
-        self._watchdog.run(session, names, zeros)
-        started = self._monotonic()
-        self._watchdog.run(session, names, zeros)
-        return self._monotonic() - started < INLINE_SECONDS
 
 
 def _linked_payloads(version: ModelVersion, link: LinkStatement) -> dict[str, SealedPayload]:

@@ -46,9 +46,9 @@ from gateway.inference.errors import (
 )
 from gateway.inference.fair_executor import FairExecutor
 from gateway.inference.minimise import LABEL_ONLY, label_only
+from gateway.inference.models import Models, ServableModel
 from gateway.inference.record import InferenceRecord, RecordWriter, code_of
 from gateway.inference.routing import Routes, Target
-from gateway.inference.sessions import ServableModel, Sessions
 from gateway.screening.verdict import UNSCREENED, Verdict
 from gateway.telemetry import Metrics
 from policies.engine import Decision
@@ -108,7 +108,7 @@ class Pipeline:
     within_rate: Callable[[Principal], bool]
     routes: Routes
     guard: Guard
-    sessions: Sessions
+    models: Models
     executor: FairExecutor
     records: RecordWriter
     log: AuditLog
@@ -145,9 +145,9 @@ class Pipeline:
         request, asked = await self._decode(record, call.codec, body)
         self._decide_infer(record, asked, target, first)  # claim 2
         await self._name_subjects(record, request, target)  # claim 6
-        model = await self.sessions.get(target.version)
+        model = await self.models.get(target.version)
         self._hold_to_contract(record, model, request)
-        found = await self.sessions.run(record.principal.tenant, model, request.inputs)
+        found = await self.models.run(target.version, request)
         verdict = model.judge(found, request.rows) if model.judge else UNSCREENED
         record.screened(verdict, model.profile_digest)
         target = await self._reconfirm(record, target)  # claim 4
@@ -168,7 +168,7 @@ class Pipeline:
                 return False
             return model.expires is None or now < model.expires
 
-        self.sessions.sweep(wanted)
+        self.models.sweep(wanted)
 
     async def _authenticate(self, credentials: Credentials) -> Principal:
         try:

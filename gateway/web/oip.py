@@ -23,8 +23,8 @@ from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Call
 from gateway.identity.authenticate import Authenticator, Credentials
 from gateway.inference.errors import ModelNotFound
+from gateway.inference.models import Models
 from gateway.inference.routing import Routes, Target
-from gateway.inference.sessions import Sessions
 from gateway.pages import every
 from gateway.registry.ports import Registry
 from gateway.registry.records import Model
@@ -41,7 +41,7 @@ class ModelDirectory:
     authenticator: Authenticator
     guard: Guard
     routes: Routes
-    sessions: Sessions
+    models: Models
     registry: Registry
 
     async def call(self, request: Request) -> Call:
@@ -67,7 +67,7 @@ class ModelDirectory:
 
     async def describe(self, target: Target) -> dict[str, Any]:
         """OIP model metadata."""
-        model = await self.sessions.get(target.version)
+        model = await self.models.get(target.version)
         return {
             "name": target.model.name,
             "versions": [target.version.version],
@@ -171,7 +171,7 @@ def build_router(
     ) -> dict[str, Any]:
         """Tell that a model answers."""
         target = await directory.target(request, model, number)
-        await directory.sessions.get(target.version)
+        await directory.models.get(target.version)
         return {"name": model, "ready": True}
 
     @router.get("/models/{model}/config")

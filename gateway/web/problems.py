@@ -90,8 +90,14 @@ STATUS: Final[dict[str, int]] = {
     "model_unavailable": 503,
     "output_refused": 403,
     "too_many_requests": 429,
+    # engines
+    "engine": 500,
     "run_failed": 422,
     "run_timeout": 504,
+    "engine_failed": 503,
+    "engine_busy": 503,
+    "model_set_aside": 503,
+    "engines_down": 503,
     # use cases
     "not_found": 404,
     "forbidden": 403,
@@ -130,7 +136,15 @@ STATUS: Final[dict[str, int]] = {
 
 # Codes of what may be well again in a second.
 RETRY_SOON: Final = frozenset(
-    {"audit_unavailable", "evidence_unavailable", "storage_unavailable", "too_many_requests"}
+    {
+        "audit_unavailable",
+        "engine_busy",
+        "engine_failed",
+        "engines_down",
+        "evidence_unavailable",
+        "storage_unavailable",
+        "too_many_requests",
+    }
 )
 
 

@@ -19,9 +19,12 @@ from gateway.composition.environment import Environment
 from gateway.composition.foundation import Foundation, open_foundation
 from gateway.composition.gateway import compose
 from gateway.settings import load_settings
+from tests.gateway.engine.threads import ThreadServer
 from tests.gateway.serving import HTTPTOOLS, Served, serving
 
-ENVIRONMENT = Environment(time.time, time.monotonic, secrets.token_bytes)
+ENVIRONMENT = Environment(
+    time.time, time.monotonic, secrets.token_bytes, engines=lambda _: ThreadServer()
+)
 ROLES = {
     "owner": ["models", "artifacts", "infer", "policies"],
     "officer": ["audit", "models", "policies"],

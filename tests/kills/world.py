@@ -40,10 +40,13 @@ from gateway.settings import load_settings
 from gateway.storage.database import open_database
 from gateway.storage.stores import sql_stores
 from tests.gateway import parts
+from tests.gateway.engine.threads import ThreadServer
 from tests.kills import watched
 from tests.kills.steps import Steps
 
-ENVIRONMENT = Environment(time.time, time.monotonic, secrets.token_bytes)
+ENVIRONMENT = Environment(
+    time.time, time.monotonic, secrets.token_bytes, engines=lambda _: ThreadServer()
+)
 TENANTS = ("acme", "rival")
 RULES = '@id("all")\npermit (principal, action, resource);\n'
 """Of the tenants: every start compiles them, and nothing here is about decisions."""

@@ -21,7 +21,6 @@ from gateway.inference.errors import TooManyRequests
 from gateway.inference.fair_executor import TENANT_THREADS, TENANT_WAITING, FairExecutor
 from gateway.inference.oip import OipCodec
 from gateway.inference.pipeline import INLINE_BYTES, InferCall
-from gateway.inference.sessions import ServableModel
 from gateway.web.body_reader import BodyBudget, BodyReader
 from tests.audit.samples import until
 from tests.audit.stalling import StallingStore
@@ -111,26 +110,11 @@ class Scene:
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
-    """A model of personal data whose runs need a thread, and whose epoch moves during each run."""
+    """A model of personal data whose epoch moves during each run."""
     with works("rival") as shop:
-
-        def prepare(model: ServableModel) -> ServableModel:
-            return replace(model, session=Moving(model.session, shop), inline=False)
-
-        shop.prepare = prepare
+        shop.server.gate = shop.house.changed
         shop.publish(personal=True)
         yield Scene(shop, BodyBudget(), [])
-
-
-class Moving:
-    """A session during whose runs something is revoked."""
-
-    def __init__(self, session: Any, shop: Works) -> None:
-        self._session, self._shop = session, shop
-
-    def run(self, *how: Any) -> Any:
-        self._shop.house.changed()
-        return self._session.run(*how)
 
 
 def _body(x: Any = CLEAN[:1], **parameters: Any) -> bytes:
@@ -160,7 +144,7 @@ def test_cancelled_wherever_it_waits_it_is_recorded_once(scene: Scene, kind: str
     seen = []
     for at in range(1, counted.waits + 1):
         scene.shop.house.changed()
-        scene.shop.sessions.sweep(lambda *_: False)
+        scene.shop.models.sweep(lambda *_: False)
         before = len(scene.shop.events())
         ended = scene.run(Stepper(at), **how)
         until(lambda before=before, at=at: len(scene.shop.events()) > before or at == 1)  # type: ignore[misc]
@@ -222,8 +206,8 @@ def test_a_run_that_nobody_waits_for_is_stopped(shop: Works) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        (options,) = gate.runs
-        assert options.terminate
+        assert gate.runs == 1
+        await asyncio.to_thread(until, lambda: shop.server.killed >= 1)
         gate.go.set()
 
     asyncio.run(scenario())

@@ -13,6 +13,7 @@ import pytest
 
 from audit.errors import AuditUnavailable, SealInvalid, SubjectErased
 from audit.event import Event, encode
+from gateway.engine.errors import RunTimeout
 from gateway.identity.errors import InvalidToken
 from gateway.inference import oip
 from gateway.inference.errors import (
@@ -20,7 +21,6 @@ from gateway.inference.errors import (
     MalformedRequest,
     ModelNotFound,
     OutputRefused,
-    RunTimeout,
 )
 from gateway.inference.record import InferenceRecord, Personal, code_of
 from gateway.screening.verdict import ATLAS, Verdict

@@ -6,8 +6,7 @@ import asyncio
 import hashlib
 import json
 import secrets
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -25,18 +24,22 @@ from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.sandbox import SandboxResult
 from gateway.artifacts.signature import owner_statement
 from gateway.composition.inference import make_pipeline
+from gateway.engine.pool import Engines, Room
+from gateway.engine.ports import PLAIN
+from gateway.engine.process import Bounds
 from gateway.identity.authenticate import Credentials
 from gateway.identity.records import SCOPES, Client
 from gateway.identity.tokens import TokenMinter
 from gateway.inference.loading import ModelLoader
+from gateway.inference.models import Models, ServableModel
 from gateway.inference.oip import OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
-from gateway.inference.sessions import ServableModel, Sessions, Watchdog
 from gateway.registry.packaging import Material, Packager
 from gateway.registry.records import Model, ModelVersion, Release
 from gateway.screening import calibration
 from gateway.telemetry import Metrics
 from policies.compiled import starter_text
+from tests.gateway.engine.threads import Gate, ThreadServer
 from tests.gateway.identity.fakes import URL
 from tests.gateway.parts import NOW, TENANT, House, house
 from tests.gateway.screening.classifiers import CENTRES, classifier, clouds, npz
@@ -48,26 +51,6 @@ OWNER_PEM = OWNER.public_key().public_bytes(
 CLASSIFIER = classifier()
 STRANGE = np.full((1, 6), 7.0, np.float32)
 CLEAN = CENTRES[[0, 1, 2, 0, 1, 2, 2, 0]].astype(np.float32)
-
-
-class Gate:
-    """An onnxruntime session that waits, in the middle of a run, until it is let go.
-
-    Attributes:
-        runs: The options of each run that came so far.
-    """
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self.reached = threading.Event()
-        self.go = threading.Event()
-        self.runs: list[Any] = []
-
-    def run(self, names: Sequence[str], inputs: Mapping[str, Any], options: Any) -> Any:
-        self.runs.append(options)
-        self.reached.set()
-        assert self.go.wait(30)
-        return self._session.run(names, inputs, options)
 
 
 def ask(shop: Works, *arguments: Any, **options: Any) -> InferAnswer[OipBody]:
@@ -98,7 +81,8 @@ class Works:
 
     house: House
     made: Pipeline
-    watchdog: Watchdog
+    engines: Engines
+    server: ThreadServer
     minter: TokenMinter
     prepare: Callable[[ServableModel], ServableModel] = lambda model: model
     loads: list[ModelVersion] = field(default_factory=list)
@@ -112,11 +96,10 @@ class Works:
         self.loader = ModelLoader(
             base.sealer.open_payload,
             lambda tenant: base.keys.release_key(tenant).public_key(),
-            self.watchdog,
+            self.engines.serve,
             clock=base.environment.clock,
-            monotonic=base.environment.monotonic,
         )
-        self.sessions = Sessions(self._load, self.watchdog, self.made.executor, max_bytes=1 << 30)
+        self.models = Models(self._load)
 
     def _load(self, version: ModelVersion) -> ServableModel:
         self.loads.append(version)
@@ -125,17 +108,11 @@ class Works:
     @property
     def pipeline(self) -> Pipeline:
         log = self.log or self.house.log
-        return replace(self.made, sessions=self.sessions, routes=self.routes, log=log)
+        return replace(self.made, models=self.models, routes=self.routes, log=log)
 
     def gate(self) -> Gate:
-        """Make the next model that is loaded wait in the middle of each run."""
-        gate = Gate(None)
-
-        def prepare(model: ServableModel) -> ServableModel:
-            gate._session = model.session
-            return replace(model, session=gate, inline=False)
-
-        self.prepare = prepare
+        """Make every engine that is started from now on wait in the middle of each run."""
+        self.server.gate = gate = Gate()
         return gate
 
     def allow_unscreened(self) -> None:
@@ -307,14 +284,15 @@ def works(
     changes: dict[str, Any] = {"run_timeout_seconds": timeout, "rate_limit": rate}
     with house(*tenants, clock=clock, **changes) as owned:
         base = owned.base
-        watchdog = Watchdog(timeout)
+        server = ThreadServer()
+        room = Room(engines=32, memory_bytes=4 << 30, each=Bounds(), run_seconds=timeout)
+        engines = Engines({PLAIN: server}, room, lambda *_: None)
         made = make_pipeline(
-            base, owned.identity.authenticator, owned.guard, owned.recorder, watchdog, Metrics()
+            base, owned.identity.authenticator, owned.guard, owned.recorder, engines, Metrics()
         )
         key = base.keys.signing_key("token")
         minter = TokenMinter(URL, URL, [key], clock=clock, random_bytes=secrets.token_bytes)
-        watchdog.start()
         try:
-            yield Works(owned, made, watchdog, minter)
+            yield Works(owned, made, engines, server, minter)
         finally:
-            watchdog.close()
+            engines.close()

@@ -15,7 +15,7 @@ import pytest
 from audit.log import AuditLog
 from audit.note import LogSigner
 from audit.reader import LogReader
-from gateway.inference.fair_executor import TENANT_THREADS
+from gateway.engine.served import MAX_ENGINES
 from gateway.web.body_reader import BodyBudget
 from gateway.web.infer import InferEndpoint, PublicApp
 from gateway.web.problems import Boundary, problem_of
@@ -118,7 +118,7 @@ def test_who_hangs_up_while_the_model_runs_is_recorded(shop: Works, protocol: st
             assert gate.reached.wait(10)
         until(lambda: bool(door.recorded()))
         assert door.recorded() == [CANCELLED]
-        assert gate.runs[0].terminate, "the model is asked to stop"
+        until(lambda: door.shop.server.killed >= 1)  # nobody waits for the run
         until(lambda: door.served.busy() == door.budget.held == 0)
         gate.go.set()
         until(door.idle)
@@ -128,27 +128,27 @@ def test_who_hangs_up_while_the_model_runs_is_recorded(shop: Works, protocol: st
         assert door.recorded() == [CANCELLED, ("allow", "")]
 
 
-def test_who_hangs_up_while_waiting_for_a_thread_is_recorded(shop: Works, protocol: str) -> None:
+def test_who_hangs_up_while_waiting_for_an_engine_is_recorded(shop: Works, protocol: str) -> None:
     gate = shop.gate()
     with opened(shop, protocol) as door:
-        wires = [door.wire() for _ in range(TENANT_THREADS)]
+        wires = [door.wire() for _ in range(MAX_ENGINES)]
         for wire in wires:
             wire.send(door.asked())
-        until(lambda: len(gate.runs) == TENANT_THREADS)
+        until(lambda: gate.runs == MAX_ENGINES)
         with door.wire() as late:
             late.send(door.asked())
-            until(lambda: door.shop.made.executor.present(TENANT) == TENANT_THREADS + 1)
+            until(lambda: door.shop.engines.gauge().waiting == 1)
         until(lambda: bool(door.recorded()))
         assert door.recorded() == [CANCELLED]
-        until(lambda: door.shop.made.executor.present(TENANT) == TENANT_THREADS)
+        until(lambda: door.shop.engines.gauge().waiting == 0)
         gate.go.set()
         answers = [wire.answer() for wire in wires]
-        assert [answer and answer.status for answer in answers] == [200] * TENANT_THREADS
-        assert len(gate.runs) == TENANT_THREADS, "the model did not run for nobody"
+        assert [answer and answer.status for answer in answers] == [200] * MAX_ENGINES
+        assert gate.runs == MAX_ENGINES, "the model did not run for nobody"
         for wire in wires:
             wire.hang_up()
         until(door.idle)
-        assert door.recorded() == [CANCELLED, *[("allow", "")] * TENANT_THREADS]
+        assert door.recorded() == [CANCELLED, *[("allow", "")] * MAX_ENGINES]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def ask(shop: Works) -> Get:
         shop.authenticator,
         shop.house.guard,
         shop.routes,
-        shop.sessions,
+        shop.models,
         shop.house.stores.registry,
     )
     app = FastAPI()

@@ -1,0 +1,218 @@
+"""All engines of this process: started within bounds, and given up when others need the room.
+
+Safety argument.
+1. Engines are bounded in number, each in memory by the kernel, and all together by what they
+   really hold (resident memory, not the length of a plaintext).
+2. Room is made by giving up what is idle, of the tenant that holds most, the least recently used
+   first: a tenant that asks for model after model gives up its own and nobody else's.
+3. What runs is never given up for another; when nothing is idle the newcomer is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.engine.errors import EngineBusy, EnginesDown
+from gateway.engine.ports import PLAIN, Server
+from gateway.engine.process import LOAD_SECONDS, Border, Bounds, EngineProcess
+from gateway.engine.served import Recipe, Served
+
+# Weights as the runtime keeps them, packed copies and the graph: a model of 137 MB took 392 MB.
+_COPIES: Final = 3
+_SMALLEST_BYTES: Final = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What all engines together may take.
+
+    Attributes:
+        engines: How many at most.
+        memory_bytes: Resident memory at most, looked at when an engine is started.
+        each: Bounds of one engine.
+        run_seconds: Of one run.
+    """
+
+    engines: int
+    memory_bytes: int
+    each: Bounds
+    run_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A model to be run.
+
+    Attributes:
+        tenant, model, version: What it is.
+        border: What it takes and gives.
+        size: Bytes of plaintext.
+        open: Returns a sealed memory file with the plaintext, which the caller closes; blocks.
+        kind: Of its engine.
+        rows: Rows that a shared run may have.
+    """
+
+    tenant: str
+    model: str
+    version: str
+    border: Border
+    size: int
+    open: Callable[[], int]
+    kind: str = PLAIN
+    rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """What a pool holds.
+
+    Attributes:
+        engines: How many there are.
+        resident: Bytes of memory that they hold.
+        waiting: Requests that wait for their turn.
+    """
+
+    engines: int
+    resident: int
+    waiting: int
+
+
+class Engines:
+    """The engines of a gateway process. For any thread.
+
+    Args:
+        servers: By the name of their kind; `PLAIN` is among them.
+        room: What all may take.
+        set_aside: Told of a model that is set aside, and why.
+    """
+
+    def __init__(
+        self,
+        servers: Mapping[str, Server],
+        room: Room,
+        set_aside: Callable[[Recipe, str], None],
+    ) -> None:
+        self._servers = servers
+        self._room = room
+        self._set_aside = set_aside
+        self._lock = threading.Lock()
+        self._served: list[Served] = []
+        self._starting: Counter[str] = Counter()
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the fork servers.
+
+        Raises:
+            EnginesDown: One cannot be started.
+        """
+        for server in self._servers.values():
+            server.start()
+
+    def close(self) -> None:
+        """End every engine. Call it after the doors have closed."""
+        with self._lock:
+            self._closed = True
+            served, self._served = self._served, []
+        for each in served:
+            each.close()
+        for server in self._servers.values():
+            server.close()
+
+    @property
+    def kinds(self) -> Mapping[str, Server]:
+        """The fork servers by kind."""
+        return self._servers
+
+    def serve(self, graph: Graph) -> Served:
+        """Start an engine for a version; blocks.
+
+        Raises:
+            EngineBusy: There is no room.
+            EnginesDown: It could not be started.
+            RunFailed: The runtime does not take the graph.
+            SealgateError: The plaintext could not be had.
+        """
+        recipe = Recipe(
+            graph.tenant, graph.model, graph.version, lambda: self.started(graph), graph.rows
+        )
+        served = Served(recipe, recipe.start(), self._room.run_seconds, self._set_aside)
+        with self._lock:
+            if self._closed:
+                served.close()
+                raise EnginesDown
+            self._served = [each for each in self._served if not each.gone]
+            self._served.append(served)
+        return served
+
+    def started(self, graph: Graph) -> EngineProcess:
+        """Start one engine that the caller closes; blocks. Raises what `serve` does."""
+        server = self._servers.get(graph.kind)
+        if server is None:
+            raise EnginesDown(f"the kind of engine `{graph.kind}` is not set up here")
+        self._make_room(graph)
+        try:
+            model = graph.open()
+            try:
+                return EngineProcess(server, graph.border, model, self._room.each, LOAD_SECONDS)
+            finally:
+                os.close(model)
+        finally:
+            with self._lock:
+                self._starting[graph.tenant] -= 1
+
+    def gauge(self) -> Gauge:
+        """Return what there is now."""
+        with self._lock:
+            served = [each for each in self._served if not each.gone]
+        return Gauge(
+            engines=sum(each.engines for each in served),
+            resident=sum(each.resident() for each in served),
+            waiting=sum(each.waiting for each in served),
+        )
+
+    def _make_room(self, graph: Graph) -> None:
+        """Count one engine more, giving others up for it where that is needed."""
+        need = max(_SMALLEST_BYTES, _COPIES * graph.size)
+        with self._lock:
+            self._served = [each for each in self._served if not each.gone]
+            while not self._fits(need):
+                victim = self._least_wanted()
+                if victim is None:
+                    raise EngineBusy("there is no room for one more engine; try again shortly")
+                self._served.remove(victim)
+                victim.close()
+            self._starting[graph.tenant] += 1
+
+    def _fits(self, need: int) -> bool:
+        count = sum(each.engines for each in self._served) + self._starting.total()
+        if count == 0:
+            return True  # one that is larger than all the room still runs, alone
+        held = sum(each.resident() for each in self._served)
+        return count < self._room.engines and held + need <= self._room.memory_bytes
+
+    def _least_wanted(self) -> Served | None:
+        held = Counter(each.recipe.tenant for each in self._served)
+        idle = [each for each in self._served if each.idle]
+        if not idle:
+            return None
+        return max(idle, key=lambda each: (held[each.recipe.tenant], -each.used))
+
+
+def bounded(each: Bounds, *, memory_bytes: int, body_bytes: int) -> Bounds:
+    """Return the bounds of an engine for a gateway that takes bodies of that size.
+
+    A value of two bytes of JSON (`1,`) becomes a tensor's element of eight.
+    """
+    most = 4 * body_bytes
+    return replace(
+        each,
+        memory_bytes=memory_bytes,
+        input_bytes=max(each.input_bytes, most),
+        output_bytes=max(each.output_bytes, most),
+    )

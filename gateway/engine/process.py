@@ -1,0 +1,378 @@
+"""One engine as the gateway sees it: a region, two bells, and a descriptor to end it by.
+
+Safety argument.
+1. What the engine writes is read by `gateway.engine.wire` from copies; arrays that leave are copies
+   too, so that a hostile engine cannot change an answer after it was judged.
+2. An engine is ended through the descriptor of its process, never by a number that could be
+   another's; `close` ends it whatever it does.
+3. The model's plaintext goes through a sealed memory file that is closed here as soon as the
+   engine has mapped it, and lies in no file system.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import mmap
+import os
+import select
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.engine import wire
+from gateway.engine.errors import EngineFailed, EnginesDown, RunFailed, RunTimeout
+from gateway.engine.orders import Order
+from gateway.engine.ports import Server
+from gateway.engine.texts import pack_texts, unpack_texts
+
+Array: TypeAlias = NDArray[Any]
+
+LOAD_SECONDS: Final = 120.0
+"""A model of 2 GiB loads in some ten seconds."""
+# More than this is copied in a thread, and its memory is given back after the run.
+BULKY_BYTES: Final = 1 << 21
+_PAGE: Final = mmap.PAGESIZE
+_SHORT_HEAD: Final = 512
+_KEPT_LAYOUTS: Final = 64
+# A runtime, and weights as it keeps them with packed copies: a model of 137 MB took 392 MB.
+_LEAST_BYTES: Final = 24 << 20
+_COPIES: Final = 3
+_RING: Final = (1).to_bytes(8, "little")
+_numbers: Final = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """What a model takes and gives.
+
+    Attributes:
+        inputs: Datatype of the Open Inference Protocol by input name.
+        outputs: Names of the outputs that a run computes, in order; empty: all of the graph's.
+    """
+
+    inputs: Mapping[str, str]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one engine may take.
+
+    Attributes:
+        memory_bytes: Beyond the runtime: the model and its runs.
+        input_bytes, output_bytes: Of one run.
+        nice: Added to its niceness.
+    """
+
+    memory_bytes: int = 2 << 30
+    input_bytes: int = 256 << 20
+    output_bytes: int = 256 << 20
+    nice: int = 0
+
+
+class EngineProcess:
+    """A running engine. One run at a time; for any thread, but not for two at once.
+
+    Attributes:
+        exited: Readable once the process has ended.
+        bell: Readable once a run has ended.
+    """
+
+    def __init__(
+        self, server: Server, border: Border, model: int, bounds: Bounds, timeout: float
+    ) -> None:
+        self._server = server
+        self._border = border
+        self._index = {name: number for number, name in enumerate(border.inputs)}
+        self._types = [wire.DATATYPES.index(name) for name in border.inputs.values()]
+        self._output_at = _whole_pages(wire.DATA_AT + bounds.input_bytes)
+        self._size = _whole_pages(self._output_at + bounds.output_bytes)
+        self._layouts: dict[Any, tuple[bytes, tuple[wire.Placed, ...]]] = {}
+        self._answer: tuple[bytes, tuple[wire.Placed, ...]] = (b"", ())
+        self._touched = 0
+        self._guess = _LEAST_BYTES + _COPIES * os.fstat(model).st_size
+        self.number = next(_numbers)
+        self._start(model, bounds)
+        try:
+            self._await_ready(timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, model: int, bounds: Bounds) -> None:
+        region = bells = None
+        try:
+            region = _region(self._size)
+            bells = [os.eventfd(0, os.EFD_CLOEXEC) for _ in range(2)]
+            self._region = mmap.mmap(region, self._size)
+            specification = self._specification()
+            end = wire.DATA_AT + len(specification)
+            self._region[wire.DATA_AT : end] = specification
+            order = Order(
+                engine=self.number,
+                model_bytes=os.fstat(model).st_size,
+                region_bytes=self._size,
+                specification_bytes=len(specification),
+                output_at=self._output_at,
+                memory_bytes=bounds.memory_bytes,
+                nice=bounds.nice,
+            )
+            self.pid, self.exited = self._server.fork(order, [model, region, *bells])
+        except OSError as fault:
+            for descriptor in bells or ():
+                os.close(descriptor)
+            raise EnginesDown from fault
+        except BaseException:
+            for descriptor in bells or ():
+                os.close(descriptor)
+            raise
+        finally:
+            if region is not None:
+                os.close(region)
+        self._ring_at, self.bell = bells
+        os.set_blocking(self.bell, False)
+
+    def _specification(self) -> bytes:
+        inputs = list(self._border.inputs.items())
+        providers = self._server.kind.providers
+        specified = {"inputs": inputs, "outputs": self._border.outputs, "providers": providers}
+        return json.dumps(specified).encode()
+
+    def _await_ready(self, timeout: float) -> None:
+        if self._await(timeout) != wire.READY:
+            raise RunFailed("the model could not be loaded")
+
+    def put(self, asked: Sequence[Mapping[str, Array]]) -> None:
+        """Lay the inputs of one or more requests into the region, row after row.
+
+        Args:
+            asked: Arrays by input name; with more than one, all have the same names, datatypes
+                and sizes but for the first dimension.
+
+        Raises:
+            RunFailed: They do not fit into the region.
+        """
+        first = asked[0]
+        texts: dict[str, bytes] = {}
+        described = []
+        for name, array in first.items():
+            number = self._index[name]
+            shape = array.shape
+            if len(asked) > 1:
+                shape = (sum(len(each[name]) for each in asked), *shape[1:])
+            if self._types[number] == wire.TEXT:
+                texts[name] = b"".join(pack_texts(each[name]) for each in asked)
+                described.append((number, wire.TEXT, shape, len(texts[name])))
+            else:
+                described.append((number, self._types[number], shape, 0))
+        head, placed = self._layout(tuple(described))
+        for (name, array), tensor in zip(first.items(), placed, strict=True):
+            if name in texts:
+                self._region[tensor.start : tensor.start + tensor.length] = texts[name]
+                continue
+            there: Array = np.ndarray(tensor.shape, array.dtype, self._region, tensor.start)
+            if len(asked) > 1:
+                np.concatenate([each[name] for each in asked], out=there)
+            else:
+                there[...] = array
+        self._region[: len(head)] = head
+        self._touched = placed[-1].start + placed[-1].length if placed else 0
+
+    def _layout(self, described: Any) -> tuple[bytes, tuple[wire.Placed, ...]]:
+        """Return head and places; those of the last few shapes are remembered."""
+        found = self._layouts.get(described)
+        if found is not None:
+            return found
+        sized = [
+            (number, kind, shape, length if kind == wire.TEXT else _bytes_of(kind, shape))
+            for number, kind, shape, length in described
+        ]
+        placed = wire.place(sized, wire.DATA_AT, self._output_at)
+        if placed is None:
+            raise RunFailed("the inputs are larger than one run may have")
+        found = wire.encode_head(0, placed), placed
+        if len(self._layouts) >= _KEPT_LAYOUTS:
+            self._layouts.clear()
+        self._layouts[described] = found
+        return found
+
+    def ring(self) -> None:
+        """Begin a run on what was put."""
+        os.write(self._ring_at, _RING)
+
+    def take(self) -> list[Array]:
+        """Return the outputs of the run that has ended, as copies, in order.
+
+        Raises:
+            RunFailed: The runtime refused the input, ran out of memory, or gave no tensors.
+            EngineFailed: What the engine wrote is nonsense.
+        """
+        try:
+            state, placed = self._read_head()
+            if state == wire.NO_MEMORY:
+                raise RunFailed("the model needs more memory for this input than it may have")
+            if state == wire.TOO_LARGE:
+                raise RunFailed("the outputs are larger than one answer may be")
+            if state != wire.DONE:
+                raise RunFailed
+            if self._border.outputs and len(placed) != len(self._border.outputs):
+                raise wire.WireError("outputs")
+            return self._copies(placed)
+        except (wire.WireError, ValueError) as nonsense:
+            raise EngineFailed from nonsense
+
+    def _read_head(self) -> tuple[int, tuple[wire.Placed, ...]]:
+        known, placed = self._answer
+        at = wire.ANSWER_AT
+        if known and self._region[at : at + len(known)] == known:
+            return wire.DONE, placed
+        try:
+            head = self._region[at : at + _SHORT_HEAD]
+            state, placed = wire.decode_head(head, self._output_at, self._size)
+        except wire.WireError:
+            head = self._region[at : at + wire.HEAD_BYTES]
+            state, placed = wire.decode_head(head, self._output_at, self._size)
+        if state == wire.DONE and not any(tensor.datatype == wire.TEXT for tensor in placed):
+            self._answer = wire.encode_head(state, placed), placed
+        return state, placed
+
+    def _copies(self, placed: tuple[wire.Placed, ...]) -> list[Array]:
+        if not placed:
+            return []
+        start = placed[0].start
+        end = placed[-1].start + placed[-1].length
+        data = self._region[start:end]
+        self._touched = max(self._touched, end - self._output_at)
+        return [_array(tensor, data, tensor.start - start) for tensor in placed]
+
+    def run(self, inputs: Mapping[str, Array], timeout: float) -> list[Array]:
+        """Run once and wait; blocks.
+
+        Raises:
+            RunTimeout: It took too long; the engine was ended.
+            RunFailed, EngineFailed: As `take`.
+        """
+        self.put([inputs])
+        self.ring()
+        self._await(timeout)
+        return self.take()
+
+    def _await(self, timeout: float) -> int:
+        """Wait for the bell; returns the state that the engine wrote."""
+        poll = select.poll()
+        poll.register(self.bell, select.POLLIN)
+        poll.register(self.exited, select.POLLIN)
+        happened = {descriptor for descriptor, _ in poll.poll(timeout * 1000)}
+        if self.bell in happened:
+            os.read(self.bell, 8)
+            try:
+                return wire.decode_head(
+                    self._region[wire.ANSWER_AT : wire.ANSWER_AT + wire.HEAD_BYTES],
+                    self._output_at,
+                    self._size,
+                )[0]
+            except wire.WireError as nonsense:
+                raise EngineFailed from nonsense
+        if self.exited in happened:
+            raise EngineFailed
+        self.kill()
+        raise RunTimeout
+
+    def give_back(self) -> None:
+        """Give the region's memory back after a large run."""
+        if self._touched > BULKY_BYTES:
+            for start, end in ((wire.DATA_AT, self._output_at), (self._output_at, self._size)):
+                self._region.madvise(mmap.MADV_REMOVE, start, end - start)
+            self._touched = 0
+
+    def resident(self) -> int:
+        """Bytes of memory that are this engine's own; a guess where the kernel hides processes."""
+        try:
+            fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+        except OSError:
+            return self._guess
+        return (int(fields[1]) - int(fields[2])) * _PAGE
+
+    def end(self) -> int | None:
+        """Return how the process ended: exit code, or minus the signal; `None` when not known."""
+        deadline = time.monotonic() + 0.2
+        while (found := self._server.end_of(self.number)) is None:
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.001)
+        return found
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._server.kill(self.exited)
+
+    def close(self) -> None:
+        """End the process and give everything back."""
+        self.kill()
+        for descriptor in (self.exited, self.bell, self._ring_at):
+            os.close(descriptor)
+        with suppress(BufferError):  # a view is still alive: the map goes with it
+            self._region.close()
+
+
+def seal(content: bytes | bytearray | memoryview | mmap.mmap) -> int:
+    """Put bytes into a memory file that nobody can change any more; the caller closes it.
+
+    Raises:
+        EnginesDown: There is no descriptor or memory left.
+    """
+    try:
+        descriptor = os.memfd_create("model", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as fault:
+        raise EnginesDown from fault
+    try:
+        view = memoryview(content).cast("B")
+        while view:
+            view = view[os.write(descriptor, view) :]
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    except OSError as fault:
+        os.close(descriptor)
+        raise EnginesDown from fault
+    return descriptor
+
+
+def _region(size: int) -> int:
+    """Make the shared memory file: sparse, and of this size for good."""
+    descriptor = os.memfd_create("region", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, size)
+    seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    return descriptor
+
+
+def _bytes_of(kind: int, shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count * wire.NUMPY[wire.DATATYPES[kind]].itemsize
+
+
+def _array(tensor: wire.Placed, data: bytes, offset: int) -> Array:
+    """Return one output, read-only."""
+    datatype = wire.DATATYPES[tensor.datatype]
+    if tensor.datatype == wire.TEXT:
+        count = int(np.prod(tensor.shape, dtype=np.int64))
+        texts = unpack_texts(data[offset : offset + tensor.length], count)
+        return texts.reshape(tensor.shape)
+    if datatype == "BOOL":  # a byte that is neither 0 nor 1 would be no truth value of NumPy's
+        truths: Array = np.ndarray(tensor.shape, np.uint8, data, offset) != 0
+        return truths
+    return np.ndarray(tensor.shape, wire.NUMPY[datatype], data, offset)
+
+
+def _whole_pages(size: int) -> int:
+    return -(-size // _PAGE) * _PAGE

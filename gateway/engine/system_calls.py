@@ -1,0 +1,163 @@
+"""Which system calls an engine may make, and which files: none. Filters of the kernel.
+
+Safety argument. Once the filter stands a hostile model that has taken over its engine can compute,
+take memory up to its bound, and ring the two bells that it was given:
+1. What a loaded runtime needs is allowed by name; what libraries probe for fails with EPERM; every
+   other call ends the process. No call opens a file or a socket, starts a process or a program,
+   sends a signal, or looks into another process.
+2. Memory never becomes executable (`mmap`, `mprotect` with PROT_EXEC fail): no code but what was
+   loaded before.
+3. A call by the numbers of another architecture (x32, 32 bit) ends the process: numbers mean
+   something else there.
+4. Landlock denies every file beneath every folder, also where a filter is not to be had.
+
+Sources: seccomp(2), bpf(4), landlock(7); numbers of x86-64 and arm64 from the kernel's tables.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+_ALLOWED: Final = tuple(
+    """
+    read write close lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn
+    madvise sched_yield mremap getpid exit futex sched_getaffinity clock_gettime clock_nanosleep
+    exit_group gettid getrusage getrandom pread64 ppoll restart_syscall fcntl fstat
+    """.split()
+)
+_REFUSED: Final = tuple(
+    """
+    openat newfstatat readlinkat ioctl faccessat faccessat2 sysinfo getcwd uname prlimit64 clone3
+    socket
+    """.split()
+)
+# x86-64 has older calls beside those that arm64 has.
+_ALLOWED_X86: Final = ("poll",)
+_REFUSED_X86: Final = ("stat", "access", "readlink", "open")
+
+_X86: Final = {
+    "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "poll": 7, "lseek": 8,
+    "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14,
+    "rt_sigreturn": 15, "ioctl": 16, "pread64": 17, "access": 21, "sched_yield": 24, "mremap": 25,
+    "madvise": 28, "getpid": 39, "socket": 41, "exit": 60, "uname": 63, "fcntl": 72, "getcwd": 79,
+    "readlink": 89, "getrusage": 98, "sysinfo": 99, "gettid": 186, "futex": 202,
+    "sched_getaffinity": 204, "restart_syscall": 219, "clock_gettime": 228, "clock_nanosleep": 230,
+    "exit_group": 231, "openat": 257, "newfstatat": 262, "readlinkat": 267, "faccessat": 269,
+    "ppoll": 271, "prlimit64": 302, "getrandom": 318, "clone3": 435, "faccessat2": 439,
+}  # fmt: skip
+_ARM64: Final = {
+    "getcwd": 17, "fcntl": 25, "ioctl": 29, "faccessat": 48, "openat": 56, "close": 57,
+    "lseek": 62, "read": 63, "write": 64, "pread64": 67, "ppoll": 73, "readlinkat": 78,
+    "newfstatat": 79, "fstat": 80, "exit": 93, "exit_group": 94, "futex": 98, "clock_gettime": 113,
+    "clock_nanosleep": 115, "sched_getaffinity": 123, "sched_yield": 124, "restart_syscall": 128,
+    "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "uname": 160,
+    "getrusage": 165, "getpid": 172, "gettid": 178, "sysinfo": 179, "socket": 198, "brk": 214,
+    "munmap": 215, "mremap": 216, "mmap": 222, "mprotect": 226, "madvise": 233, "prlimit64": 261,
+    "getrandom": 278, "clone3": 435, "faccessat2": 439,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How the kernel names an architecture, and the numbers of its calls."""
+
+    audit: int
+    numbers: dict[str, int]
+    allowed: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+ARCHITECTURES: Final = {
+    "x86_64": Architecture(
+        0xC000003E, _X86, (*_ALLOWED, *_ALLOWED_X86), (*_REFUSED, *_REFUSED_X86)
+    ),
+    "aarch64": Architecture(0xC00000B7, _ARM64, _ALLOWED, _REFUSED),
+}
+
+_LOAD, _EQUAL, _BITS, _RETURN = 0x20, 0x15, 0x45, 0x06  # BPF_LD|ABS, JEQ|K, JSET|K, RET|K
+_KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
+_NUMBER_AT, _ARCHITECTURE_AT, _THIRD_ARGUMENT_AT = 0, 4, 32  # struct seccomp_data, little-endian
+_PROT_EXEC: Final = 4
+_SECCOMP_SET_MODE_FILTER: Final = 1
+_SECCOMP: Final = {"x86_64": 317, "aarch64": 277}
+_LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446  # the same on both architectures
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def program(architecture: Architecture) -> bytes:
+    """Return the filter as `struct sock_filter[]`. Pure."""
+    return b"".join(struct.pack("<HBBI", *step) for step in _steps(architecture))
+
+
+def _steps(architecture: Architecture) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (operation, jump if true, jump if false, operand)."""
+    numbers = architecture.numbers
+    yield _LOAD, 0, 0, _ARCHITECTURE_AT
+    yield _EQUAL, 1, 0, architecture.audit  # claim 3
+    yield _RETURN, 0, 0, _KILL
+    yield _LOAD, 0, 0, _NUMBER_AT
+    for name in architecture.allowed:
+        if name in {"mmap", "mprotect"}:  # claim 2
+            yield _EQUAL, 0, 4, numbers[name]
+            yield _LOAD, 0, 0, _THIRD_ARGUMENT_AT
+            yield _BITS, 0, 1, _PROT_EXEC
+            yield _RETURN, 0, 0, _ERRNO | errno.EPERM
+            yield _RETURN, 0, 0, _ALLOW
+        else:
+            yield _EQUAL, 0, 1, numbers[name]
+            yield _RETURN, 0, 0, _ALLOW
+    for name in architecture.refused:
+        yield _EQUAL, 0, 1, numbers[name]
+        # ENOSYS makes the C library fall back from `clone3` to what is refused by number.
+        yield _RETURN, 0, 0, _ERRNO | (errno.ENOSYS if name == "clone3" else errno.EPERM)
+    yield _RETURN, 0, 0, _KILL
+
+
+def filter_calls() -> bool:
+    """Install the filter for this process, for good. Needs `no_new_privs`.
+
+    Returns:
+        False where the architecture or the kernel does not know such filters.
+    """
+    machine = platform.machine()
+    architecture = ARCHITECTURES.get(machine)
+    if architecture is None:
+        return False
+    steps = program(architecture)
+    buffer = ctypes.create_string_buffer(steps, len(steps))
+
+    class _Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_void_p))
+
+    filled = _Program(len(steps) // 8, ctypes.addressof(buffer))
+    found = _LIBC.syscall(_SECCOMP[machine], _SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(filled))
+    return bool(found == 0)
+
+
+def deny_files() -> bool:
+    """Deny this process every file that is not open, for good. Needs `no_new_privs`.
+
+    Returns:
+        False where the kernel has no Landlock.
+    """
+    version = _LIBC.syscall(_LANDLOCK_CREATE, None, 0, 1)
+    if version < 1:
+        return False
+    handled = (1 << 13) - 1
+    handled |= (1 << 13) * (version >= 2) | (1 << 14) * (version >= 3) | (1 << 15) * (version >= 5)
+    rules = struct.pack("<QQQ", handled, 3 * (version >= 4), 3 * (version >= 6))
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    descriptor = _LIBC.syscall(_LANDLOCK_CREATE, rules, size, 0)
+    if descriptor < 0:
+        return False
+    try:
+        return bool(_LIBC.syscall(_LANDLOCK_RESTRICT, descriptor, 0) == 0)
+    finally:
+        os.close(descriptor)

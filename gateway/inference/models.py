@@ -1,0 +1,158 @@
+"""Models that are ready to answer: opened and verified once, run in engines, given up on demand.
+
+Safety argument.
+1. A model is opened only from a version whose link signature and payload digests were verified by
+   the loader, each time that an engine is started with it.
+2. A version that may no longer be called is never handed out, as it is resolved anew for each
+   request (`gateway.inference.routing`); `sweep` ends its engines.
+3. Loads have threads of their own, and a tenant has a share of them: one tenant's loads keep
+   nobody else's from beginning, and no load anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from gateway.artifacts.manifest import TensorSpec
+from gateway.engine.served import Gone, Served
+from gateway.inference.codec import Array, InferRequest
+from gateway.inference.errors import ModelUnavailable
+from gateway.registry.records import ModelVersion
+from gateway.screening.contract import Contract
+from gateway.screening.verdict import Judge
+
+Key: TypeAlias = tuple[str, str, str]
+
+# Engines of a version may be given up between the look and the run, again and again only where
+# far too little room was set.
+_TRIES: Final = 5
+# A load waits for the store and for the runtime, seldom for a processor.
+LOADERS: Final = 8
+TENANT_LOADERS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ServableModel:
+    """A model that is ready to answer.
+
+    Attributes:
+        engine: Runs it (the fused graph, or the plain one, unscreened).
+        inputs, outputs: The model's own, from the signed manifest.
+        wanted: Names of everything that one run computes, the screen's scores included.
+        contract: What inputs must look like.
+        judge: Turns screen scores into a verdict; `None` when unscreened.
+        profile_digest: SHA-256 of the profile, for the record; empty when unscreened.
+        expires: Unix seconds of the signed manifest, or `None`.
+    """
+
+    engine: Served
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    wanted: tuple[str, ...]
+    contract: Contract
+    judge: Judge | None
+    profile_digest: str
+    expires: int | None = None
+
+
+class Models:
+    """The models that are ready, with single flight.
+
+    Args:
+        load: Opens a version and starts its engine; blocks; raises what the caller should hear.
+    """
+
+    def __init__(self, load: Callable[[ModelVersion], ServableModel]) -> None:
+        self._load = load
+        self._threads = ThreadPoolExecutor(LOADERS, thread_name_prefix="load")
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(TENANT_LOADERS)
+        )
+        self._lock = threading.Lock()
+        self._ready: OrderedDict[Key, ServableModel] = OrderedDict()
+        self._loading: dict[Key, asyncio.Task[ServableModel]] = {}
+
+    async def get(self, version: ModelVersion) -> ServableModel:
+        """Return the model, loading it once however many ask.
+
+        Raises:
+            SealgateError: Whatever kept the loader from opening it.
+        """
+        key = _key(version)
+        found = self._ready.get(key)
+        if found is not None and not found.engine.gone:
+            return found
+        task = self._loading.get(key)
+        if task is None:
+            task = asyncio.create_task(self._open(key, version))
+            self._loading[key] = task
+        return await asyncio.shield(task)
+
+    async def run(self, version: ModelVersion, request: InferRequest) -> dict[str, Array]:
+        """Run the version on a request: outputs and screen scores by name, in one pass.
+
+        Raises:
+            EngineError: It took too long, failed, or was not to be had.
+            SealgateError: Whatever kept the loader from opening it.
+        """
+        for _ in range(_TRIES):
+            model = await self.get(version)
+            try:
+                found = await model.engine.run(request.inputs, request.rows)
+            except Gone:
+                continue
+            return dict(zip(model.wanted, found, strict=True))
+        raise ModelUnavailable
+
+    def prepare(self, version: ModelVersion) -> None:
+        """Make a version ready before anybody asks for it; blocks.
+
+        Raises:
+            SealgateError: Whatever kept the loader from opening it.
+        """
+        key = _key(version)
+        found = self._ready.get(key)
+        if found is None or found.engine.gone:
+            self._keep(key, self._load(version))
+
+    async def _open(self, key: Key, version: ModelVersion) -> ServableModel:
+        try:
+            async with self._turns[version.tenant]:
+                loop = asyncio.get_running_loop()
+                model = await loop.run_in_executor(self._threads, self._load, version)
+            self._keep(key, model)
+            return model
+        finally:
+            del self._loading[key]
+
+    def _keep(self, key: Key, model: ServableModel) -> None:
+        with self._lock:
+            for gone in [known for known, each in self._ready.items() if each.engine.gone]:
+                del self._ready[gone]
+            before, self._ready[key] = self._ready.get(key), model
+        if before is not None:
+            before.engine.close()
+
+    def close(self) -> None:
+        """Begin no more loads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def sweep(self, wanted: Callable[[Key, ServableModel], bool]) -> None:
+        """End the engines of what is no longer wanted; blocks where `wanted` does."""
+        with self._lock:
+            ready = list(self._ready.items())
+        for key, model in ready:
+            if not wanted(key, model):
+                with self._lock:
+                    self._ready.pop(key, None)
+                model.engine.close()
+
+
+def _key(version: ModelVersion) -> Key:
+    return version.tenant, version.model, version.version
