@@ -107,6 +107,20 @@ class Metrics:
             ("memo",),
             registry=self.registry,
         )
+        self.engines = Gauge(
+            "sealgate_engines", "Processes that run models", registry=self.registry
+        )
+        self.engine_bytes = Gauge(
+            "sealgate_engine_resident_bytes", "Memory that they hold", registry=self.registry
+        )
+        self.waiting = Gauge(
+            "sealgate_engine_waiting", "Requests that wait for an engine", registry=self.registry
+        )
+        self.unavailable = Gauge(
+            "sealgate_models_unavailable",
+            "Released versions that cannot be served; /health/models names them",
+            registry=self.registry,
+        )
         self.audit_ready = Gauge(
             "sealgate_audit_ready", "1 when the audit log takes records", registry=self.registry
         )

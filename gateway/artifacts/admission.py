@@ -6,7 +6,7 @@ memory and time. Nothing of the model is parsed in this process, and the report 
 is checked as if the model had written it.
 
 What is left: a graph that behaves here, and takes all time or memory on other inputs. For that
-reason every request runs with a timer and a bounded arena (`gateway.inference.sessions`).
+reason every request runs in an engine that its deadline ends (`gateway.engine.served`).
 """
 
 from __future__ import annotations

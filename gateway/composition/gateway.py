@@ -21,12 +21,13 @@ from gateway.composition.housekeeping import (
     Refusals,
 )
 from gateway.composition.identity import Identity, make_identity
-from gateway.composition.inference import make_engines, make_pipeline
+from gateway.composition.inference import make_engines, make_pipeline, make_warming
 from gateway.composition.public_door import public_app
 from gateway.composition.site_door import site_app
 from gateway.composition.use_cases import UseCases, make_use_cases
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.set_aside import SetAsideNotices
+from gateway.inference.warming import Warming
 from gateway.process.doors import Door
 from gateway.process.operations import OperationsApp
 from gateway.settings import Settings
@@ -65,16 +66,29 @@ def compose(base: Foundation) -> Gateway:
     identity = make_identity(base)
     coordinator = make_coordinator(base.settings, base.environment)
     client = coordinator.client if coordinator is not None else None
-    use = make_use_cases(base, guard, recorder, client, identity.server.revoke)
     metrics = Metrics()
-    engines = make_engines(base, SetAsideNotices(recorder, use.results))
+    notices = SetAsideNotices(recorder)
+    engines = make_engines(base, notices)
     pipeline = make_pipeline(base, identity.authenticator, guard, recorder, engines, metrics)
-    housekeeping = _housekeeping(base, identity, recorder, use, pipeline)
+    warming = make_warming(base, pipeline.models, engines)
+    use = make_use_cases(base, guard, recorder, client, identity.server.revoke, warming.promoted)
+    housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming)
+
+    def ready() -> bool:
+        return base.log.ready and warming.done
+
     doors = _doors(
         base.settings,
-        public_app(base, identity, recorder, use, pipeline),
+        public_app(base, identity, recorder, use, pipeline, ready),
         site_app(base, guard, recorder, client) if client is not None else None,
-        OperationsApp(metrics, base.log, base.engine, identity.authenticator),
+        OperationsApp(
+            metrics,
+            base.log,
+            base.engine,
+            identity.authenticator,
+            engines=engines,
+            warming=warming,
+        ),
     )
 
     def start() -> None:
@@ -85,8 +99,10 @@ def compose(base: Foundation) -> Gateway:
         if coordinator is not None:
             coordinator.process.start()
         use.recovery.follow_runs()
+        warming.start()
 
     def close() -> None:
+        warming.close()
         housekeeping.close()
         use.close()
         if coordinator is not None:
@@ -94,12 +110,18 @@ def compose(base: Foundation) -> Gateway:
         pipeline.executor.close()
         pipeline.models.close()
         engines.close()
+        notices.close()
 
     return Gateway(doors=doors, use=use, pipeline=pipeline, start=start, close=close)
 
 
 def _housekeeping(
-    base: Foundation, identity: Identity, recorder: Recorder, use: UseCases, pipeline: Pipeline
+    base: Foundation,
+    identity: Identity,
+    recorder: Recorder,
+    use: UseCases,
+    pipeline: Pipeline,
+    warming: Warming,
 ) -> Housekeeping:
     tell = Duty("refusals", Refusals(identity.refusals, recorder).record, TELL_SECONDS)
     duties = [
@@ -107,6 +129,7 @@ def _housekeeping(
         Duty("uploads", use.uploads.sweep, SWEEP_SECONDS),
         Duty("changes", use.intents.settle_left, SETTLE_SECONDS),
         Duty("models", lambda: pipeline.sweep(base.environment.clock()), DROP_SECONDS),
+        Duty("warming", warming.round, DROP_SECONDS),
     ]
     return Housekeeping(
         base.artifacts.clean, duties, tell.act, monotonic=base.environment.monotonic

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +15,15 @@ from gateway.engine.ports import PLAIN, EngineKind
 from gateway.engine.process import Bounds
 from gateway.engine.served import Recipe
 from gateway.identity.authenticate import Authenticator
+from gateway.identity.records import Tenant
 from gateway.inference.fair_executor import FairExecutor
 from gateway.inference.loading import ModelLoader
 from gateway.inference.models import Models
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.record import RecordWriter
 from gateway.inference.routing import Routes
+from gateway.inference.warming import Warming
+from gateway.pages import every
 from gateway.telemetry import Metrics
 from gateway.tenancy.limits import Throttle
 
@@ -43,6 +46,20 @@ def make_engines(base: Foundation, set_aside: Callable[[Recipe, str], None]) -> 
     memory = settings.engines_memory_bytes or physical_memory() // 2
     room = Room(MAX_ENGINES, memory, each, settings.run_timeout_seconds)
     return Engines({PLAIN: base.environment.engines(EngineKind())}, room, set_aside)
+
+
+def make_warming(base: Foundation, models: Models, engines: Engines) -> Warming:
+    """Make what has released versions ready before they are called."""
+
+    def tenants() -> Iterator[str]:
+        def page(after: str, limit: int) -> Sequence[Tenant]:
+            return base.stores.tenants.list(after or None, limit)
+
+        for tenant in every(page, lambda tenant: tenant.id, ""):
+            if not tenant.suspended:
+                yield tenant.id
+
+    return Warming(models, base.stores.registry, tenants, engines.has_room)
 
 
 def physical_memory() -> int:

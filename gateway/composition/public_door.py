@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
 
@@ -44,9 +45,14 @@ VERSION: Final = version("sealgate")
 
 
 def public_app(
-    base: Foundation, identity: Identity, recorder: Recorder, use: UseCases, pipeline: Pipeline
+    base: Foundation,
+    identity: Identity,
+    recorder: Recorder,
+    use: UseCases,
+    pipeline: Pipeline,
+    ready: Callable[[], bool],
 ) -> ASGIApp:
-    """Make the application."""
+    """Make the application; `ready` tells whether requests are taken."""
     settings = base.settings
     # A redirect would repeat what was sent, path and `Host`.
     app = FastAPI(
@@ -63,7 +69,7 @@ def public_app(
         pipeline.models,
         base.stores.registry,
     )
-    app.include_router(oip.build_router(directory, VERSION, lambda: base.log.ready))
+    app.include_router(oip.build_router(directory, VERSION, ready))
     _provide(app, base, recorder, use)
     app.add_middleware(Authenticated, authenticator=identity.authenticator)
     app.add_middleware(BoundedBody, seconds=settings.body_timeout_seconds)  # the outer one

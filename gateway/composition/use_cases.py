@@ -28,6 +28,7 @@ from gateway.registry.catalogue import Catalogue
 from gateway.registry.delivery import Delivery
 from gateway.registry.packaging import Packager
 from gateway.registry.publish import Publisher
+from gateway.registry.records import ModelVersion
 from gateway.registry.releases import Releases
 from gateway.registry.uploads import Uploads
 from gateway.registry.versions import Versions
@@ -72,6 +73,7 @@ def make_use_cases(
     recorder: Recorder,
     coordinator: Coordinator | None,
     revoke_token: Callable[[str, str, int], object],
+    warm: Callable[[ModelVersion], None],
 ) -> UseCases:
     """Make the use cases.
 
@@ -81,6 +83,7 @@ def make_use_cases(
         recorder: Makes evidence durable.
         coordinator: Of federations; None when federation is off.
         revoke_token: Revokes (issuer, token id, expiry).
+        warm: Makes a version ready before it is released.
     """
     stores, clock = base.stores, base.environment.clock
     changed = base.revocation_state.changed
@@ -130,7 +133,9 @@ def make_use_cases(
         catalogue=catalogue,
         uploads=uploads,
         publisher=Publisher(stores.registry, uploads, versions, base.sealer, guard, clock=clock),
-        releases=Releases(stores.registry, catalogue, guard, intents, changed=changed, clock=clock),
+        releases=Releases(
+            stores.registry, catalogue, guard, intents, warm=warm, changed=changed, clock=clock
+        ),
         delivery=Delivery(catalogue, guard, intents, base.sealer.header_for),
         subjects=Subjects(base.log, base.reader, base.vault, guard, intents),
         audit=AuditAccess(base.log, base.reader, guard, intents),

@@ -25,6 +25,7 @@ from gateway.engine.served import Recipe, Served
 # Weights as the runtime keeps them, packed copies and the graph: a model of 137 MB took 392 MB.
 _COPIES: Final = 3
 _SMALLEST_BYTES: Final = 16 << 20
+_USUAL_BYTES: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,12 @@ class Engines:
         finally:
             with self._lock:
                 self._starting[graph.tenant] -= 1
+
+    def has_room(self) -> bool:
+        """Whether one more engine of a usual size fits without giving another up."""
+        with self._lock:
+            self._served = [each for each in self._served if not each.gone]
+            return self._fits(_USUAL_BYTES)
 
     def gauge(self) -> Gauge:
         """Return what there is now."""

@@ -110,16 +110,19 @@ class Models:
             return dict(zip(model.wanted, found, strict=True))
         raise ModelUnavailable
 
+    def is_ready(self, version: ModelVersion) -> bool:
+        """Whether the version has an engine."""
+        found = self._ready.get(_key(version))
+        return found is not None and not found.engine.gone
+
     def prepare(self, version: ModelVersion) -> None:
         """Make a version ready before anybody asks for it; blocks.
 
         Raises:
             SealgateError: Whatever kept the loader from opening it.
         """
-        key = _key(version)
-        found = self._ready.get(key)
-        if found is None or found.engine.gone:
-            self._keep(key, self._load(version))
+        if not self.is_ready(version):
+            self._keep(_key(version), self._load(version))
 
     async def _open(self, key: Key, version: ModelVersion) -> ServableModel:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
@@ -18,12 +18,11 @@ class SetAsideNotices:
 
     Args:
         recorder: Makes events durable.
-        threads: Where recording may wait.
     """
 
-    def __init__(self, recorder: Recorder, threads: Executor) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._threads = threads
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="set-aside")
 
     def __call__(self, recipe: Recipe, reason: str) -> None:
         """Tell of one; does not wait.
@@ -33,6 +32,10 @@ class SetAsideNotices:
             reason: How its last engine ended: `time`, `ended`, or `signal_` and a number.
         """
         self._threads.submit(self._record, recipe, reason)
+
+    def close(self) -> None:
+        """Record what was told, and no more. Call it before the log closes."""
+        self._threads.shutdown()
 
     def _record(self, recipe: Recipe, reason: str) -> None:
         event = self._recorder.event_for(

@@ -1,4 +1,4 @@
-"""The operators' door, on an address of its own: `/metrics`, `/health/live`, `/health/ready`."""
+"""The operators' door, on an address of its own: `/metrics` and `/health/…`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import Receive, Scope, Send
 
 from audit.log import AuditLog
+from gateway.engine.pool import Engines
 from gateway.identity.authenticate import Authenticator
+from gateway.inference.warming import Warming
 from gateway.telemetry import Metrics
 from policies.engine import PolicyEngine
 
@@ -20,11 +22,22 @@ class OperationsApp:
         metrics: What is counted.
         log: The gateway is ready only while it takes records.
         engine, authenticator: Their memos' hit ratios are shown.
+        engines: What runs models.
+        warming: What has made the released models ready, and which it could not.
     """
 
     def __init__(
-        self, metrics: Metrics, log: AuditLog, engine: PolicyEngine, authenticator: Authenticator
+        self,
+        metrics: Metrics,
+        log: AuditLog,
+        engine: PolicyEngine,
+        authenticator: Authenticator,
+        *,
+        engines: Engines,
+        warming: Warming,
     ) -> None:
+        self._engines = engines
+        self._warming = warming
         self._metrics = metrics
         self._log = log
         self._engine = engine
@@ -50,15 +63,36 @@ class OperationsApp:
         if path == "/health/live":
             return 200, _TEXT, b"live\n"
         if path == "/health/ready":
-            ready = self._log.ready
-            return (200, _TEXT, b"ready\n") if ready else (503, _TEXT, b"the audit log is down\n")
-        return 404, _TEXT, b"try /metrics, /health/live or /health/ready\n"
+            return self._ready()
+        if path == "/health/models":
+            return self._models()
+        return 404, _TEXT, b"try /metrics, /health/live, /health/ready or /health/models\n"
+
+    def _ready(self) -> tuple[int, str, bytes]:
+        if not self._log.ready:
+            return 503, _TEXT, b"the audit log is down\n"
+        if not self._warming.done:
+            return 503, _TEXT, b"models are being loaded\n"
+        return 200, _TEXT, b"ready\n"
+
+    def _models(self) -> tuple[int, str, bytes]:
+        """Name the released versions that cannot be served: one tenant's fault ends nobody else."""
+        broken = self._warming.unavailable()
+        if not broken:
+            return 200, _TEXT, b"every released model that has room is ready\n"
+        lines = [f"{'/'.join(key)}: {code}\n" for key, code in sorted(broken.items())]
+        return 503, _TEXT, "".join(lines).encode()
 
     def _sample(self) -> None:
         """Read what is only looked at when somebody asks."""
         counters = self._authenticator.counters
         metrics = self._metrics
         metrics.audit_ready.set(self._log.ready)
+        gauge = self._engines.gauge()
+        metrics.engines.set(gauge.engines)
+        metrics.engine_bytes.set(gauge.resident)
+        metrics.waiting.set(gauge.waiting)
+        metrics.unavailable.set(len(self._warming.unavailable()))
         metrics.memo.labels("token").set(_ratio(counters.hits, counters.misses))
         metrics.memo.labels("policy").set(_ratio(self._engine.hits, self._engine.misses))
 

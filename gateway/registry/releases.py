@@ -33,6 +33,7 @@ class Releases:
         catalogue: Looks models up.
         guard: Decides.
         intents: Begin and end changes.
+        warm: Makes a version ready to answer; raises when it cannot be served.
         changed: Raises the epoch under which routes and decisions are remembered.
         clock: Unix seconds.
     """
@@ -44,9 +45,11 @@ class Releases:
         guard: Guard,
         intents: Intents,
         *,
+        warm: Callable[[ModelVersion], None],
         changed: Callable[[], object],
         clock: Callable[[], float],
     ) -> None:
+        self._warm = warm
         self._registry = registry
         self._catalogue = catalogue
         self._guard = guard
@@ -66,6 +69,7 @@ class Releases:
             NotFound: Absent, or not for this caller.
             Forbidden: Policy says no, for instance because a second person is missing.
             IllegalMove: The version is neither candidate nor released, or it is served already.
+            SealgateError: It cannot be served; `warm` says why.
             StateConflict: Somebody else moved the pointer meanwhile.
         """
         model, found = self._catalogue.find(call, "promote", name, version)
@@ -159,6 +163,7 @@ class Releases:
             raise IllegalMove
         if current is not None and current.version == version.version:
             raise IllegalMove("the version is served already")
+        self._warm(version)
         entry = Release(
             tenant=version.tenant,
             model=version.model,

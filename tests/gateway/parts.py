@@ -140,7 +140,9 @@ def house(
         recorder = make_recorder(base)
         guard = make_guard(base, recorder)
         identity = make_identity(base)
-        use = make_use_cases(base, guard, recorder, coordinator, identity.server.revoke)
+        use = make_use_cases(
+            base, guard, recorder, coordinator, identity.server.revoke, lambda _: None
+        )
         base.log.start()
         try:
             yield House(base, recorder, guard, identity, use)

@@ -144,7 +144,9 @@ def opened(data: Path, steps: Steps) -> Iterator[World]:
         base.author.restore()
         recorder, coordinator = make_recorder(base), QuietCoordinator()
         guard, identity = make_guard(base, recorder), make_identity(base)
-        use = make_use_cases(base, guard, recorder, coordinator, identity.server.revoke)
+        use = make_use_cases(
+            base, guard, recorder, coordinator, identity.server.revoke, lambda _: None
+        )
         closing.callback(use.close)
         closing.callback(coordinator.ended.set)
         base.log.start()

@@ -19,6 +19,7 @@ from gateway.errors import ConfigurationError
 from gateway.settings import load_settings
 from gateway.web.infer import PublicApp
 from policies.errors import PolicyError
+from tests.audit.samples import until
 from tests.gateway.place import ENVIRONMENT
 from tests.gateway.web.in_process import call
 
@@ -177,7 +178,7 @@ def test_it_is_ready_once_started_and_not_after_its_log_ended(tmp_path: Path) ->
         made = Composed(gateway, base)
         assert made.operations("/health/ready").status_code == 503
         gateway.start()
-        assert made.operations("/health/ready").status_code == 200
+        until(lambda: made.operations("/health/ready").status_code == 200)
         base.log.close()
         assert made.operations("/health/ready").status_code == 503
         gateway.close()

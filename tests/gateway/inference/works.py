@@ -34,6 +34,7 @@ from gateway.inference.loading import ModelLoader
 from gateway.inference.models import Models, ServableModel
 from gateway.inference.oip import OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
+from gateway.inference.warming import Warming
 from gateway.registry.packaging import Material, Packager
 from gateway.registry.records import Model, ModelVersion, Release
 from gateway.screening import calibration
@@ -114,6 +115,12 @@ class Works:
         """Make every engine that is started from now on wait in the middle of each run."""
         self.server.gate = gate = Gate()
         return gate
+
+    def warming(self, *, room: bool = True) -> Warming:
+        """What makes released versions ready at the start."""
+        return Warming(
+            self.models, self.house.stores.registry, lambda: iter([TENANT]), lambda: room
+        )
 
     def allow_unscreened(self) -> None:
         """Replace the tenant's policies by the starter set without `screened-only`."""

@@ -9,8 +9,10 @@ import pytest
 from audit.log import AuditLog, Limits
 from audit.note import LogSigner
 from gateway.errors import SealgateError
+from gateway.inference.warming import Warming
 from gateway.process.operations import OperationsApp
 from policies.engine import PolicyEngine
+from tests.audit.samples import until
 from tests.audit.stalling import StallingStore
 from tests.gateway.inference.works import CLEAN, Works, row, works
 from tests.gateway.parts import KEY, NOW
@@ -26,10 +28,24 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
         yield made
 
 
-def operations(shop: Works, log: AuditLog | None = None) -> OperationsApp:
+def operations(
+    shop: Works, log: AuditLog | None = None, warming: Warming | None = None
+) -> OperationsApp:
     return OperationsApp(
-        shop.metrics, log or shop.house.log, PolicyEngine(lambda: NOW), shop.authenticator
+        shop.metrics,
+        log or shop.house.log,
+        PolicyEngine(lambda: NOW),
+        shop.authenticator,
+        engines=shop.engines,
+        warming=warming or warmed(shop),
     )
+
+
+def warmed(shop: Works) -> Warming:
+    made = shop.warming()
+    made.start()
+    until(lambda: made.done)
+    return made
 
 
 def get(shop: Works, path: str, log: AuditLog | None = None) -> httpx.Response:
@@ -61,6 +77,21 @@ def test_metrics_name_nobody(shop: Works) -> None:
     assert 'outcome="answered",tenant="acme",version="1"} 1.0' in answer.text
     assert 'sealgate_refused_before_tenant_total{code="invalid_token"} 1.0' in answer.text
     assert "sealgate_audit_ready 1.0" in answer.text
+
+
+def test_engines_and_what_waits_for_them_are_counted(shop: Works) -> None:
+    asyncio.run(shop.infer())
+    told = get(shop, "/metrics").text
+    assert "sealgate_engines 1.0" in told
+    assert "sealgate_engine_waiting 0.0" in told
+    assert "sealgate_models_unavailable 0.0" in told
+
+
+def test_it_is_ready_when_what_is_released_was_loaded(shop: Works) -> None:
+    app = operations(shop, warming=shop.warming())
+    assert call(app, "GET", "/health/ready").status_code == 503
+    app = operations(shop, warming=warmed(shop))
+    assert call(app, "GET", "/health/ready").status_code == 200
 
 
 def test_memo_ratios_are_looked_up_when_somebody_asks(shop: Works) -> None:
