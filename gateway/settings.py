@@ -57,6 +57,21 @@ class TrustedIssuer(BaseModel):
     jwks_uri: str | None = None
 
 
+class EngineSettings(BaseModel):
+    """A kind of engine beside the plain one: `[engines.NAME]`.
+
+    Attributes:
+        python: Interpreter of an environment with NumPy and a runtime, such as
+            `onnxruntime-openvino` or `onnxruntime-gpu`.
+        providers: The runtime's execution providers, the preferred one first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    python: Path
+    providers: tuple[str, ...] = Field(min_length=1)
+
+
 class Settings(BaseSettings):
     """Everything an operator can set. Keys in `sealgate.toml`, or `SEALGATE_…` in the environment.
 
@@ -98,6 +113,7 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=2 << 30, ge=1024)
     body_timeout_seconds: float = Field(default=30.0, gt=0)
     run_memory_bytes: int = Field(default=2 << 30, ge=1 << 20)
+    engines: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")], EngineSettings] = {}
     engines_memory_bytes: int | None = Field(default=None, ge=1 << 26)
     run_timeout_seconds: float = Field(default=30.0, gt=0)
     rate_limit: str = "300000/minute"
@@ -146,6 +162,8 @@ def unsafe(settings: Settings) -> list[str]:
     for trust in settings.issuers:
         if urlsplit(trust.issuer).scheme != "https":
             found.append("each trusted issuer must use https")
+    if "plain" in settings.engines:
+        found.append("`engines.plain` is the gateway's own runtime: choose another name")
     if settings.keystore_unlock != "file" and settings.keystore_secret is None:
         found.append("`keystore_secret` must name the file of the passphrase or credential")
     return found

@@ -11,7 +11,7 @@ from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Recorder
 from gateway.composition.foundation import Foundation
 from gateway.engine.pool import Engines, Room, bounded
-from gateway.engine.ports import PLAIN, EngineKind
+from gateway.engine.ports import EngineKind
 from gateway.engine.process import Bounds
 from gateway.engine.served import Recipe
 from gateway.identity.authenticate import Authenticator
@@ -45,7 +45,11 @@ def make_engines(base: Foundation, set_aside: Callable[[Recipe, str], None]) -> 
     )
     memory = settings.engines_memory_bytes or physical_memory() // 2
     room = Room(MAX_ENGINES, memory, each, settings.run_timeout_seconds)
-    return Engines({PLAIN: base.environment.engines(EngineKind())}, room, set_aside)
+    kinds = [
+        EngineKind(name, kind.python, kind.providers) for name, kind in settings.engines.items()
+    ]
+    servers = {kind.name: base.environment.engines(kind) for kind in (EngineKind(), *kinds)}
+    return Engines(servers, room, set_aside)
 
 
 def make_warming(base: Foundation, models: Models, engines: Engines) -> Warming:

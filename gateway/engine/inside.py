@@ -19,6 +19,7 @@ import mmap
 import os
 import resource
 import signal
+import sys
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -33,6 +34,13 @@ EXIT_UNCONFINED: Final = 17
 EXIT_FAULT: Final = 18
 _BELLS: Final = (3, 4)
 _OPEN_FILES: Final = 16
+_OPEN_FILES_WIDE: Final = 256
+_THREADS: Final = 4096  # of all processes of the user
+_READABLE: Final = (
+    *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/proc/self", "/proc/cpuinfo", "/proc/meminfo"),
+    *("/sys/devices/system", "/dev/null", sys.prefix, sys.base_prefix),
+)
+"""What libraries that load late are read from; nothing of the gateway's data."""
 _PAGE: Final = resource.getpagesize()
 
 
@@ -84,10 +92,10 @@ def _confine(order: Order, server: int, *, confined_network: bool) -> None:
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_DATA: taken + order.memory_bytes,
             resource.RLIMIT_FSIZE: 0,
-            resource.RLIMIT_NOFILE: _OPEN_FILES,
-            resource.RLIMIT_NPROC: 0,
+            resource.RLIMIT_NOFILE: _OPEN_FILES_WIDE if order.wide else _OPEN_FILES,
+            resource.RLIMIT_NPROC: _THREADS if order.wide else 0,
         }
     )
-    deny_files()
-    if not filter_calls() and not confined_network:
+    deny_files(*(_READABLE if order.wide else ()))
+    if not filter_calls(wide=order.wide) and not confined_network:
         os._exit(EXIT_UNCONFINED)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 UP, STARTED, ENDED, FAULT = range(4)
-_ORDER: Final = struct.Struct("<IQQQQQi")
+_ORDER: Final = struct.Struct("<IQQQQQi?")
 _REPORT: Final = struct.Struct("<IIi")
 MAX_REPORT: Final = 4096
 
@@ -23,6 +23,7 @@ class Order:
         output_at: Where the tensors that come out begin.
         memory_bytes: What the engine may take beyond the runtime.
         nice: Added to its niceness.
+        wide: Whether it is confined less, for another provider than the plain one.
     """
 
     engine: int
@@ -32,6 +33,7 @@ class Order:
     output_at: int
     memory_bytes: int
     nice: int = 0
+    wide: bool = False
 
     def encode(self) -> bytes:
         """Return the message."""
@@ -43,6 +45,7 @@ class Order:
             self.output_at,
             self.memory_bytes,
             self.nice,
+            self.wide,
         )
 
     @classmethod

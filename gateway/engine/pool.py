@@ -17,15 +17,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.engine.errors import EngineBusy, EnginesDown
+import numpy as np
+
+from gateway.engine.errors import EngineBusy, EngineError, EnginesDown
 from gateway.engine.ports import PLAIN, Server
-from gateway.engine.process import LOAD_SECONDS, Border, Bounds, EngineProcess
+from gateway.engine.process import LOAD_SECONDS, Border, Bounds, EngineProcess, seal
 from gateway.engine.served import Recipe, Served
+from gateway.errors import ConfigurationError
 
 # Weights as the runtime keeps them, packed copies and the graph: a model of 137 MB took 392 MB.
 _COPIES: Final = 3
 _SMALLEST_BYTES: Final = 16 << 20
 _USUAL_BYTES: Final = 64 << 20
+ONE_NODE: Final = bytes.fromhex(
+    "080812003a350a0c0a0178120179220452656c751201675a100a0178120b0a09080112050a0312016e62100a0179"
+    "120b0a09080112050a0312016e42040a00100d"
+)
+"""An ONNX model that takes `x` and gives its positive part, `y`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +115,39 @@ class Engines:
         self._closed = False
 
     def start(self) -> None:
-        """Start the fork servers.
+        """Start the fork servers, and try each kind with a model of one node.
 
         Raises:
-            EnginesDown: One cannot be started.
+            ConfigurationError: A kind cannot be had; it says what is missing.
         """
-        for server in self._servers.values():
-            server.start()
+        for name, server in self._servers.items():
+            try:
+                server.start()
+                self._try(server)
+            except EnginesDown:
+                raise ConfigurationError(
+                    f"engines of the kind `{name}` cannot be started",
+                    f"check that `{server.kind.python}` runs and imports onnxruntime and numpy",
+                ) from None
+            except EngineError:
+                wanted = server.kind.providers[0]
+                raise ConfigurationError(
+                    f"engines of the kind `{name}` cannot use `{wanted}` on this machine: its "
+                    f"runtime is {server.runtime}",
+                    "install the runtime that has it, and the device and driver that it needs",
+                ) from None
+
+    def _try(self, server: Server) -> None:
+        model = seal(ONE_NODE)
+        try:
+            border = Border({"x": "FP32"}, ("y",))
+            process = EngineProcess(server, border, model, self._room.each, LOAD_SECONDS)
+        finally:
+            os.close(model)
+        try:
+            process.run({"x": np.zeros(1, np.float32)}, LOAD_SECONDS)
+        finally:
+            process.close()
 
     def close(self) -> None:
         """End every engine. Call it after the doors have closed."""

@@ -29,15 +29,22 @@ class EngineKind:
     python: Path = Path(sys.executable)
     providers: tuple[str, ...] = CPU
 
+    @property
+    def wide(self) -> bool:
+        """Whether its engines are confined less, as other providers than the plain one need."""
+        return self.providers != CPU
+
 
 class Server(Protocol):
     """Starts and ends the engines of one kind. For any thread.
 
     Attributes:
         kind: What it starts.
+        runtime: Version and providers of the runtime that it has; empty before `start`.
     """
 
     kind: EngineKind
+    runtime: str
 
     def start(self) -> None:
         """Become ready, so that the first engine need not wait.

@@ -124,6 +124,7 @@ class EngineProcess:
                 output_at=self._output_at,
                 memory_bytes=bounds.memory_bytes,
                 nice=bounds.nice,
+                wide=self._server.kind.wide,
             )
             self.pid, self.exited = self._server.fork(order, [model, region, *bells])
         except OSError as fault:

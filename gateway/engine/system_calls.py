@@ -11,6 +11,11 @@ take memory up to its bound, and ring the two bells that it was given:
    something else there.
 4. Landlock denies every file beneath every folder, also where a filter is not to be had.
 
+Other providers than the plain one load libraries late, compile, and start threads. Their engines
+are confined less (`wide`): files of the system and of their own environment can be read, and none
+written; threads can be started, processes and programs cannot; memory may become executable. They
+have no network, no privileges, and no way out but their answers all the same.
+
 Sources: seccomp(2), bpf(4), landlock(7); numbers of x86-64 and arm64 from the kernel's tables.
 """
 
@@ -38,9 +43,17 @@ _REFUSED: Final = tuple(
     socket
     """.split()
 )
+_WIDE: Final = tuple(
+    """
+    openat newfstatat statx readlinkat faccessat faccessat2 getdents64 sysinfo getcwd uname
+    prlimit64 ioctl set_robust_list rseq sched_setaffinity gettimeofday mbind get_mempolicy
+    getuid geteuid getgid getegid eventfd2 pipe2 dup fcntl sigaltstack membarrier flock ftruncate
+    """.split()
+)
 # x86-64 has older calls beside those that arm64 has.
 _ALLOWED_X86: Final = ("poll",)
 _REFUSED_X86: Final = ("stat", "access", "readlink", "open")
+_WIDE_X86: Final = (*_REFUSED_X86, "lstat", "time", "getdents")
 
 _X86: Final = {
     "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "poll": 7, "lseek": 8,
@@ -51,6 +64,11 @@ _X86: Final = {
     "sched_getaffinity": 204, "restart_syscall": 219, "clock_gettime": 228, "clock_nanosleep": 230,
     "exit_group": 231, "openat": 257, "newfstatat": 262, "readlinkat": 267, "faccessat": 269,
     "ppoll": 271, "prlimit64": 302, "getrandom": 318, "clone3": 435, "faccessat2": 439,
+    "lstat": 6, "dup": 32, "clone": 56, "flock": 73, "ftruncate": 77, "getdents": 78,
+    "gettimeofday": 96, "getuid": 102, "getgid": 104, "geteuid": 107, "getegid": 108,
+    "sigaltstack": 131, "time": 201, "sched_setaffinity": 203, "getdents64": 217, "mbind": 237,
+    "get_mempolicy": 239, "set_robust_list": 273, "eventfd2": 290, "pipe2": 293,
+    "membarrier": 324, "statx": 332, "rseq": 334,
 }  # fmt: skip
 _ARM64: Final = {
     "getcwd": 17, "fcntl": 25, "ioctl": 29, "faccessat": 48, "openat": 56, "close": 57,
@@ -61,6 +79,10 @@ _ARM64: Final = {
     "getrusage": 165, "getpid": 172, "gettid": 178, "sysinfo": 179, "socket": 198, "brk": 214,
     "munmap": 215, "mremap": 216, "mmap": 222, "mprotect": 226, "madvise": 233, "prlimit64": 261,
     "getrandom": 278, "clone3": 435, "faccessat2": 439,
+    "eventfd2": 19, "dup": 23, "flock": 32, "ftruncate": 46, "pipe2": 59, "getdents64": 61,
+    "set_robust_list": 99, "sched_setaffinity": 122, "sigaltstack": 132, "gettimeofday": 169,
+    "getuid": 174, "geteuid": 175, "getgid": 176, "getegid": 177, "clone": 220, "mbind": 235,
+    "get_mempolicy": 236, "membarrier": 283, "statx": 291, "rseq": 293,
 }  # fmt: skip
 
 
@@ -72,39 +94,55 @@ class Architecture:
     numbers: dict[str, int]
     allowed: tuple[str, ...]
     refused: tuple[str, ...]
+    wide: tuple[str, ...]
 
 
 ARCHITECTURES: Final = {
     "x86_64": Architecture(
-        0xC000003E, _X86, (*_ALLOWED, *_ALLOWED_X86), (*_REFUSED, *_REFUSED_X86)
+        0xC000003E,
+        _X86,
+        (*_ALLOWED, *_ALLOWED_X86),
+        (*_REFUSED, *_REFUSED_X86),
+        (*_WIDE, *_WIDE_X86),
     ),
-    "aarch64": Architecture(0xC00000B7, _ARM64, _ALLOWED, _REFUSED),
+    "aarch64": Architecture(0xC00000B7, _ARM64, _ALLOWED, _REFUSED, _WIDE),
 }
 
 _LOAD, _EQUAL, _BITS, _RETURN = 0x20, 0x15, 0x45, 0x06  # BPF_LD|ABS, JEQ|K, JSET|K, RET|K
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT, _THIRD_ARGUMENT_AT = 0, 4, 32  # struct seccomp_data, little-endian
 _PROT_EXEC: Final = 4
+_CLONE_THREAD: Final = 0x10000
+_FIRST_ARGUMENT_AT: Final = 16
 _SECCOMP_SET_MODE_FILTER: Final = 1
 _SECCOMP: Final = {"x86_64": 317, "aarch64": 277}
-_LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446  # the same on both architectures
+_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446  # on both architectures
+_EXECUTE, _READ_FILE, _READ_FOLDER = 1, 4, 8  # LANDLOCK_ACCESS_FS_…
+_PATH_BENEATH: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def program(architecture: Architecture) -> bytes:
+def program(architecture: Architecture, *, wide: bool = False) -> bytes:
     """Return the filter as `struct sock_filter[]`. Pure."""
-    return b"".join(struct.pack("<HBBI", *step) for step in _steps(architecture))
+    return b"".join(struct.pack("<HBBI", *step) for step in _steps(architecture, wide))
 
 
-def _steps(architecture: Architecture) -> Iterator[tuple[int, int, int, int]]:
+def _steps(architecture: Architecture, wide: bool) -> Iterator[tuple[int, int, int, int]]:
     """Yield (operation, jump if true, jump if false, operand)."""
     numbers = architecture.numbers
     yield _LOAD, 0, 0, _ARCHITECTURE_AT
     yield _EQUAL, 1, 0, architecture.audit  # claim 3
     yield _RETURN, 0, 0, _KILL
     yield _LOAD, 0, 0, _NUMBER_AT
-    for name in architecture.allowed:
-        if name in {"mmap", "mprotect"}:  # claim 2
+    allowed = (*architecture.allowed, *architecture.wide) if wide else architecture.allowed
+    if wide:  # a thread, and no process
+        yield _EQUAL, 0, 4, numbers["clone"]
+        yield _LOAD, 0, 0, _FIRST_ARGUMENT_AT
+        yield _BITS, 1, 0, _CLONE_THREAD
+        yield _RETURN, 0, 0, _KILL
+        yield _RETURN, 0, 0, _ALLOW
+    for name in dict.fromkeys(allowed):
+        if name in {"mmap", "mprotect"} and not wide:  # claim 2
             yield _EQUAL, 0, 4, numbers[name]
             yield _LOAD, 0, 0, _THIRD_ARGUMENT_AT
             yield _BITS, 0, 1, _PROT_EXEC
@@ -113,14 +151,14 @@ def _steps(architecture: Architecture) -> Iterator[tuple[int, int, int, int]]:
         else:
             yield _EQUAL, 0, 1, numbers[name]
             yield _RETURN, 0, 0, _ALLOW
-    for name in architecture.refused:
+    for name in (name for name in architecture.refused if name not in allowed):
         yield _EQUAL, 0, 1, numbers[name]
         # ENOSYS makes the C library fall back from `clone3` to what is refused by number.
         yield _RETURN, 0, 0, _ERRNO | (errno.ENOSYS if name == "clone3" else errno.EPERM)
     yield _RETURN, 0, 0, _KILL
 
 
-def filter_calls() -> bool:
+def filter_calls(*, wide: bool = False) -> bool:
     """Install the filter for this process, for good. Needs `no_new_privs`.
 
     Returns:
@@ -130,7 +168,7 @@ def filter_calls() -> bool:
     architecture = ARCHITECTURES.get(machine)
     if architecture is None:
         return False
-    steps = program(architecture)
+    steps = program(architecture, wide=wide)
     buffer = ctypes.create_string_buffer(steps, len(steps))
 
     class _Program(ctypes.Structure):
@@ -141,8 +179,11 @@ def filter_calls() -> bool:
     return bool(found == 0)
 
 
-def deny_files() -> bool:
+def deny_files(*readable: str) -> bool:
     """Deny this process every file that is not open, for good. Needs `no_new_privs`.
+
+    Args:
+        *readable: Folders and files that can be read all the same; absent ones are skipped.
 
     Returns:
         False where the kernel has no Landlock.
@@ -158,6 +199,21 @@ def deny_files() -> bool:
     if descriptor < 0:
         return False
     try:
+        for path in readable:
+            _let_read(descriptor, path)
         return bool(_LIBC.syscall(_LANDLOCK_RESTRICT, descriptor, 0) == 0)
     finally:
         os.close(descriptor)
+
+
+def _let_read(rules: int, path: str) -> None:
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        access = _EXECUTE | _READ_FILE | (_READ_FOLDER if os.path.isdir(path) else 0)
+        rule = struct.pack("<Qi", access, place)
+        _LIBC.syscall(_LANDLOCK_ADD, rules, _PATH_BENEATH, rule, 0)
+    finally:
+        os.close(place)

@@ -30,6 +30,7 @@ from gateway.engine.pool import Engines, Graph, Room
 from gateway.engine.ports import PLAIN, EngineKind
 from gateway.engine.process import Border, Bounds, EngineProcess, seal
 from gateway.engine.served import Served
+from gateway.errors import ConfigurationError
 from tests.audit.samples import until
 from tests.gateway.artifacts.hostile_models import (
     build,
@@ -361,6 +362,19 @@ def test_a_kind_whose_python_is_missing_is_told(tmp_path: Path) -> None:
     server.close()
 
 
+def test_a_kind_that_this_machine_has_not_refuses_the_start_and_says_what_is_missing(
+    server: ForkServer,
+) -> None:
+    absent = EngineKind("gpu", Path(sys.executable), ("CUDAExecutionProvider",))
+    other = ForkServer(absent)
+    room = Room(engines=6, memory_bytes=4 << 30, each=BOUNDS, run_seconds=TIMEOUT)
+    pool = Engines({PLAIN: server, "gpu": other}, room, lambda *_: None)
+    with pytest.raises(ConfigurationError, match="`gpu` cannot use `CUDAExecutionProvider`") as it:
+        pool.start()
+    assert "device and driver" in it.value.advice
+    other.close()
+
+
 def test_no_descriptor_is_left(engines: Engines) -> None:
     engines.serve(graph(linear(), "y")).close()
     before = set(os.listdir("/proc/self/fd"))
@@ -370,10 +384,10 @@ def test_no_descriptor_is_left(engines: Engines) -> None:
 
 
 CONFINED = """
-import ctypes, mmap, os, socket, sys
+import ctypes, mmap, os, socket, sys, threading
 from gateway.engine import inside
 from gateway.engine.orders import Order
-attempt, network = sys.argv[1], sys.argv[2] == "left"
+attempt, wide = sys.argv[1], sys.argv[2] == "wide"
 libc = ctypes.CDLL(None)
 def try_it():
     if attempt == "open": open("/etc/hostname")
@@ -385,13 +399,16 @@ def try_it():
     elif attempt == "ptrace": libc.ptrace(16, os.getppid(), 0, 0)
     elif attempt == "executable": mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)
     elif attempt == "memory": bytearray(1 << 31)
+    elif attempt == "library": open("/usr/bin/env", "rb")
+    elif attempt == "thread": threading.Thread(target=int).start()
 parent = os.getpid()
 pid = os.fork()
 if pid == 0:
     try:
-        inside._confine(Order(1, 1, 1, 1, 1, 64 << 20), parent, confined_network=network)
+        order = Order(1, 1, 1, 1, 1, 64 << 20, wide=wide)
+        inside._confine(order, parent, confined_network=True)
         try_it()
-    except (OSError, MemoryError):
+    except (OSError, MemoryError, RuntimeError):
         os._exit(40)
     os._exit(41)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
@@ -410,18 +427,46 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         ("exec", -signal.SIGSYS),
         ("kill", -signal.SIGSYS),
         ("ptrace", -signal.SIGSYS),
+        ("thread", -signal.SIGSYS),
+        ("library", 40),
         ("nothing", 41),
     ],
 )
 def test_inside_nothing_but_computing_is_left(attempt: str, ends: int) -> None:
+    assert attempted(attempt) == ends
+
+
+@pytest.mark.parametrize(
+    ("attempt", "ends"),
+    [
+        ("open", 40),
+        ("write", 40),
+        ("socket", 40),
+        ("memory", 40),
+        ("fork", -signal.SIGSYS),
+        ("exec", -signal.SIGSYS),
+        ("kill", -signal.SIGSYS),
+        ("ptrace", -signal.SIGSYS),
+        ("executable", 41),
+        ("library", 41),
+        ("thread", 41),
+    ],
+)
+def test_inside_of_another_kind_libraries_can_be_read_and_threads_started(
+    attempt: str, ends: int
+) -> None:
+    assert attempted(attempt, "wide") == ends
+
+
+def attempted(*what: str) -> int:
     told = subprocess.run(
-        [sys.executable, "-c", CONFINED, attempt, "left"],
+        [sys.executable, "-c", CONFINED, *what, ""],
         check=True,
         capture_output=True,
         text=True,
         env={"ORT_DISABLE_TELEMETRY": "1", "PATH": "/usr/bin"},
     )
-    assert int(told.stdout) == ends
+    return int(told.stdout)
 
 
 def test_an_engine_has_nothing_of_the_gateway(engines: Engines) -> None:

@@ -108,7 +108,9 @@ def test_every_named_call_has_a_number_and_only_one_answer(name: str) -> None:
     allowed = {architecture.numbers[call] for call in architecture.allowed}
     refused = {architecture.numbers[call] for call in architecture.refused}
     assert not allowed & refused
-    assert allowed | refused == set(architecture.numbers.values())
+    wide = {architecture.numbers[call] for call in architecture.wide}
+    special = {architecture.numbers["clone"]}
+    assert allowed | refused | wide | special == set(architecture.numbers.values())
 
 
 def test_this_machine_has_a_filter() -> None:
@@ -144,10 +146,32 @@ def test_calls_of_another_architecture_end_the_process() -> None:
     assert decide(0x40000003, 3, 0) == 0x80000000
 
 
-def decide(architecture: int, number: int, third: int) -> int:
+@pytest.mark.parametrize(
+    ("call", "first", "third", "verdict"),
+    [
+        ("clone", 0x3D0F00, 0, 0x7FFF0000),  # as the C library starts a thread
+        ("clone", 0x1200011, 0, 0x80000000),  # and as it forks
+        ("mprotect", 0, 5, 0x7FFF0000),
+        ("openat", 0, 0, 0x7FFF0000),
+        ("clone3", 0, 0, 0x00050026),
+        ("socket", 0, 0, 0x00050001),
+    ],
+)
+def test_the_wide_filter_says(call: str, first: int, third: int, verdict: int) -> None:
+    assert decide(X86.audit, X86.numbers[call], third, first, wide=True) == verdict
+
+
+@pytest.mark.parametrize("number", [57, 58, 59, 62, 101, 56 + 0x40000000, 425])
+def test_the_wide_filter_ends_the_process_for_any_other_call(number: int) -> None:
+    assert decide(X86.audit, number, 0, wide=True) == 0x80000000
+
+
+def decide(
+    architecture: int, number: int, third: int, first: int = 0, *, wide: bool = False
+) -> int:
     """Run the filter as the kernel does."""
-    data = struct.pack("<IIQQQQ", number, architecture, 0, 0, 0, third)
-    steps = list(struct.iter_unpack("<HBBI", system_calls.program(X86)))
+    data = struct.pack("<IIQQQQ", number, architecture, 0, first, 0, third)
+    steps = list(struct.iter_unpack("<HBBI", system_calls.program(X86, wide=wide)))
     at, value = 0, 0
     while True:
         operation, yes, no, operand = steps[at]

@@ -78,6 +78,7 @@ class ThreadServer:
 
     def __init__(self, gate: Callable[[], None] = lambda: None) -> None:
         self.kind = EngineKind()
+        self.runtime = ort.__version__
         self.gate = gate
         self.forked = 0
         self.killed = 0
