@@ -62,6 +62,7 @@ def environment(folder: Path, scratch: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "FLWR_TELEMETRY_ENABLED": "0",
+        "ORT_DISABLE_TELEMETRY": "1",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_SUPERGRID_API_URL": NOWHERE,
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",

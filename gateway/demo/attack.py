@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ def run_attack(
             *("--method", method, "--seed", str(seed)),
         ],
         input=request.getvalue(),
+        env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},  # or it writes and calls home
         capture_output=True,
         timeout=timeout,
         check=True,

@@ -13,7 +13,7 @@ from typing import Final
 
 MAX_ENDS: Final = 5
 WINDOW_SECONDS: Final = 60.0
-FIRST_PAUSE_SECONDS: Final = 0.05
+FIRST_PAUSE_SECONDS: Final = 0.02
 REST_SECONDS: Final = 30.0
 LONGEST_REST_SECONDS: Final = 1800.0
 

@@ -69,3 +69,48 @@ def plain(model: onnx.ModelProto) -> bytes:
 
 def row(*values: float, dtype: Any = np.float32) -> dict[str, Any]:
     return {"x": np.array([values], dtype)}
+
+
+def endless_when_positive() -> onnx.ModelProto:
+    """Ends at once on zeros, and never on ones."""
+    body = onnx.helper.make_graph(
+        [node("Identity", ["on"], ["goes_on"]), node("Add", ["sum", "sum"], ["more"])],
+        "body",
+        [
+            tensor("number", [], TensorProto.INT64),
+            tensor("on", [], TensorProto.BOOL),
+            tensor("sum", ["n", 3]),
+        ],
+        [tensor("goes_on", [], TensorProto.BOOL), tensor("more", ["n", 3])],
+    )
+    return build(
+        [
+            node("ReduceMax", ["x"], ["most"], keepdims=0),
+            node("Greater", ["most", "nothing"], ["begins"]),
+            node("Loop", ["many", "begins", "x"], ["y"], body=body),
+        ],
+        constants=[constant("nothing", 0.0, np.float32), constant("many", 1 << 62)],
+    )
+
+
+def growing_when_positive() -> onnx.ModelProto:
+    """Nothing on zeros; on ones it doubles what it holds until there is no more memory."""
+    nodes, held = [], "x"
+    for number in range(64):
+        nodes.append(node("Concat", [held, held], [f"h{number}"], axis=0))
+        held = f"h{number}"
+    nodes.append(node("ReduceSum", [held], ["grown"], keepdims=0))
+    zero = constant("", 0.0, np.float32)
+    grow = onnx.helper.make_graph(nodes, "grow", [], [tensor("grown", [])])
+    rest = onnx.helper.make_graph(
+        [node("Constant", [], ["none"], value=zero)], "rest", [], [tensor("none", [])]
+    )
+    return build(
+        [
+            node("ReduceMax", ["x"], ["most"], keepdims=0),
+            node("Greater", ["most", "nothing"], ["grows"]),
+            node("If", ["grows"], ["y"], then_branch=grow, else_branch=rest),
+        ],
+        outputs=[tensor("y", [])],
+        constants=[constant("nothing", 0.0, np.float32)],
+    )
