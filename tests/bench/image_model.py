@@ -43,4 +43,4 @@ def image_model(seed: int = 7) -> bytes:
     )
     opset = [helper.make_opsetid("", 17)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())

@@ -11,7 +11,7 @@ from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
 
-class OnnxModel(MLModel):
+class OnnxModel(MLModel):  # type: ignore[misc]  # it has no types here
     """An ONNX model."""
 
     async def load(self) -> bool:
