@@ -34,6 +34,8 @@ class Limits:
         batch_trees: Tenants in one transaction: each costs a signature.
         deadline_seconds: How long an append may wait before it is refused.
         idle_seconds: How often, when idle, heads are pinned and a failed store is probed.
+        settle_events: Events after which the store does what its commits left for later: enough to
+            share the cost, few enough that those who wait meanwhile notice nothing.
         linger_seconds: How long to gather more events after a batch of several. A batch costs
             about 300 µs of processor whatever its size; a single caller is never kept waiting.
     """
@@ -47,6 +49,7 @@ class Limits:
     batch_trees: int = 256
     deadline_seconds: float = 5.0
     idle_seconds: float = 1.0
+    settle_events: int = 256
     linger_seconds: float = 0.002
 
 

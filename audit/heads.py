@@ -36,11 +36,6 @@ class Heads:
         self._states: dict[str, TreeState] = {}
         self._behind = False
 
-    @property
-    def unpinned(self) -> bool:
-        """Whether a head moved since the last pin."""
-        return self._behind
-
     def size(self, tenant: str) -> int:
         """Return the least size that the tenant's tree must have."""
         state = self._states.get(tenant)

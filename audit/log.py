@@ -19,6 +19,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from audit.backlog import Backlog, Limits
 from audit.errors import (
@@ -84,13 +86,17 @@ class AuditLog:
         self._heads = Heads(store, self._signer, pins)
         self._waiters = Waiters(limits.deadline_seconds)
         self._backlog: Backlog[Item] = Backlog(limits)
-        self._wake = threading.Condition()
+        self._lock = threading.Lock()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._asleep = False
         self._writer: threading.Thread | None = None
         self._state: State = FIRST
-        self._linger_over = threading.Event()
+        self._lingering = threading.Lock()  # held until the log is closed
+        self._lingering.acquire()
         self._faults = FaultLog()
         self._refused = 0
         self._untold = 0
+        self._unsettled = False
         self._rested = 0.0
         self._writing_since: float | None = None
 
@@ -126,7 +132,8 @@ class AuditLog:
         """
         moved(self._state, "open")  # before the trees are read: not under a running writer
         self._heads.check()
-        self._move("open")
+        with self._lock:
+            self._move("open")
         self._writer = threading.Thread(target=self._run, name="audit-writer", daemon=True)
         self._writer.start()
 
@@ -135,11 +142,12 @@ class AuditLog:
 
         Repeating it is safe. A poisoned log stays poisoned, and pins nothing.
         """
-        with self._wake:
+        with self._lock:
             if self._state in APPENDABLE:
                 self._move("closed")
-            self._wake.notify()
-        self._linger_over.set()
+        self._bell.put(None)
+        if self._lingering.locked():
+            self._lingering.release()
         if self._writer is not None:
             self._writer.join(self._limits.deadline_seconds)
 
@@ -251,50 +259,63 @@ class AuditLog:
         return signer
 
     def _enqueue(self, tenant: str, pending: Pending, waiter: Waiter) -> None:
-        with self._wake:
+        with self._lock:
             if self._state not in APPENDABLE:
                 raise AuditUnavailable
             if not self._backlog.add(tenant, (pending, waiter), len(pending.body)):
                 self._count_refused(1)
                 raise AuditUnavailable
-            self._wake.notify()
+            ring, self._asleep = self._asleep, False
+        if ring:
+            self._bell.put(None)
 
     def _count_refused(self, events: int) -> None:
         self._refused += events
         self._untold += events
 
     def _move(self, to: State) -> None:
-        """Change the state. Nothing else does."""
-        with self._wake:
-            self._state = moved(self._state, to)
+        """Change the state, under the lock. Nothing else does."""
+        self._state = moved(self._state, to)
 
     def _run(self) -> None:
         had_batch = False
         while True:
-            # Sleep until an event comes or the log ends; with chores left, not for long.
-            with self._wake:
-                chores = self._heads.unpinned or self._state == "faulty" or self._untold > 0
-                if not self._backlog and self._state in APPENDABLE:
-                    self._wake.wait(self._limits.idle_seconds if chores else None)
-                single = len(self._backlog) <= 1
+            self._sleep()
             # When several callers are about, wait a moment: more of them share the commit.
-            if had_batch or not single:
-                self._linger_over.wait(self._limits.linger_seconds)
-            with self._wake:  # read together, so that no accepted event is left behind
+            if had_batch or len(self._backlog) > 1:
+                self._linger()
+            with self._lock:  # read together, so that no accepted event is left behind
                 batch = self._backlog.take()
                 last = not batch and self._state not in APPENDABLE
             had_batch = sum(map(len, batch.values())) > 1
+            now = self._clock()
             # While `_writing_since` is set, `ready` watches the deadline.
             if batch:
-                self._writing_since = self._clock()
+                self._writing_since = now
                 self._commit(batch)
+                self._aside(self._settle)
                 self._writing_since = None
             # Chores come when nothing waits, and now and then under steady load too.
-            if not batch or abs(self._clock() - self._rested) >= self._limits.idle_seconds:
-                self._rested = self._clock()
-                self._do_chores()
+            if not batch or abs(now - self._rested) >= self._limits.idle_seconds:
+                self._rested = now
+                self._aside(self._do_chores)
             if last:
                 return
+
+    def _sleep(self) -> None:
+        """Wait until an event comes or the log ends; with chores left, not for long."""
+        chores = self._unsettled or self._state == "faulty" or self._untold > 0
+        with self._lock:
+            self._asleep = not self._backlog and self._state in APPENDABLE
+            if not self._asleep:
+                return
+        with suppress(Empty):
+            self._bell.get(timeout=self._limits.idle_seconds if chores else None)
+        self._asleep = False
+
+    def _linger(self) -> None:
+        if self._lingering.acquire(timeout=self._limits.linger_seconds):
+            self._lingering.release()
 
     def _commit(self, batch: dict[str, list[Item]]) -> None:
         """Write a batch and answer those who wait for it; on a fault refuse them."""
@@ -326,15 +347,17 @@ class AuditLog:
                 waiters = [waiter for _, waiter in items]
                 answers.extend(zip(waiters, outcomes, strict=True))
         self._heads.advance(states)
+        self._unsettled = True
         self._store_works()
         return answers
 
     def _store_works(self) -> None:
         """Leave `faulty` after a write that succeeded."""
         self._faults.end("audit_store_fault", recovered="audit_store_recovered")
-        with self._wake:
-            if self._state == "faulty":
-                self._move("open")
+        if self._state == "faulty":
+            with self._lock:
+                if self._state == "faulty":  # a closed log stays closed
+                    self._move("open")
 
     def _refuse(
         self, batch: dict[str, list[Item]], fault: Exception
@@ -343,7 +366,7 @@ class AuditLog:
         recoverable = isinstance(fault, StoreFault)
         self._faults.begin("audit_store_fault" if recoverable else "audit_log_poisoned", fault)
         items = [item for lane in batch.values() for item in lane]
-        with self._wake:
+        with self._lock:
             if not recoverable:
                 self._move("poisoned")
                 while self._backlog:
@@ -353,24 +376,33 @@ class AuditLog:
             self._count_refused(len(items))
         return [(waiter, AuditUnavailable()) for _, waiter in items]
 
-    def _do_chores(self) -> None:
-        """See whether a failed store works again, record the refusals, pin the heads."""
+    def _aside(self, work: Callable[[], None]) -> None:
+        """Do work that nobody waits for; what it raises is treated like a commit's fault."""
         if self._state not in SIGNING:
             return
         try:
-            if self._state == "faulty":
-                self._store.probe()
-                self._store_works()
-            self._record_refused()
-            self._heads.pin()
+            work()
             self._faults.end("audit_chore_failed")
         except StoreFault as fault:
             self._faults.begin("audit_chore_failed", fault)
         except Exception as fault:
             self._refuse({}, fault)
 
+    def _settle(self) -> None:
+        self._store.settle(self._limits.settle_events)
+
+    def _do_chores(self) -> None:
+        """See whether a failed store works again, record the refusals, pin the heads, settle."""
+        if self._state == "faulty":
+            self._store.probe()
+            self._store_works()
+        self._record_refused()
+        self._heads.pin()
+        self._store.settle()
+        self._unsettled = False
+
     def _record_refused(self) -> None:
-        with self._wake:
+        with self._lock:
             untold, self._untold = self._untold, 0
         if not untold:
             return
@@ -387,6 +419,6 @@ class AuditLog:
         try:
             self._attempt({PLATFORM_TENANT: [(prepare(event, ()), Future())]}, look_up=False)
         except BaseException:
-            with self._wake:
+            with self._lock:
                 self._untold += untold
             raise

@@ -79,6 +79,20 @@ class Filter:
     since: int | None = None
     until: int | None = None
 
+    def fits(self, entry: StoredEntry) -> bool:
+        """Tell whether an entry has a body and all conditions hold for its columns."""
+        found = entry.columns
+        return (
+            found is not None
+            and self.actor_ref in (None, found.actor_ref)
+            and self.action in (None, found.action)
+            and self.outcome in (None, found.outcome)
+            and self.model_id in (None, found.model_id)
+            and (self.subject_ref is None or self.subject_ref in entry.subject_refs)
+            and (self.since is None or found.ts >= self.since)
+            and (self.until is None or found.ts < self.until)
+        )
+
 
 class LogTransaction(Protocol):
     """One atomic change of the log, made while no other writer can be in another."""
@@ -123,6 +137,14 @@ class LogStore(Protocol):
 
         Leaving it normally makes it durable: it survives a crash of process or machine.
         Leaving it by an exception, or failing to make it durable, undoes all of it.
+        """
+        ...
+
+    def settle(self, entries: int = 1) -> None:
+        """Do what commits left for later, if they left at least so many entries.
+
+        It makes reads and later commits cheaper and changes nothing that they see. Whether it is
+        called, fails or is interrupted, everything that was committed stays committed.
         """
         ...
 

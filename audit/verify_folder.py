@@ -7,7 +7,8 @@ Like `verify.py`, whose rules it applies to every tree of the file, it needs Pyt
 
 1. The file is opened read-only and read in one snapshot; verifying changes nothing.
 2. Both stored copies of a leaf hash agree, the head of each tree is that of its checkpoint, and no
-   row belongs to no tree or stands beyond its checkpoint.
+   row belongs to no tree or stands beyond its checkpoint. The newest entries of a tree may stand in
+   the journal, where a commit puts them first; none stands there and in the tables.
 3. A sealed field that is there is what its event committed to; one that is gone is covered by an
    erasure or a prune event.
 
@@ -17,12 +18,13 @@ exit status: 0 VERIFIED; 6 FAILED, naming the first bad entry as origin/index, o
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from audit.verify import (
     COLUMNS,
@@ -104,7 +106,8 @@ def _trees(
 def _strays(connection: sqlite3.Connection) -> Iterator[str]:
     if connection.execute("SELECT 1 FROM tree GROUP BY tenant HAVING count(*) > 1").fetchone():
         yield "a tenant has two trees"
-    for table in ("seq", "body", "subject", "sealed", "tile", "checkpoint"):
+    tables = ["seq", "body", "subject", "sealed", "tile", "checkpoint"]
+    for table in tables + ["journal"] * _has_journal(connection):
         sql = f"SELECT 1 FROM {table} WHERE tree NOT IN (SELECT id FROM tree) LIMIT 1"  # noqa: S608
         if connection.execute(sql).fetchone():
             yield f"a row of {table} belongs to no tree"
@@ -126,6 +129,30 @@ class _StoredTree(Checker):
         self.sealed: dict[int, list[tuple[str, str]]] = {}
         self.unsealed: dict[str, int] = {}
         self.erased: set[str] = set()
+        self.journal: dict[int, _Waiting] = {}
+
+    def check(self) -> Tree:
+        """Check the tree, whose newest entries and head may be in the journal."""
+        try:
+            if _has_journal(self.connection):
+                self._open_journal()
+        except (Broken, TypeError, sqlite3.Error) as fault:
+            self.tree.findings.append(Finding(self.tenant, f"the journal cannot be read: {fault}"))
+        return super().check()
+
+    def _open_journal(self) -> None:
+        sql = (
+            "SELECT first, leaves, bundle, sealed, note, size, frontier FROM journal"
+            " WHERE tree = ? ORDER BY n"
+        )
+        for first, leaves, bundle, sealed, note, size, edge in self.connection.execute(
+            sql, (self.number,)
+        ):
+            if first in self.journal or type(first) is not int:
+                continue  # then an entry is missing
+            for place, one in enumerate(_waiting(_bytes(leaves), _bytes(bundle), _bytes(sealed))):
+                self.journal[first + place] = one
+            self.note, self.head = _bytes(note), [size, edge, size]
 
     def rows(self, first: int, stop: int) -> Sequence[Row]:
         """Return the entries of a block."""
@@ -136,6 +163,11 @@ class _StoredTree(Checker):
 
     def _read(self, first: int, stop: int) -> Sequence[Row]:
         found = self._block("idx, id, leaf_hash", "seq", first, stop)
+        settled = {row[0] for row in found}
+        waiting = {n: self.journal[n] for n in range(first, stop) if n in self.journal}
+        for index in sorted(settled & waiting.keys()):
+            self.found(index, "the entry is in the journal and in the tables")
+        found = sorted([*found, *((n, "", waiting[n].leaf) for n in waiting.keys() - settled)])
         absent = next((n for n, row in enumerate(found, first) if row[0] != n), first + len(found))
         if absent != stop or len(found) != stop - first:
             raise Broken("the entry is missing", absent)
@@ -149,12 +181,16 @@ class _StoredTree(Checker):
         self.sealed = {}
         for index, ref, ciphertext in self._block("idx, ref, ct", "sealed", first, stop):
             self.sealed.setdefault(index, []).append((ref, sha256(ciphertext).hexdigest()))
+        for index, one in waiting.items():
+            self.sealed.setdefault(index, []).extend(one.sealed)
         self._compare_leaves(first, [_bytes(leaf) for _, _, leaf in found])
         rows = []
         for index, identity, leaf in found:
             columns: dict[str, Any] | None = None
             body = None
-            if index in bodies:
+            if index in waiting:
+                body, columns = waiting[index].body, _columns(waiting[index].body)
+            elif index in bodies:
                 body = _bytes(bodies[index][0])
                 columns = dict(zip(COLUMNS, bodies[index][1:], strict=True))
                 columns |= {"id": identity, "subject_refs": sorted(refs.get(index, []))}
@@ -211,6 +247,8 @@ class _StoredTree(Checker):
         """Yield what stands beyond the checkpoint."""
         if self.head != [size, edge, size]:
             yield size, "the head of the tree is not that of its checkpoint"
+        if any(not 0 <= index < size for index in self.journal):
+            yield size, "a row of the journal stands beyond the checkpoint"
         for table in ("seq", "body", "subject", "sealed"):
             sql = f"SELECT idx FROM {table} WHERE tree = ? AND NOT (idx >= 0 AND idx < ?) LIMIT 1"  # noqa: S608
             if self.connection.execute(sql, (self.number, size)).fetchone():
@@ -221,6 +259,46 @@ class _StoredTree(Checker):
         )
         if self.connection.execute(sql, (self.number, size)).fetchone():
             yield size, "a tile stands beyond the checkpoint"
+
+
+class _Waiting(NamedTuple):
+    """An entry in the journal, and the references and digests of its sealed fields."""
+
+    leaf: bytes
+    body: bytes
+    sealed: list[tuple[str, str]]
+
+
+def _has_journal(connection: sqlite3.Connection) -> bool:
+    """Tell whether the file has a journal: those of the first version have none."""
+    sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'journal'"
+    return connection.execute(sql).fetchone() is not None
+
+
+def _waiting(leaves: bytes, bundle: bytes, sealed: bytes) -> Iterator[_Waiting]:
+    """Yield the entries of a row of the journal; what is cut off comes out shorter."""
+    fields: dict[int, list[tuple[str, str]]] = {}
+    while sealed:
+        place, length = int.from_bytes(sealed[:2], "big"), int.from_bytes(sealed[2:6], "big")
+        digest = sha256(sealed[42 : 42 + length]).hexdigest()
+        fields.setdefault(place, []).append((sealed[6:42].decode("ascii", "replace"), digest))
+        sealed = sealed[42 + length :]
+    for place in range(len(leaves) // 32):
+        length = int.from_bytes(bundle[:2], "big")
+        body, bundle = bundle[2 : 2 + length], bundle[2 + length :]
+        yield _Waiting(leaves[32 * place : 32 * (place + 1)], body, fields.pop(place, []))
+    if bundle or fields or len(leaves) % 32:
+        raise Broken("a row of the journal holds more than its entries")
+
+
+def _columns(body: bytes) -> dict[str, Any]:
+    """Return the index columns that an entry will have: in the journal it has none yet."""
+    try:
+        event = dict(json.loads(body))
+        columns = {name: event.get(name, "") for name in COLUMNS} | {"id": event["id"]}
+        return columns | {"subject_refs": sorted(set(event.get("subject_refs", ())))}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {}
 
 
 def _bytes(value: object) -> bytes:

@@ -29,6 +29,9 @@ TIME: Final = frozenset({("context", "now"), ("context", "auth_age")})
 MAX_ENTRIES: Final = 4096
 """Decisions kept for one set. Callers choose purposes and so make entries: the oldest go."""
 
+MAX_FACTS: Final = 1024
+"""Principals, and resources, whose part of a key is remembered for one set and action."""
+
 # fmt: off
 _EXPRESSIONS: Final = frozenset(
     {
@@ -139,7 +142,8 @@ class KeyPlan:
     """Reads the key of a decision: equal for two requests that the set cannot tell apart.
 
     Plain attributes of a root are read by one `attrgetter`, which costs a tenth of reading them one
-    by one; entities, and whatever a root of another type lacks, are read with care.
+    by one; entities, and whatever a root of another type lacks, are read with care. What is read of
+    a principal or a resource is remembered with it: facts never change, and requests share them.
 
     Args:
         reads: What the set reads for one action; kept as an attribute.
@@ -148,8 +152,10 @@ class KeyPlan:
     def __init__(self, reads: frozenset[Path]) -> None:
         self.reads = reads
         plain = {path for path in reads if len(path) > 1 and not _careful(path)}
-        self._roots = {root: _plain(root, plain) for root in ("principal", "resource", "context")}
-        self._careful = tuple(sorted(reads - plain))
+        careful = sorted(reads - plain)
+        self._principal = _Remembering(_root("principal", plain, careful))
+        self._resource = _Remembering(_root("resource", plain, careful))
+        self._context = _root("context", plain, careful)
 
     def key(
         self,
@@ -159,18 +165,43 @@ class KeyPlan:
         context: ContextFacts,
     ) -> Hashable:
         """Return the key of a request."""
-        roots = self._roots
         return (
             action,
             context.epoch,
-            roots["principal"](principal),
-            roots["resource"](resource),
-            roots["context"](context),
-            *[
-                _value({"principal": principal, "resource": resource, "context": context}[root], at)
-                for root, *at in self._careful
-            ],
+            self._principal(principal),
+            self._resource(resource),
+            self._context(context),
         )
+
+
+class _Remembering:
+    """A reading of facts, remembered for each of the objects that were read last.
+
+    INVARIANT: what is remembered holds its facts, so no other object can have their identity.
+    """
+
+    def __init__(self, read: Callable[[Any], Hashable]) -> None:
+        self._read = read
+        self._known: dict[int, tuple[object, Hashable]] = {}
+
+    def __call__(self, facts: object) -> Hashable:
+        known = self._known.get(id(facts))
+        if known is not None and known[0] is facts:
+            return known[1]
+        if len(self._known) >= MAX_FACTS:
+            self._known = {}
+        read = self._read(facts)
+        self._known[id(facts)] = (facts, read)
+        return read
+
+
+def _root(root: str, plain: set[Path], careful: Sequence[Path]) -> Callable[[Any], Hashable]:
+    """Return what reads the paths of one root."""
+    at_once = _plain(root, plain)
+    with_care = [path[1:] for path in careful if path[0] == root]
+    if not with_care:
+        return at_once
+    return lambda facts: (at_once(facts), *[_value(facts, names) for names in with_care])
 
 
 def _careful(path: Path) -> bool:

@@ -109,6 +109,9 @@ class MemoryLogStore:
             yield transaction
             self._trees |= transaction.touched
 
+    def settle(self, entries: int = 1) -> None:
+        """Do nothing: commits leave nothing for later."""
+
     def probe(self) -> None:
         """Do nothing: memory works."""
 
@@ -149,7 +152,7 @@ class MemoryLogStore:
         found = [
             entry
             for entry in self.entries(tenant, max(0, after + 1), max(0, before))
-            if _fits(entry, where)
+            if where.fits(entry)
         ]
         return (found[::-1] if newest else found)[:limit]
 
@@ -257,18 +260,3 @@ class MemorySubjectStore:
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
-
-
-def _fits(entry: StoredEntry, where: Filter) -> bool:
-    found = entry.columns
-    if found is None:
-        return False
-    return (
-        where.actor_ref in (None, found.actor_ref)
-        and where.action in (None, found.action)
-        and where.outcome in (None, found.outcome)
-        and where.model_id in (None, found.model_id)
-        and (where.subject_ref is None or where.subject_ref in entry.subject_refs)
-        and (where.since is None or found.ts >= where.since)
-        and (where.until is None or found.ts < where.until)
-    )

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from audit.errors import DuplicateEvent
 from audit.event import Columns
 from audit.ports import Filter, NewEntry, SealedField, StoredEntry, TreeState
-from audit.stores.sqlite_file import SqliteFile, insert_rows
+from audit.stores.sqlite_file import SqliteFile
+from audit.stores.sqlite_journal import JOURNAL_SCHEMA, Journal, JournalTransaction
+from audit.stores.sqlite_rows import head_of, journaled, tile_of, tree_number
 from audit.stores.sqlite_subjects import SqliteSubjectStore
-from audit.tiles import WIDTH
 
 __all__ = ["SqliteLogStore", "SqliteSubjectStore"]
-
-LOOK_UP_CHUNK = 500
-"""Ids in one query that looks for duplicates."""
 
 SCHEMA = """
 CREATE TABLE tree (
@@ -58,6 +56,9 @@ CREATE TABLE tile (
 CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL) STRICT
 """
 
+END = 2**63 - 1
+"""Beyond every index."""
+
 PROBE_BYTES = 16_384
 """As much room as a dozen usual events need."""
 
@@ -65,85 +66,6 @@ _ENTRY = (
     "SELECT seq.idx, seq.id, seq.leaf_hash, body.bytes, body.ts, body.actor_ref, body.action,"
     " body.outcome, body.model_id FROM seq LEFT JOIN body USING (tree, idx)"
 )
-
-
-class _Transaction:
-    """A `LogTransaction` on an open writing transaction."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._trees: dict[str, int] = {}
-
-    def tree(self, tenant: str) -> TreeState | None:
-        return _tree(self._connection, tenant)
-
-    def tile(self, tenant: str, level: int, number: int) -> bytes:
-        return _tile(self._connection, self._id(tenant), level, number)
-
-    def existing(self, tenant: str, event_ids: Sequence[str]) -> Mapping[str, tuple[int, bytes]]:
-        tree = self._id(tenant)
-        found: dict[str, tuple[int, bytes]] = {}
-        for at in range(0, len(event_ids), LOOK_UP_CHUNK):
-            some = event_ids[at : at + LOOK_UP_CHUNK]
-            places = ",".join("?" * len(some))
-            query = f"SELECT id, idx, leaf_hash FROM seq WHERE tree = ? AND id IN ({places})"  # noqa: S608
-            for event_id, index, leaf in self._connection.execute(query, (tree, *some)):
-                found[event_id] = (index, leaf)
-        return found
-
-    def insert(self, tenant: str, entries: Sequence[NewEntry]) -> None:
-        tree, connection = self._id(tenant), self._connection
-        try:
-            insert_rows(
-                connection, "seq", [(tree, e.index, e.event_id, e.leaf_hash) for e in entries]
-            )
-        except sqlite3.IntegrityError as fault:
-            if fault.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
-                raise DuplicateEvent from fault
-            raise
-        insert_rows(connection, "body", [(tree, e.index, e.body, *e.columns) for e in entries])
-        insert_rows(
-            connection,
-            "subject",
-            [(tree, ref, e.index) for e in entries for ref in dict.fromkeys(e.subject_refs)],
-        )
-        insert_rows(
-            connection,
-            "sealed",
-            [
-                (tree, entry.index, position, sealed.subject_ref, sealed.ciphertext)
-                for entry in entries
-                for position, sealed in enumerate(entry.sealed)
-            ],
-        )
-
-    def put_tile(self, tenant: str, level: int, number: int, hashes: bytes) -> None:
-        self._connection.execute(
-            "INSERT INTO tile VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (tree, level, n) DO UPDATE SET bytes = excluded.bytes",
-            (self._id(tenant), level, number, hashes),
-        )
-
-    def put_tree(self, tenant: str, state: TreeState) -> None:
-        self._connection.execute(
-            "INSERT INTO tree (tenant, size, frontier) VALUES (?, ?, ?)"
-            " ON CONFLICT (tenant) DO UPDATE"
-            " SET size = excluded.size, frontier = excluded.frontier",
-            (tenant, state.size, state.frontier),
-        )
-        self._connection.execute(
-            "INSERT INTO checkpoint VALUES (?, ?, ?)"
-            " ON CONFLICT (tree) DO UPDATE SET size = excluded.size, note = excluded.note",
-            (self._id(tenant), state.size, state.note),
-        )
-
-    def _id(self, tenant: str) -> int:
-        if tenant not in self._trees:
-            number = _tree_id(self._connection, tenant)
-            if number < 0:
-                return number
-            self._trees[tenant] = number
-        return self._trees[tenant]
 
 
 class SqliteLogStore:
@@ -158,23 +80,40 @@ class SqliteLogStore:
     """
 
     def __init__(self, path: Path, *, max_bytes: int | None = None) -> None:
-        self._file = SqliteFile(path, SCHEMA, max_bytes=max_bytes)
+        self._file = SqliteFile(path, [SCHEMA, JOURNAL_SCHEMA], max_bytes=max_bytes)
+        self._journal = Journal()
+        self._lock = threading.RLock()  # around every change, so that the journal knows of it
 
     def limit(self, max_bytes: int | None) -> None:
         """Let the file grow up to this from now on."""
         self._file.max_bytes = max_bytes
 
     @contextmanager
-    def transaction(self) -> Iterator[_Transaction]:
+    def transaction(self) -> Iterator[JournalTransaction]:
         """Open the one writing transaction (see `LogStore.transaction`)."""
-        with self._file.writing() as connection:
-            yield _Transaction(connection)
+        with self._lock:
+            try:
+                with self._file.writing() as connection:
+                    transaction = self._journal.begin(connection)
+                    yield transaction
+                    transaction.write()
+            except BaseException:
+                self._journal.forget()
+                raise
+            self._journal.wrote(transaction.parts)
+
+    def settle(self, entries: int = 1) -> None:
+        """Move what the journal holds into the tables (see `LogStore.settle`)."""
+        with self._lock:
+            if self._journal.due(entries):
+                with self._changing() as connection:
+                    self._journal.settle(connection)
 
     def probe(self) -> None:
         """Write and remove a row; one may be left from a probe that failed half way."""
-        with self._file.writing() as connection:
+        with self._changing() as connection:
             connection.execute("REPLACE INTO probe VALUES (1, zeroblob(?))", (PROBE_BYTES,))
-        with self._file.writing() as connection:
+        with self._changing() as connection:
             connection.execute("DELETE FROM probe")
 
     def tenants(self) -> list[str]:
@@ -185,12 +124,12 @@ class SqliteLogStore:
     def tree(self, tenant: str) -> TreeState | None:
         """Return the head of the tenant's tree, or None."""
         with self._file.reading() as connection:
-            return _tree(connection, tenant)
+            return head_of(connection, tenant)
 
     def tile(self, tenant: str, level: int, number: int) -> bytes:
         """Return the hashes of a tile that are there; b"" means absent."""
         with self._file.reading() as connection:
-            return _tile(connection, _tree_id(connection, tenant), level, number)
+            return tile_of(connection, tree_number(connection, tenant), level, number)
 
     def place(self, tenant: str, event_id: str) -> int | None:
         """Return the index of an event in the tenant's tree, or None."""
@@ -200,17 +139,23 @@ class SqliteLogStore:
                 " WHERE tenant = ? AND seq.id = ? AND idx < size",
                 (tenant, event_id),
             ).fetchone()
-        return None if row is None else int(row[0])
+            if row is not None:
+                return int(row[0])
+            head = head_of(connection, tenant)
+            waiting = journaled(connection, tree_number(connection, tenant), 0, END)
+        size = 0 if head is None else head.size
+        return next((e.index for e in waiting if e.event_id == event_id and e.index < size), None)
 
     def entries(self, tenant: str, start: int, stop: int) -> list[StoredEntry]:
         """Return the entries of a half-open range of indices, in order."""
         with self._file.reading() as connection:
-            tree = _tree_id(connection, tenant)
+            tree = tree_number(connection, tenant)
             rows = connection.execute(
                 f"{_ENTRY} WHERE seq.tree = ? AND seq.idx >= ? AND seq.idx < ? ORDER BY seq.idx",
                 (tree, start, stop),
             ).fetchall()
-            return _with_subjects(connection, tree, rows)
+            waiting = journaled(connection, tree, start, stop)
+            return _with_subjects(connection, tree, rows) + [_stored(entry) for entry in waiting]
 
     def search(
         self, tenant: str, where: Filter, *, after: int, before: int, limit: int, newest: bool
@@ -218,7 +163,7 @@ class SqliteLogStore:
         """Return entries that fit the filter (see `LogStore.search`)."""
         conditions = ["tree = ?", "idx > ?", "idx < ?"]
         with self._file.reading() as connection:
-            tree = _tree_id(connection, tenant)
+            tree = tree_number(connection, tenant)
             values: list[object] = [tree, after, before]
             for condition, value in _conditions(where):
                 conditions.append(condition)
@@ -235,21 +180,26 @@ class SqliteLogStore:
                 f"{_ENTRY} WHERE seq.tree = ? AND seq.idx IN ({chosen}) ORDER BY seq.idx {order}",
                 (tree, *values, limit),
             ).fetchall()
-            return _with_subjects(connection, tree, rows)
+            settled = _with_subjects(connection, tree, rows)
+            waiting = [_stored(e) for e in journaled(connection, tree, after + 1, before)]
+        waiting = [entry for entry in waiting if where.fits(entry)]
+        return (waiting[::-1] + settled if newest else settled + waiting)[:limit]
 
     def sealed(self, tenant: str, index: int) -> list[SealedField]:
         """Return the sealed fields of an entry that are not erased, in order."""
         with self._file.reading() as connection:
+            tree = tree_number(connection, tenant)
             rows = connection.execute(
                 "SELECT ref, ct FROM sealed WHERE tree = ? AND idx = ? ORDER BY position",
-                (_tree_id(connection, tenant), index),
-            )
-            return [SealedField(ref, ciphertext) for ref, ciphertext in rows]
+                (tree, index),
+            ).fetchall()
+            waiting = journaled(connection, tree, index, index + 1)
+        return [SealedField(*row) for row in rows] + [f for e in waiting for f in e.sealed]
 
     def erase_sealed(self, tenant: str, subject_ref: str) -> int:
         """Delete all sealed fields of a subject and return how many there were."""
-        with self._file.writing() as connection:
-            tree = _tree_id(connection, tenant)
+        with self._settled() as connection:
+            tree = tree_number(connection, tenant)
             erased = connection.execute(
                 "DELETE FROM sealed WHERE tree = ? AND ref = ?", (tree, subject_ref)
             ).rowcount
@@ -259,8 +209,8 @@ class SqliteLogStore:
     def prune(self, tenant: str, ranges: Sequence[tuple[int, int]]) -> int:
         """Delete bodies, columns and sealed fields in half-open ranges of indices."""
         pruned = 0
-        with self._file.writing() as connection:
-            tree = _tree_id(connection, tenant)
+        with self._settled() as connection:
+            tree = tree_number(connection, tenant)
             for low, high in ranges:
                 for table in ("sealed", "subject", "body"):
                     deleted = connection.execute(
@@ -273,37 +223,38 @@ class SqliteLogStore:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with self._lock:
+            self._journal.forget()
+            self._file.close()
+
+    @contextmanager
+    def _changing(self, *, bounded: bool = True) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                with self._file.writing(bounded=bounded) as connection:
+                    yield connection
+            except BaseException:
+                self._journal.forget()
+                raise
+
+    @contextmanager
+    def _settled(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction in which everything is in the tables, to take something away."""
+        with self._changing(bounded=False) as connection:
+            self._journal.settle(connection)
+            yield connection
 
 
-def _tree_id(connection: sqlite3.Connection, tenant: str) -> int:
-    """Return the number of a tenant's tree; -1, which no tree has, if there is none."""
-    row = connection.execute("SELECT id FROM tree WHERE tenant = ?", (tenant,)).fetchone()
-    return -1 if row is None else int(row[0])
-
-
-def _tree(connection: sqlite3.Connection, tenant: str) -> TreeState | None:
-    row = connection.execute(
-        "SELECT tree.size, frontier, note FROM tree JOIN checkpoint ON tree = id WHERE tenant = ?",
-        (tenant,),
-    ).fetchone()
-    return None if row is None else TreeState(*row)
-
-
-def _tile(connection: sqlite3.Connection, tree: int, level: int, number: int) -> bytes:
-    row = connection.execute(
-        "SELECT bytes FROM tile WHERE tree = ? AND level = ? AND n = ?", (tree, level, number)
-    ).fetchone()
-    if row is not None:
-        return bytes(row[0])
-    if level:
-        return b""
-    first = number * WIDTH
-    rows = connection.execute(
-        "SELECT leaf_hash FROM seq WHERE tree = ? AND idx >= ? AND idx < ? ORDER BY idx",
-        (tree, first, first + WIDTH),
+def _stored(entry: NewEntry) -> StoredEntry:
+    known = entry.event_id != ""
+    return StoredEntry(
+        entry.index,
+        entry.event_id,
+        entry.leaf_hash,
+        entry.body,
+        entry.columns if known else None,
+        tuple(dict.fromkeys(entry.subject_refs)),
     )
-    return b"".join(leaf for (leaf,) in rows)
 
 
 def _with_subjects(

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from audit.errors import ErasureIncomplete, StoreFault
@@ -33,15 +33,14 @@ IDLE_READERS = 4
 INSERT_CHUNKS = (64, 8, 1)
 """Rows in one INSERT. A statement gives up the interpreter lock once, however many rows it has."""
 
-SCHEMA_VERSION = 1
-
 
 class SqliteFile:
     """A SQLite file with one writer and many readers.
 
     Args:
         path: The file; made, readable by its owner only, if it is missing.
-        schema: Statements that create the tables of an empty file.
+        versions: Statements that lead from each version of the file to the next, from an empty one
+            on. An older file is brought to the newest version when it is opened.
         max_bytes: The file does not grow beyond this, so that the disk keeps a reserve; None
             sets no bound. May be changed at any time.
         busy_seconds: How long to wait for a lock of another connection.
@@ -53,7 +52,7 @@ class SqliteFile:
     def __init__(
         self,
         path: Path,
-        schema: str,
+        versions: Sequence[str],
         *,
         max_bytes: int | None = None,
         busy_seconds: float = BUSY_SECONDS,
@@ -63,38 +62,46 @@ class SqliteFile:
         self.max_bytes = max_bytes
         self._lock = threading.RLock()
         self._writer: sqlite3.Connection | None = None
+        self._bound = 0
         self._readers: list[sqlite3.Connection] = []
         with faults():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with self.writing() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in filter(str.strip, schema.split(";")):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
+            if version > len(versions):
                 raise StoreFault("the file is of another version")
+            for step in versions[version:]:
+                for statement in filter(str.strip, step.split(";")):
+                    connection.execute(statement)
+            if version < len(versions):
+                connection.execute(f"PRAGMA user_version = {len(versions)}")
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, bounded: bool = True) -> Iterator[sqlite3.Connection]:
         """Open a writing transaction; durable when left normally, else undone.
+
+        Args:
+            bounded: Keep within `max_bytes`; what makes room, or moves what is there, need not.
 
         Raises:
             StoreFault: SQLite refused; nothing was changed.
         """
-        with self._lock, faults():
-            if self._writer is None:
-                self._writer = self._connect()
-            connection = self._writer
+        with self._lock:
             try:
-                pages = (self.max_bytes or 1 << 44) // PAGE_BYTES
-                connection.execute(f"PRAGMA max_page_count = {pages}")
+                if self._writer is None:
+                    self._writer, self._bound = self._connect(), 0
+                connection = self._writer
+                pages = ((bounded and self.max_bytes) or 1 << 44) // PAGE_BYTES
+                if pages != self._bound:
+                    connection.execute(f"PRAGMA max_page_count = {pages}")
+                    self._bound = pages
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
-                self._writer = None
-                connection.close()  # which rolls back
+            except BaseException as fault:
+                self._drop_writer()
+                if isinstance(fault, (sqlite3.Error, OSError)):
+                    raise StoreFault from fault
                 raise
 
     @contextmanager
@@ -131,7 +138,7 @@ class SqliteFile:
         """
         with self._lock, faults():
             if self._writer is None:
-                self._writer = self._connect()
+                self._writer, self._bound = self._connect(), 0
             (busy, *_) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise ErasureIncomplete
@@ -144,6 +151,13 @@ class SqliteFile:
                     connection.close()
             self._readers.clear()
             self._writer = None
+
+    def _drop_writer(self) -> None:
+        """Throw the writing connection away, which rolls back."""
+        connection, self._writer = self._writer, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

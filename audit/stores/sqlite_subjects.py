@@ -34,7 +34,7 @@ class SqliteSubjectStore:
     """
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
-        self._file = SqliteFile(path, SCHEMA, busy_seconds=busy_seconds)
+        self._file = SqliteFile(path, [SCHEMA], busy_seconds=busy_seconds)
 
     def generation(self, tenant: str, number: int | None = None) -> tuple[int, bytes] | None:
         """Return number and wrapped key of a generation, the newest by default, or None."""

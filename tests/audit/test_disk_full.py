@@ -16,7 +16,8 @@ from audit.stores.sqlite import SqliteLogStore
 from tests.audit.samples import event, signer, started
 
 KEYS = [signer("acme").verifier_key, signer("platform").verifier_key]
-QUICK = Limits(idle_seconds=0.01)
+QUICK = Limits(idle_seconds=0.01, settle_events=1)
+"""With every event settled at once, nothing is left whose settling would make room."""
 
 
 def test_a_full_file_refuses_and_recovers_with_room(tmp_path: Path) -> None:

@@ -33,7 +33,10 @@ from gateway.demo.narrator import Narrator
 from gateway.demo.place import free_port, prepare
 from gateway.demo.running import start_gateway
 from gateway.demo.serving_chapter import request
+from tests.bench.comparison import Contender, compare, show, with_peers, workloads
+from tests.bench.image_model import image_model
 from tests.bench.load import Measured, post, run
+from tests.bench.processes import pin
 
 SERVER_CORE, LOAD_CORE = 0, 1
 CONNECTIONS = 32
@@ -45,12 +48,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each contender")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--peers", action="store_true", help="compare with other servers")
+    parser.add_argument("--peers-dir", type=Path, default=_cache(), help="where they are installed")
     options = parser.parse_args()
     if (os.cpu_count() or 1) < 2:
         sys.exit("two cores are needed: one for the servers, one for the load")
     os.environ["SEALGATE_FEDERATION"] = "off"
     data = hospitals()
     model = breast_cancer_model(next(iter(data.sites.values())))
+    if options.peers:
+        return _with_peers(options, data, model)
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         figures = _measure(stack, Path(folder), data, model, options.seconds, options.rounds)
     if options.json:
@@ -60,16 +67,66 @@ def main() -> int:
     return 0
 
 
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "sealgate-bench"
+
+
+def _with_peers(options: argparse.Namespace, data: Hospitals, model: bytes) -> int:
+    loads = workloads(data.test.x[:1])
+    models = {"risk": model, "image": image_model()}
+    with ExitStack() as stack, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cast, gateway_pid = _gateway(stack, folder, data, model)
+        _publish_unscreened(cast, folder, "image", models["image"])
+        (folder / "model.onnx").write_bytes(model)
+        bare_pid, bare_port = stack.enter_context(_bare(folder / "model.onnx"))
+        peers = with_peers(stack, options.peers_dir, folder, models, SERVER_CORE)
+        pin(gateway_pid, SERVER_CORE)  # engines of models came since
+        os.sched_setaffinity(0, {LOAD_CORE})
+        token = {"authorization": f"Bearer {cast.token('clinic-app')}"}
+        contenders = [
+            Contender("bare ASGI route", bare_pid, bare_port, models=frozenset({"risk"})),
+            Contender("sealgate, secured", gateway_pid, cast.place.port, token),
+            *peers,
+        ]
+        figures = compare(contenders, loads, options.seconds, options.rounds)
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        show(figures, loads)
+    return 0
+
+
+def _gateway(stack: ExitStack, folder: Path, data: Hospitals, model: bytes) -> tuple[Cast, int]:
+    """Start a gateway with the model published, on the servers' core."""
+    place = prepare(folder / "place")
+    gateway = stack.enter_context(start_gateway(place))
+    pin(gateway.pid, SERVER_CORE)
+    cast = Cast(place, Narrator(Console(stderr=True)))
+    cast.assemble()
+    _publish(cast, folder, data, model)
+    return cast, gateway.pid
+
+
+def _publish_unscreened(cast: Cast, folder: Path, name: str, model: bytes) -> None:
+    """Publish a model without a calibration set, and let the tenant give such outputs out."""
+    rules = cast.run("clinic-owner", "policy", "show")["text"].split("@id(")
+    kept = [rule for rule in rules if not rule.startswith('"screened-only"')]
+    (folder / "policies.cedar").write_text("@id(".join(kept))
+    cast.run("clinic-owner", "policy", "publish", str(folder / "policies.cedar"))
+    (folder / f"{name}.onnx").write_bytes(model)
+    cast.run("clinic-owner", "model", "create", name, "--no-personal")
+    push = ("model", "push", name, VERSION, str(folder / f"{name}.onnx"))
+    cast.run("clinic-owner", *push, "--key", str(folder / "owner.key"))
+    cast.run("clinic-owner", "model", "promote", name, VERSION)
+
+
 def _measure(
     stack: ExitStack, folder: Path, data: Hospitals, model: bytes, seconds: float, rounds: int
 ) -> dict[str, dict[str, float]]:
-    console = Console(stderr=True)
-    place = prepare(folder / "place")
-    gateway = stack.enter_context(start_gateway(place))
-    _pin(gateway.pid)
-    cast = Cast(place, Narrator(console))
-    cast.assemble()
-    _publish(cast, folder, data, model)
+    cast, gateway_pid = _gateway(stack, folder, data, model)
+    place = cast.place
     (folder / "model.onnx").write_bytes(model)
     bare_pid, bare_port = stack.enter_context(_bare(folder / "model.onnx"))
     os.sched_setaffinity(0, {LOAD_CORE})
@@ -79,7 +136,7 @@ def _measure(
     plain = post(f"/v2/models/{MODEL}/infer", body, {})
     contenders = {
         "bare ASGI route, no security": (bare_port, plain, bare_pid),
-        "sealgate, secured": (place.port, secured, gateway.pid),
+        "sealgate, secured": (place.port, secured, gateway_pid),
     }
     figures: dict[str, dict[str, float]] = {
         "onnxruntime in process": _in_process(model, data.test.x[:1])
@@ -113,7 +170,7 @@ def _bare(model: Path) -> Iterator[tuple[int, int]]:
     port = free_port()
     child = subprocess.Popen([sys.executable, "-m", "tests.bench.bare", str(model), str(port)])
     try:
-        _pin(child.pid)
+        pin(child.pid, SERVER_CORE)
         _wait_until_open(port)
         yield child.pid, port
     finally:
@@ -131,12 +188,6 @@ def _wait_until_open(port: int) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
-
-
-def _pin(pid: int) -> None:
-    """Give every thread of a process the servers' core."""
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(task.name), {SERVER_CORE})
 
 
 def _in_process(model: bytes, row: np.ndarray) -> dict[str, float]:

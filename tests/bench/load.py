@@ -6,10 +6,10 @@ Raw asyncio protocols, so that the load costs less than what it measures.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
+
+from tests.bench.processes import cpu_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Measured:
         refused: Answers with any other status.
         seconds: Wall time.
         p50_ms, p99_ms: Latency seen by the client.
-        cpu_us: Processor time of the server for each answered request, in microseconds.
+        cpu_us: Processor time of the server, all its processes, for each answered request, in
+            microseconds.
     """
 
     requests: int
@@ -78,12 +79,6 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.done.done():
             self.done.set_result(None)
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor seconds that a process has used, its threads included."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def run(port: int, request: bytes, *, pid: int, seconds: float, connections: int) -> Measured:

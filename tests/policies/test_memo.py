@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from policies import facts
 from policies.compiled import ACTIONS, compile_set, starter_text
 from policies.facts import ContextFacts
-from policies.memo import KeyPlan, Memo
+from policies.memo import MAX_FACTS, KeyPlan, Memo
 from tests.policies.test_isolation import contexts, principals, resources, tenants
 from tests.policies.world import (
     ACME,
@@ -180,6 +180,17 @@ def test_a_key_is_read_from_a_root_that_lacks_an_attribute() -> None:
     assert plan.key("readMetadata", APP, model, CONTEXT) != plan.key(
         "readMetadata", APP, replace(model, personal=True), CONTEXT
     )
+
+
+def test_what_is_remembered_of_facts_is_theirs_however_many_come_and_go() -> None:
+    wanted = reads("principal == resource.tenant.tenant && resource.personal")
+    assert wanted is not None
+    plan = KeyPlan(wanted)
+    for number in range(2 * MAX_FACTS + 10):  # each may get the identity of one that is gone
+        version = replace(ECG, personal=bool(number % 2), version=str(number))
+        fresh = KeyPlan(wanted).key("infer", APP, version, CONTEXT)
+        assert plan.key("infer", APP, version, CONTEXT) == fresh
+    assert plan.key("infer", APP, replace(ECG), CONTEXT) == plan.key("infer", APP, ECG, CONTEXT)
 
 
 def test_the_least_recently_used_goes_first() -> None:

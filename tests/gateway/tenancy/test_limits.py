@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.tenancy.limits import KEPT, Throttle, Windows
+from gateway.tenancy.limits import KEPT, Throttle
 from tests.gateway.parts import call
 
 CALLER = call("caller").principal
@@ -47,15 +47,15 @@ def test_a_window_ends_and_the_next_one_begins_with_the_next_request() -> None:
 
 def test_what_is_counted_is_kept_for_open_windows_only_and_starts_no_thread() -> None:
     now, before = [0.0], set(threading.enumerate())
-    windows = Windows(lambda: now[0])
+    throttle = Throttle("1/minute", lambda: now[0])
     for number in range(KEPT + 1):
-        windows.incr(str(number), 60)
-    assert windows.get("7") == 1
-    assert windows.get_expiry("7") == 60.0
+        assert throttle.spend(replace(CALLER, client_id=str(number)))
+    assert not throttle.spend(replace(CALLER, client_id="7"))
+    assert len(throttle) == KEPT + 1
     now[0] = 61.0
-    windows.incr("late", 60)
-    assert windows.get("7") == 0
-    assert windows.reset() == 1
+    assert throttle.spend(replace(CALLER, client_id="late"))
+    assert len(throttle) == 1
+    assert throttle.spend(replace(CALLER, client_id="7"))
     assert set(threading.enumerate()) <= before
 
 

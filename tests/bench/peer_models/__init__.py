@@ -1,0 +1,1 @@
+"""What the peers run: the same ONNX file by the same onnxruntime, in their own environments."""
