@@ -1,10 +1,13 @@
 """The life of a model version, as a table.
 
     quarantined ──> candidate ──> released ──> retired
-         └────────> rejected
+         ↑└───────> rejected
+         └──────────────┘
 
-INVARIANT: a version that was rejected or retired never serves again, and nothing becomes released
-without having been a candidate. `rollback` moves the release pointer between released versions and
+A refusal does not use up a version's name: the next push of it begins in quarantine again.
+
+INVARIANT: a version that was retired never serves again, and nothing becomes released without
+having been a candidate. `rollback` moves the release pointer between released versions and
 is no move of this table.
 """
 
@@ -21,7 +24,7 @@ MOVES: Final[dict[VersionState, frozenset[VersionState]]] = {
     "candidate": frozenset({"released", "retired"}),
     "released": frozenset({"retired"}),
     "retired": frozenset(),
-    "rejected": frozenset(),
+    "rejected": frozenset({"quarantined"}),
 }
 """State → the states that may follow it."""
 

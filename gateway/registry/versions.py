@@ -2,30 +2,36 @@
 
 INVARIANT: a version in quarantine has an intent under way. It ends as a candidate whose parts are
 all stored and signed for, or as rejected with nothing stored for it alone. The uploads that it was
-made from are spent within that intent: while an upload is kept, no version needs its payload.
+made from are spent within that intent: while an upload is kept, no version needs its payload. A
+model that was refused gives its uploads back, and leaves its version's name free.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
+from gateway.artifacts.errors import ModelRefused, SandboxFailed
 from gateway.artifacts.upload import Sealer
 from gateway.authorization.intents import Intent, Intents
 from gateway.authorization.kinds import FINISHED, UNDONE, Attribution, Kind, Settled
 from gateway.authorization.recorder import Details
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, Refusal, SealgateError
+from gateway.registry.errors import PublishRefused
 from gateway.registry.facts import model_resource
 from gateway.registry.packaging import Material, Packager
 from gateway.registry.ports import Registry
 from gateway.registry.records import ModelVersion, SealedPayload
-from gateway.registry.states import PUBLISHED, moved
+from gateway.registry.states import MOVES, PUBLISHED, moved
 from gateway.registry.uploads import Uploads
 from gateway.work.jobs import Progress
 
 Open = Callable[[], Material]
 """Opens what a version is made from; what it opened is wiped here."""
+_REFUSALS = (ModelRefused, PublishRefused, SandboxFailed)
+"""What is wrong with what was sent; after anything else it may be published from again."""
 
 
 class Versions:
@@ -67,6 +73,7 @@ class Versions:
         *,
         upload: str = "",
         calibration: str = "",
+        sample: str = "",
     ) -> None:
         """Publish a version: recorded, packaged, a candidate when this returns.
 
@@ -77,22 +84,25 @@ class Versions:
             progress: Told of each stage.
             upload: Id of the upload whose payload becomes the graph of the version.
             calibration: Id of the upload that it is calibrated with.
+            sample: Id of the upload with inputs that it must run on.
 
         Raises:
-            AlreadyExists: The version name is taken.
+            AlreadyExists: The version name is taken, by one that was not refused.
             SealgateError: The version was rejected, and why is recorded.
         """
-        if self._registry.get_version(version.tenant, version.model, version.version) is not None:
+        before = self._registry.get_version(version.tenant, version.model, version.version)
+        if is_taken(before):
             raise AlreadyExists  # before the intent: its finisher takes what is there for its own
         facts = {
             "model": version.model,
             "version": version.version,
             "upload": upload,
             "calibration": calibration,
+            "sample": sample,
         }
         intent = self._intents.begin("publish", version.tenant, facts, by)
         try:
-            self._registry.add_version(version)
+            version = self._quarantine(version, before)
         except Refusal as refusal:
             intent.failed(refusal.code)
             raise
@@ -104,8 +114,18 @@ class Versions:
             self._spend(intent.pending)
         except Exception as fault:
             self._reject(intent, version, reason_of(fault))
+            if isinstance(fault, _REFUSALS):
+                self._give_back(intent.pending)
             raise
         intent.done()
+
+    def _quarantine(self, version: ModelVersion, before: ModelVersion | None) -> ModelVersion:
+        """Put a version where there is none, or where one was refused."""
+        if before is None:
+            self._registry.add_version(version)
+            return version
+        moved(before, version.state)
+        return self._registry.replace_version(replace(version, revision=before.revision))
 
     def _package(self, version: ModelVersion, open_material: Open, progress: Progress) -> None:
         def stage(payload: SealedPayload) -> None:
@@ -160,7 +180,14 @@ class Versions:
     def _spend(self, pending: Pending) -> None:
         facts = pending.facts
         self._uploads.spend(pending.tenant, facts.get("upload", ""))
-        self._uploads.discard(pending.tenant, facts.get("calibration", ""))
+        for kind in ("calibration", "sample"):
+            self._uploads.discard(pending.tenant, facts.get(kind, ""))
+
+    def _give_back(self, pending: Pending) -> None:
+        """Free the places of the uploads of a model that was refused; else they expire in a day."""
+        with contextlib.suppress(Exception):
+            for kind in ("upload", "calibration", "sample"):
+                self._uploads.discard(pending.tenant, pending.facts.get(kind, ""))
 
     def _discard(self, version: ModelVersion, reason: str) -> None:
         """Reject a quarantined version and delete what was stored for it alone."""
@@ -169,6 +196,11 @@ class Versions:
         self._registry.replace_version(
             replace(moved(version, "rejected"), payloads=(), reason=reason)
         )
+
+
+def is_taken(version: ModelVersion | None) -> bool:
+    """Tell whether a version's name is used up: by all but one that was refused."""
+    return version is not None and "quarantined" not in MOVES[version.state]
 
 
 def _details(pending: Pending) -> Details:

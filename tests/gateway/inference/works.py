@@ -162,7 +162,7 @@ class Works:
         parts = Packager(
             self.sealer,
             self.keys.release_key,
-            admit=lambda plain: _admitted(bytes(plain)),
+            admit=lambda plain, *, sample, rows: _admitted(bytes(plain)),
             run_sandboxed=lambda module, inputs, args, limits: _calibrated(bytes(inputs["model"])),
             clock=lambda: NOW,
         ).package(material, lambda _: None, lambda *_: None)
@@ -276,7 +276,8 @@ def _calibrated(graph: bytes) -> SandboxResult:
 
 @cache
 def _admitted(graph: bytes) -> AdmissionReport:
-    report, _ = admission_job.main({"model": memoryview(graph)}, {"run_seconds": 0.2})
+    seconds = {"run_seconds": 0.2, "search_seconds": 1.0}
+    report, _ = admission_job.main({"model": memoryview(graph)}, seconds)
     return msgspec.convert(report, AdmissionReport)
 
 

@@ -36,10 +36,12 @@ def test_nothing_is_released_that_was_never_a_candidate() -> None:
     reached_from = {state: {b for b, to in MOVES.items() if state in to} for state in MOVES}
     assert reached_from["released"] == {"candidate"}
     assert reached_from["candidate"] == {"quarantined"}
+    assert reached_from["quarantined"] == {"rejected"}, "a refused push does not use up its name"
 
 
 def test_what_ended_stays_ended() -> None:
-    assert MOVES["retired"] == MOVES["rejected"] == frozenset()
+    assert MOVES["retired"] == frozenset()
+    assert MOVES["rejected"] == {"quarantined"}, "it begins anew, and serves no sooner"
     assert USES["retired"] == USES["rejected"] == USES["quarantined"] == frozenset()
 
 
