@@ -33,6 +33,9 @@ SIZES: Final = (1, 2, 8, 16, 32, 64, 128, 224, 256, 512, 576, 640, 1024, 1536, 3
 GENERATED: Final[tuple[TrialValues, ...]] = ("zeros", "ones", "lengths", "small")
 RANKS: Final = (2, 1, 4, 3)
 """Numbers of dimensions that are tried where an input declares none; tables are commonest."""
+_RATES: Final = frozenset({"sr", "rate", "sample_rate", "sampling_rate", "samplerate"})
+_RATE: Final = 16_000
+"""Samples a second: what a model of speech does with the rest follows from such an input."""
 _CHANNELS: Final = (3, 1)
 _BATCHES: Final = (1, 2, 3, 4, 8)  # of the example that a model was traced with
 _PICTURE: Final = 4  # dimensions of a batch of pictures
@@ -106,6 +109,8 @@ def _filled(
     spec: TensorSpec, shape: tuple[int, ...], values: TrialValues, longest: int
 ) -> NDArray[Any]:
     dtype = np.dtype(DTYPES[spec.datatype])
+    if spec.name.lower() in _RATES and math.prod(shape) == 1 and dtype.kind in "iuf":
+        return np.full(shape, _RATE, dtype)
     if dtype.kind == "O":
         return np.full(shape, "" if values == "zeros" else "a", dtype)
     if values == "zeros":

@@ -107,8 +107,8 @@ class _Rule:
 
     def _finite(self, array: NDArray[Any]) -> NDArray[np.bool_]:
         if self.bfloat:
-            return (array & _BF16_EXPONENT) != _BF16_EXPONENT
-        return np.isfinite(array)
+            return np.asarray((array & _BF16_EXPONENT) != _BF16_EXPONENT)
+        return np.asarray(np.isfinite(array))
 
 
 class Contract:

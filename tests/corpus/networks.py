@@ -96,7 +96,7 @@ def unet() -> Any:
 def save(
     name: str, model: Any, given: tuple[Any, ...], names: list[str], axes: Any, **more: Any
 ) -> None:
-    """Export by both exporters that there are; what one cannot do is not our matter."""
+    """Export as most tutorials do; what the exporter cannot do is not our matter."""
     model.eval()
     path = OUT / f"torch_{name}.onnx"
     try:
@@ -108,6 +108,7 @@ def save(
 
 
 def save_new(name: str, model: Any, given: tuple[Any, ...], shapes: Any) -> None:
+    """The same by the exporter that took its place."""
     model.eval()
     try:
         program = torch.onnx.export(model, given, dynamic_shapes=shapes, dynamo=True)

