@@ -40,8 +40,8 @@ def traced(tmp_path: Path, code: str, *files: bytes) -> list[str]:
         paths.append(tmp_path / str(number))
         paths[-1].write_bytes(content)
     log = tmp_path / "trace"
-    command = [strace, "-f", "-qq", "-o", log, "-e", CALLS]
-    run = [sys.executable, "-B", "-c", "import sys\n" + code, *paths]
+    command = [strace, "-f", "-qq", "-o", str(log), "-e", CALLS]
+    run = [sys.executable, "-B", "-c", "import sys\n" + code, *map(str, paths)]
     root = Path(__file__).parents[3]
     ended = subprocess.run([*command, *run], cwd=root, check=False, capture_output=True, text=True)
     if "ptrace" in ended.stderr and "not permitted" in ended.stderr:

@@ -140,6 +140,7 @@ class Works:
         release: bool = True,
         personal: bool = False,
         tenant: str = TENANT,
+        allow_nan: frozenset[str] = frozenset(),
     ) -> ModelVersion:
         """Publish a version as the control plane does, without its HTTP and its processes."""
         registry = self.house.stores.registry
@@ -158,6 +159,7 @@ class Works:
             calibration=secret(b"unused") if screened else None,
             owner_bundle=json.dumps(signed).encode(),
             owner_key_pem=OWNER_PEM,
+            allow_nan=allow_nan,
         )
         parts = Packager(
             self.sealer,
