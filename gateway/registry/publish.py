@@ -29,8 +29,9 @@ from gateway.registry.facts import model_facts
 from gateway.registry.packaging import Material
 from gateway.registry.ports import Registry
 from gateway.registry.records import ModelVersion, Upload
+from gateway.registry.states import is_taken
 from gateway.registry.uploads import Uploads
-from gateway.registry.versions import Versions, is_taken
+from gateway.registry.versions import Versions
 from gateway.work.jobs import Job, Jobs, Progress
 from policies.engine import Decision
 

@@ -55,6 +55,11 @@ PUBLISHED: Final = CALLABLE | {"retired"}
 """States of a version whose publishing came to its end."""
 
 
+def is_taken(version: ModelVersion | None) -> bool:
+    """Tell whether a version's name is used up: by all but one that was refused."""
+    return version is not None and "quarantined" not in MOVES[version.state]
+
+
 def moved(version: ModelVersion, to: VersionState) -> ModelVersion:
     """Return `version` in state `to`.
 

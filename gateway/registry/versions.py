@@ -8,7 +8,6 @@ model that was refused gives its uploads back, and leaves its version's name fre
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,7 +23,7 @@ from gateway.registry.facts import model_resource
 from gateway.registry.packaging import Material, Packager
 from gateway.registry.ports import Registry
 from gateway.registry.records import ModelVersion, SealedPayload
-from gateway.registry.states import MOVES, PUBLISHED, moved
+from gateway.registry.states import PUBLISHED, is_taken, moved
 from gateway.registry.uploads import Uploads
 from gateway.work.jobs import Progress
 
@@ -113,9 +112,7 @@ class Versions:
             self._package(version, open_material, progress)
             self._spend(intent.pending)
         except Exception as fault:
-            self._reject(intent, version, reason_of(fault))
-            if isinstance(fault, _REFUSALS):
-                self._give_back(intent.pending)
+            self._reject(intent, version, fault)
             raise
         intent.done()
 
@@ -151,14 +148,17 @@ class Versions:
         )
         self._changed()
 
-    def _reject(self, intent: Intent, version: ModelVersion, reason: str) -> None:
+    def _reject(self, intent: Intent, version: ModelVersion, fault: Exception) -> None:
         """End a publish that failed; where that fails too, its finisher ends it."""
+        reason = reason_of(fault)
         try:
             # As it is stored: the write that failed may have been made nevertheless.
             stored = self._registry.get_version(version.tenant, version.model, version.version)
             rejected = stored is not None and stored.state == "quarantined"
             if stored is not None and rejected:
                 self._discard(stored, reason)
+                if isinstance(fault, _REFUSALS):
+                    self._give_back(intent.pending)
         except Exception:
             rejected = False
         if rejected:
@@ -171,6 +171,9 @@ class Versions:
         found = self._registry.get_version(pending.tenant, facts["model"], facts["version"])
         if found is not None and found.state == "quarantined":
             self._discard(found, UNDONE.reason)
+        elif found is not None and found.state == "rejected":
+            # It died while it gave its uploads back: a record of one must not outlive its payload.
+            self._give_back(pending)
         if found is None or found.state not in PUBLISHED:
             return UNDONE
         self._spend(pending)
@@ -185,9 +188,8 @@ class Versions:
 
     def _give_back(self, pending: Pending) -> None:
         """Free the places of the uploads of a model that was refused; else they expire in a day."""
-        with contextlib.suppress(Exception):
-            for kind in ("upload", "calibration", "sample"):
-                self._uploads.discard(pending.tenant, pending.facts.get(kind, ""))
+        for kind in ("upload", "calibration", "sample"):
+            self._uploads.discard(pending.tenant, pending.facts.get(kind, ""))
 
     def _discard(self, version: ModelVersion, reason: str) -> None:
         """Reject a quarantined version and delete what was stored for it alone."""
@@ -196,11 +198,6 @@ class Versions:
         self._registry.replace_version(
             replace(moved(version, "rejected"), payloads=(), reason=reason)
         )
-
-
-def is_taken(version: ModelVersion | None) -> bool:
-    """Tell whether a version's name is used up: by all but one that was refused."""
-    return version is not None and "quarantined" not in MOVES[version.state]
 
 
 def _details(pending: Pending) -> Details:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.registry.errors import IllegalMove
 from gateway.registry.records import ModelVersion, VersionState
-from gateway.registry.states import MOVES, PROMOTABLE, PUBLISHED, USES, Use, moved
+from gateway.registry.states import MOVES, PROMOTABLE, PUBLISHED, USES, Use, is_taken, moved
 from tests.policies.world import ANN, CONTEXT, ECG, PERMIT_ALL, engine_with
 
 ACTIONS: dict[Use, tuple[str, ...]] = {
@@ -43,6 +43,11 @@ def test_what_ended_stays_ended() -> None:
     assert MOVES["retired"] == frozenset()
     assert MOVES["rejected"] == {"quarantined"}, "it begins anew, and serves no sooner"
     assert USES["retired"] == USES["rejected"] == USES["quarantined"] == frozenset()
+
+
+def test_a_name_is_used_up_by_all_but_what_was_refused() -> None:
+    assert not is_taken(None)
+    assert {state for state in MOVES if not is_taken(_version(state))} == {"rejected"}
 
 
 def test_the_tables_tell_of_every_state_and_of_no_other() -> None:
