@@ -38,6 +38,7 @@ _RATE: Final = 16_000
 """Samples a second: what a model of speech does with the rest follows from such an input."""
 _CHANNELS: Final = (3, 1)
 _BATCHES: Final = (1, 2, 3, 4, 8)  # of the example that a model was traced with
+_STATE: Final = 3  # dimensions of a recurrent layer's state
 _PICTURE: Final = 4  # dimensions of a batch of pictures
 
 # The bits of 1.0; a bfloat16 is the upper half of a float32.
@@ -176,9 +177,14 @@ def _open(spec: TensorSpec) -> list[str]:
 
 
 def _open_key(spec: TensorSpec, axis: int) -> str:
-    """Return what names the size of an open dimension: rows are taken for one where nameless."""
+    """Return what names the size of an open dimension.
+
+    Where it has no name it is taken for the rows if it comes first, or second in the state of a
+    recurrent layer: (layers, rows, units).
+    """
     symbol = spec.symbols[axis] if spec.symbols else ""
-    return symbol or ("\0rows" if axis == 0 else f"\0{axis} of {spec.name}")
+    state = axis == 1 and len(spec.shape) == _STATE and spec.shape[0] > 1 and spec.shape[2] > 1
+    return symbol or ("\0rows" if axis == 0 or state else f"\0{axis} of {spec.name}")
 
 
 def _terms(key: str) -> list[str]:

@@ -113,6 +113,27 @@ def masked_attention() -> onnx.ModelProto:
     )
 
 
+def with_state() -> onnx.ModelProto:
+    """A voice detector: frames of 32, and what the layer remembers of each row, without names."""
+    return build(
+        [
+            node("Reshape", ["x", "frames"], ["f"]),
+            node("Shape", ["f"], ["f_shape"]),
+            node("Gather", ["f_shape", "zero"], ["rows"], axis=0),
+            node("Concat", ["two", "rows", "four"], ["wanted"], axis=0),
+            node("Reshape", ["state", "wanted"], ["y"]),
+        ],
+        inputs=[tensor("x", [None, None]), tensor("state", [2, None, 4])],
+        outputs=[tensor("y", [2, None, 4]), tensor("f", [None, 32])],
+        constants=[
+            constant("frames", [-1, 32]),
+            constant("zero", [0]),
+            constant("two", [2]),
+            constant("four", [4]),
+        ],
+    )
+
+
 def with_default() -> onnx.ModelProto:
     return build(
         [node("Mul", ["x", "k"], ["y"])],

@@ -14,8 +14,9 @@ from onnx import TensorProto, helper
 
 from gateway.artifacts import admission_job
 from gateway.artifacts.admission import AdmissionReport
-from gateway.artifacts.manifest import RANK_LIMIT
+from gateway.artifacts.manifest import RANK_LIMIT, TensorSpec
 from gateway.artifacts.model_refusals import REASONS, sentence
+from gateway.artifacts.trial import make_values
 from gateway.inference.tensors import MAX_RANK
 from tests.gateway.artifacts import odd_models as odd
 from tests.gateway.artifacts.hostile_models import build, node
@@ -226,3 +227,13 @@ def test_an_output_that_is_a_sequence_of_tensors_is_refused() -> None:
     reason, told = refusal(model)
     assert reason == "border_sequence"
     assert "output `y`" in told
+
+
+def test_the_state_of_a_recurrent_layer_has_the_rows_of_the_input() -> None:
+    model = odd.with_state()
+    assert admitted(model).trial.shapes == {"x": (1, 32), "state": (2, 1, 4)}
+
+
+def test_a_rate_of_samples_is_none_that_a_model_of_speech_never_sees() -> None:
+    rate = TensorSpec(name="sr", datatype="INT64", shape=())
+    assert make_values([rate], {"sr": ()}, "zeros")["sr"] == 16_000
