@@ -1,135 +1,94 @@
-"""The confined part of admission: inspect a model, load it, run it once on zeros."""
+"""The confined part of admission: inspect a model, load it, and find inputs that it runs on."""
 
 from __future__ import annotations
 
-import math
-import threading
-from collections.abc import Mapping
-from typing import Any, Final
-
-import numpy as np
-import onnxruntime
+from typing import Any
 
 from gateway.artifacts.manifest import TensorSpec
-from gateway.artifacts.onnx_inspection import (
-    Refusal,
+from gateway.artifacts.model_refusals import Refusal, named
+from gateway.artifacts.model_runs import Deadline, Runs, Shape, load
+from gateway.artifacts.onnx_border import (
+    Border,
+    baked_sizes,
     border_inputs,
     border_outputs,
-    inspect,
-    opset_of,
-    parse,
+    takes_missing,
 )
+from gateway.artifacts.onnx_inspection import inspect, parse
+from gateway.artifacts.sample import read_rows, read_sample
 from gateway.artifacts.sandbox import job
-
-RUN_ELEMENTS_LIMIT: Final = 64 << 20  # of one input or output of the trial run
-_FATAL_ONLY: Final = 4
-
-DTYPES: Final[Mapping[str, Any]] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
-    "BYTES": np.object_,
-}
+from gateway.artifacts.trial_search import search, untied
 
 
 def main(
     inputs: dict[str, memoryview], args: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[Any, Any]]:
-    """Admit `inputs["model"]`; the report has `refused`, or what the model is."""
+    """Admit `inputs["model"]`.
+
+    Args:
+        inputs: `model`, and of `sample` and `rows` (a calibration set) what there is.
+        args: `run_seconds` of one run, `search_seconds` of all.
+
+    Returns:
+        A report that has `refused`, or what the model is.
+    """
     try:
-        return _admit(bytes(inputs["model"]), float(args["run_seconds"])), {}
+        return _admit(inputs, float(args["run_seconds"]), float(args["search_seconds"])), {}
     except Refusal as refusal:
-        return {"refused": refusal.reason}, {}
+        return {"refused": refusal.reason, "part": refusal.part, "found": refusal.found}, {}
 
 
-def _admit(data: bytes, run_seconds: float) -> dict[str, Any]:
+def _admit(
+    inputs: dict[str, memoryview], run_seconds: float, search_seconds: float
+) -> dict[str, Any]:
+    data = bytes(inputs["model"])
     model = parse(data)
-    nodes, opset = inspect(model), opset_of(model)
-    taken, given = border_inputs(model), border_outputs(model)
+    inspected = inspect(model)
+    taken, given, missing = border_inputs(model), border_outputs(model), takes_missing(model)
+    baked = baked_sizes(model)
     del model  # the runtime parses its own copy
-    results = _run(_load(data), taken, run_seconds)
-    outputs = [_observed(spec, result) for spec, result in zip(given, results, strict=True)]
+    sample = read_sample(inputs["sample"], taken) if "sample" in inputs else None
+    rows = read_rows(inputs["rows"], taken) if sample is None and "rows" in inputs else None
+    runs = Runs(load(data), taken, Deadline(run_seconds, search_seconds))
+    found = search(runs, taken, sample, rows, baked)
     return {
-        "inputs": [_plain(spec) for spec in taken],
-        "outputs": [_plain(spec) for spec in outputs],
-        "opset": opset,
-        "node_count": nodes,
+        "inputs": [_plain(spec) for spec in untied(runs, found)],
+        "outputs": [_plain(_observed(*pair)) for pair in zip(given, found.results, strict=True)],
+        "opset": inspected.opset,
+        "node_count": inspected.nodes,
+        "trial": {"shapes": found.shapes, "values": found.values},
+        "takes_missing": missing,
     }
 
 
-def _load(data: bytes) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL_ONLY
-    options.enable_cpu_mem_arena = False  # so that an allocation that is too large fails by itself
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except MemoryError:
-        raise
-    except Exception as fault:
-        raise Refusal(_reason(fault, "not_loadable")) from None
+def _observed(border: Border, seen: Shape | None) -> TensorSpec:
+    """Correct what is declared of an output by what was seen.
 
-
-def _run(session: Any, taken: tuple[TensorSpec, ...], run_seconds: float) -> list[Any]:
-    """Run on zeros, every open dimension 1, until a timer ends it."""
-    feeds = {spec.name: _zeros(spec) for spec in taken}
-    options = onnxruntime.RunOptions()
-    options.log_severity_level = _FATAL_ONLY
-    timer = threading.Timer(run_seconds, setattr, (options, "terminate", True))
-    timer.daemon = True
-    timer.start()
-    try:
-        results: list[Any] = session.run(None, feeds, options)
-    except MemoryError:
-        raise
-    except Exception as fault:
-        raise Refusal("time" if options.terminate else _reason(fault, "not_runnable")) from None
-    finally:
-        timer.cancel()
-    return results
-
-
-def _zeros(spec: TensorSpec) -> Any:
-    shape = tuple(max(1, dim) for dim in spec.shape)
-    if math.prod(shape) > RUN_ELEMENTS_LIMIT:
-        raise Refusal("tensor_size")
-    if spec.datatype == "BYTES":
-        return np.full(shape, "", dtype=np.object_)
-    return np.zeros(shape, dtype=DTYPES[spec.datatype])
-
-
-def _observed(spec: TensorSpec, result: Any) -> TensorSpec:
-    """Complete a declared shape by the rank that was seen, and refuse a declaration that lied."""
-    if not isinstance(result, np.ndarray) or result.dtype != DTYPES[spec.datatype]:
-        raise Refusal("border_type")
-    if result.size > RUN_ELEMENTS_LIMIT:
-        raise Refusal("tensor_size")
-    shape = spec.shape or (-1,) * result.ndim
-    fits = len(shape) == result.ndim and all(
-        dim in (-1, actual) for dim, actual in zip(shape, result.shape, strict=True)
+    The runtime only warns where a graph declares other sizes than it gives, and exporters do so:
+    a size that was not seen, or a whole shape of another rank, is open.
+    """
+    spec = border.spec
+    if seen is None:
+        raise Refusal("border_sequence", named("output", spec.name))
+    if len(seen) != len(spec.shape) or not border.ranked:
+        return TensorSpec(name=spec.name, datatype=spec.datatype, shape=(-1,) * len(seen))
+    shape = tuple(
+        size if size in (-1, actual) else -1 for size, actual in zip(spec.shape, seen, strict=True)
     )
-    if not fits:
-        raise Refusal("border_shape")
-    return TensorSpec(name=spec.name, datatype=spec.datatype, shape=shape)
-
-
-def _reason(fault: Exception, otherwise: str) -> str:
-    """Tell want of memory from a model that is wrong, by the runtime's words."""
-    words = str(fault).lower()
-    return "memory" if "alloc" in words else otherwise
+    return TensorSpec(name=spec.name, datatype=spec.datatype, shape=shape, symbols=spec.symbols)
 
 
 def _plain(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+    plain: dict[str, Any] = {
+        "name": spec.name,
+        "datatype": spec.datatype,
+        "shape": list(spec.shape),
+    }
+    if spec.symbols:
+        plain["symbols"] = list(spec.symbols)
+    if spec.optional:
+        plain["optional"] = True
+    return plain
 
 
 if __name__ == "__main__":

@@ -236,12 +236,14 @@ class ModelRefused(ArtifactError):
 
     Attributes:
         reason: One of `gateway.artifacts.admission.REASONS`; stable, for machines.
+        remedy: What its owner can do about it; empty where nothing general helps.
     """
 
     code = "model_refused"
     message = "the model was refused"
     reason: str
 
-    def __init__(self, reason: str, explanation: str) -> None:
+    def __init__(self, reason: str, explanation: str, remedy: str = "") -> None:
         super().__init__(f"the model was refused: {explanation}")
         self.reason = reason
+        self.remedy = remedy

@@ -5,53 +5,45 @@ The safety argument:
 1. Everything is walked: the graph, the graphs inside attributes, every tensor wherever it hides
    (initialisers, attributes, sparse tensors). Nothing is expanded, folded or run.
 2. Model-local functions are refused: a kilobyte of them expands to millions of nodes.
-3. Only operators that the standard's own schemas know, of the allowed domains, get through; so
-   no custom code is looked for.
+3. Only operators that the standard's own schemas know, and those of `contrib_operators`, get
+   through; so no custom code is looked for. Domains that are imported and not used are harmless.
 4. A tensor must bring its bytes with it, and exactly as many as its shape declares: no file is
    read on a model's behalf.
 5. Nodes, nesting, declared sizes and the numbers of inputs and outputs are bounded.
 
 What a static pass cannot see (a `Loop` that never ends, an `Expand` to gigabytes) is left to the
-limits of the confined run, and to the timer and limits of each request. This module runs in the
-sandbox only.
+limits of the confined run, and to the limits of each request. This module runs in the sandbox only;
+inputs and outputs are read by `onnx_border`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from gateway.artifacts.manifest import DIMENSION_LIMIT, TensorSpec
+from gateway.artifacts.contrib_operators import FUSED_STANDARD, MICROSOFT
+from gateway.artifacts.manifest import DIMENSION_LIMIT
+from gateway.artifacts.model_refusals import Refusal, named
 
 NODE_LIMIT: Final = 50_000  # the largest public vision and language graphs have some 10,000
 NESTING_LIMIT: Final = 6  # exporters nest `If` and `Loop` two or three deep
-BORDER_LIMIT: Final = 256  # inputs or outputs
-NAME_LIMIT: Final = 256
 DECLARED_LIMIT: Final = 2 << 30  # bytes of one tensor; protobuf ends there as well
 OLDEST_OPSET: Final = 7  # what the runtime still promises to run
-RESERVED_PREFIX: Final = "sealgate"
-DOMAINS: Final = {"": "", "ai.onnx": "", "ai.onnx.ml": "ai.onnx.ml"}
+STANDARD: Final = ""
+CONTRIBUTED: Final = "com.microsoft"
+DOMAINS: Final = {
+    "": STANDARD,
+    "ai.onnx": STANDARD,
+    "ai.onnx.ml": "ai.onnx.ml",
+    CONTRIBUTED: CONTRIBUTED,
+}
 
 _TYPES: Final = onnx.TensorProto
-DATATYPES: Final[Mapping[int, str]] = {
-    _TYPES.BOOL: "BOOL",
-    _TYPES.UINT8: "UINT8",
-    _TYPES.UINT16: "UINT16",
-    _TYPES.UINT32: "UINT32",
-    _TYPES.UINT64: "UINT64",
-    _TYPES.INT8: "INT8",
-    _TYPES.INT16: "INT16",
-    _TYPES.INT32: "INT32",
-    _TYPES.INT64: "INT64",
-    _TYPES.FLOAT16: "FP16",
-    _TYPES.FLOAT: "FP32",
-    _TYPES.DOUBLE: "FP64",
-    _TYPES.STRING: "BYTES",
-}
 # Bits of an element, and the field that holds the elements where they are not raw bytes. The
 # field of small types holds one element in each entry, except for those of four bits and less.
 _LAYOUT: Final[Mapping[int, tuple[int, str]]] = {
@@ -61,24 +53,24 @@ _LAYOUT: Final[Mapping[int, tuple[int, str]]] = {
     _TYPES.UINT64: (64, "uint64_data"),
     _TYPES.UINT32: (32, "uint64_data"),
     _TYPES.INT32: (32, "int32_data"),
-    _TYPES.INT16: (16, "int32_data"),
-    _TYPES.UINT16: (16, "int32_data"),
-    _TYPES.INT8: (8, "int32_data"),
-    _TYPES.UINT8: (8, "int32_data"),
-    _TYPES.BOOL: (8, "int32_data"),
-    _TYPES.FLOAT16: (16, "int32_data"),
-    _TYPES.BFLOAT16: (16, "int32_data"),
-    _TYPES.INT4: (4, "int32_data"),
-    _TYPES.UINT4: (4, "int32_data"),
+    **{
+        getattr(_TYPES, name): (16, "int32_data")
+        for name in ("INT16", "UINT16", "FLOAT16", "BFLOAT16")
+    },
+    **{
+        getattr(_TYPES, name): (8, "int32_data")
+        for name in (
+            *("INT8", "UINT8", "BOOL", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ"),
+            *("FLOAT8E5M2", "FLOAT8E5M2FNUZ", "FLOAT8E8M0"),
+        )
+        if hasattr(_TYPES, name)
+    },
+    **{
+        getattr(_TYPES, name): (4, "int32_data")
+        for name in ("INT4", "UINT4", "FLOAT4E2M1")
+        if hasattr(_TYPES, name)
+    },
 }
-
-
-class Refusal(Exception):
-    """The model is refused; `reason` is one of `gateway.artifacts.admission.REASONS`."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def parse(data: bytes) -> Any:
@@ -92,81 +84,72 @@ def parse(data: bytes) -> Any:
     except (DecodeError, ValueError):
         raise Refusal("malformed") from None
     if not model.HasField("graph") or not model.graph.output:
-        raise Refusal("malformed")
+        raise Refusal("malformed", found="it has no graph with an output")
     return model
 
 
-def inspect(model: Any) -> int:
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What the walk found.
+
+    Attributes:
+        nodes: Their number, those of inner graphs included.
+        opset: Operator-set version by domain, of the domains that nodes are of.
+    """
+
+    nodes: int
+    opset: dict[str, int]
+
+
+def inspect(model: Any) -> Inspected:
     """Refuse what no model needs.
 
     Args:
         model: A parsed `ModelProto`.
 
-    Returns:
-        The number of nodes, those of inner graphs included.
-
     Raises:
         Refusal: The model is refused.
     """
     if model.functions:
-        raise Refusal("functions")
+        raise Refusal("functions", named("function", model.functions[0].name))
     if model.training_info:
         raise Refusal("training_info")
-    opset_of(model)
     count = 0
+    used: set[str] = set()
     for graph in _graphs(model.graph, 0):
         # Counted before anything of the graph is looked at: the bound is on our own work, too.
         count += len(graph.node)
         if count > NODE_LIMIT:
             raise Refusal("too_many_nodes")
         for node in graph.node:
-            _check_node(node)
+            used.add(_check_node(node))
         for tensor in _tensors(graph):
             _check_tensor(tensor)
         for value in (*graph.input, *graph.output, *graph.value_info):
             _check_declared(value)
-    return count
+    return Inspected(count, {domain: _version(model, domain) for domain in sorted(used)})
 
 
-def opset_of(model: Any) -> dict[str, int]:
-    """Return the operator-set versions by domain.
-
-    Raises:
-        Refusal: A domain is not allowed, given twice, or of a version that is not supported.
-    """
-    opset: dict[str, int] = {}
-    for entry in model.opset_import:
-        domain = DOMAINS.get(entry.domain)
-        if domain is None:
-            raise Refusal("domain")
-        newest = onnx.defs.onnx_opset_version() if domain == "" else 5
-        oldest = OLDEST_OPSET if domain == "" else 1
-        if domain in opset or not oldest <= entry.version <= newest:
-            raise Refusal("opset")
-        opset[domain] = entry.version
-    if not opset:
-        raise Refusal("opset")
-    return opset
+def _version(model: Any, domain: str) -> int:
+    """Return the version of a domain that is used; converters may list it twice if they agree."""
+    shown = domain or "ai.onnx"
+    listed = {e.version for e in model.opset_import if DOMAINS.get(e.domain) == domain}
+    if not listed:
+        raise Refusal("opset", found=f"`{shown}` is used and not imported")
+    if len(listed) > 1:
+        both = " and ".join(str(version) for version in sorted(listed)[:2])
+        raise Refusal("opset", found=f"`{shown}` is listed with versions {both}")
+    (version,) = listed
+    oldest, newest = _versions(domain)
+    if not oldest <= version <= newest:
+        raise Refusal("opset", found=f"`{shown}` {version}, not {oldest} to {newest}")
+    return int(version)
 
 
-def border_inputs(model: Any) -> tuple[TensorSpec, ...]:
-    """Return what the model takes; initialisers that are listed as inputs are not asked for.
-
-    Raises:
-        Refusal: An input is no tensor of a type and rank that can be served.
-    """
-    constants = {tensor.name for tensor in model.graph.initializer}
-    constants |= {tensor.values.name for tensor in model.graph.sparse_initializer}
-    return _border([value for value in model.graph.input if value.name not in constants])
-
-
-def border_outputs(model: Any) -> tuple[TensorSpec, ...]:
-    """Return what the model gives; the shape is empty where the model does not declare one.
-
-    Raises:
-        Refusal: An output is no tensor of a type that can be served.
-    """
-    return _border(model.graph.output, shape_required=False)
+def _versions(domain: str) -> tuple[int, int]:
+    if domain == STANDARD:
+        return OLDEST_OPSET, onnx.defs.onnx_opset_version()
+    return 1, 1 if domain == CONTRIBUTED else onnx.defs.onnx_ml_opset_version()
 
 
 def _graphs(graph: Any, depth: int) -> Iterator[Any]:
@@ -182,14 +165,19 @@ def _graphs(graph: Any, depth: int) -> Iterator[Any]:
                 yield from _graphs(inner, depth + 1)
 
 
-def _check_node(node: Any) -> None:
+def _check_node(node: Any) -> str:
+    """Return the domain of a node that may be there."""
+    kind = text_of(node.op_type)
     domain = DOMAINS.get(node.domain)
     if domain is None:
-        raise Refusal("domain")
-    if not onnx.defs.has(_text(node.op_type), domain):
-        raise Refusal("operator")
+        raise Refusal("domain", named("node", node.name, kind), named("domain", node.domain))
+    known = kind in MICROSOFT if domain == CONTRIBUTED else onnx.defs.has(kind, domain)
+    if not known and not (domain == STANDARD and kind in FUSED_STANDARD):
+        raise Refusal("operator", named("node", node.name, kind), named("domain", node.domain))
     if any(attribute.ref_attr_name for attribute in node.attribute):
-        raise Refusal("malformed")  # refers to a function's attribute, and there are none
+        # refers to a function's attribute, and there are none
+        raise Refusal("malformed", named("node", node.name, kind))
+    return domain
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
@@ -207,82 +195,57 @@ def _tensors(graph: Any) -> Iterator[Any]:
 
 def _parts(sparse_tensors: Iterable[Any]) -> Iterator[Any]:
     for sparse in sparse_tensors:
-        _check_size(list(sparse.dims), 64)  # runtimes make it dense
+        # runtimes make it dense
+        _check_size(list(sparse.dims), 64, named("tensor", sparse.values.name))
         yield sparse.values
         yield sparse.indices
 
 
 def _check_tensor(tensor: Any) -> None:
+    part = named("tensor", tensor.name)
     if tensor.data_location != _TYPES.DEFAULT or tensor.external_data:
-        raise Refusal("external_data")
+        raise Refusal("external_data", part)
     if tensor.HasField("segment"):
-        raise Refusal("malformed")
+        raise Refusal("malformed", part)
     count = math.prod(tensor.dims)
     if tensor.data_type == _TYPES.STRING:
-        _check_size(list(tensor.dims), 8)
+        _check_size(list(tensor.dims), 8, part)
         if len(tensor.string_data) != count or tensor.raw_data:
-            raise Refusal("tensor_size")
+            raise Refusal("tensor_size", part)
         return
     bits, field = _LAYOUT.get(tensor.data_type, (0, ""))
     if not bits:
-        raise Refusal("tensor_type")
-    _check_size(list(tensor.dims), bits)
+        raise Refusal("tensor_type", part, f"type {tensor.data_type} of TensorProto")
+    _check_size(list(tensor.dims), bits, part)
     if tensor.HasField("raw_data"):
         actual, expected = len(tensor.raw_data), -(-count * bits // 8)
     else:
         actual = len(getattr(tensor, field))
         expected = -(-count // 2) if bits == 4 else count
     if actual != expected:
-        raise Refusal("tensor_size")
+        raise Refusal("tensor_size", part)
 
 
 def _check_declared(value: Any) -> None:
     """Bound what a fixed shape makes the runtime allocate."""
     if value.type.HasField("tensor_type"):
         dims = value.type.tensor_type.shape.dim
-        _check_size([max(1, dim.dim_value) for dim in dims], 8)
+        _check_size([max(1, dim.dim_value) for dim in dims], 8, named("tensor", value.name))
 
 
-def _check_size(dims: list[int], bits: int) -> None:
+def _check_size(dims: list[int], bits: int, part: str) -> None:
     if len(dims) > DIMENSION_LIMIT or any(dim < 0 for dim in dims):
-        raise Refusal("tensor_size")
+        raise Refusal("tensor_size", part)
     if math.prod(dims) * bits > DECLARED_LIMIT * 8:
-        raise Refusal("tensor_size")
+        raise Refusal("tensor_size", part)
 
 
-def _border(values: Iterable[Any], *, shape_required: bool = True) -> tuple[TensorSpec, ...]:
-    specs = []
-    for value in values:
-        if not value.type.HasField("tensor_type"):
-            raise Refusal("border_type")
-        tensor = value.type.tensor_type
-        datatype = DATATYPES.get(tensor.elem_type)
-        if datatype is None:
-            raise Refusal("border_type")
-        if shape_required and not tensor.HasField("shape"):
-            raise Refusal("border_shape")
-        name = _text(value.name)
-        if not 1 <= len(name) <= NAME_LIMIT or name.startswith(RESERVED_PREFIX):
-            raise Refusal("border_name")
-        shape = tuple(_dimension(dim) for dim in tensor.shape.dim)
-        specs.append(TensorSpec(name=name, datatype=datatype, shape=shape))  # type: ignore[arg-type]
-    if len(specs) > BORDER_LIMIT:
-        raise Refusal("border_count")
-    if len({spec.name for spec in specs}) != len(specs):
-        raise Refusal("border_name")
-    return tuple(specs)
+def text_of(value: object) -> str:
+    """Return a string of the model; the parser hands over bytes where they are not UTF-8.
 
-
-def _text(value: object) -> str:
-    """Return a string of the model; the parser hands over bytes where they are not UTF-8."""
+    Raises:
+        Refusal: It is not UTF-8.
+    """
     if not isinstance(value, str):
         raise Refusal("malformed")
     return value
-
-
-def _dimension(dim: Any) -> int:
-    if not dim.HasField("dim_value"):
-        return -1
-    if not 1 <= dim.dim_value < 2**31:
-        raise Refusal("border_shape")
-    return int(dim.dim_value)

@@ -48,6 +48,8 @@ _BOOT: Final = (
     "from gateway.artifacts.confinement import start; start(int(sys.argv[2]))"
 )
 # One thread a numeric library: more only reserve address space. Two arenas for the same reason.
+# onnxruntime keeps a database of its use under HOME and looks up a host of its maker's, unless this
+# is exactly 1 before it is imported.
 _ENVIRONMENT: Final = {
     "PATH": "/usr/bin:/bin",
     "HOME": "/nonexistent",
@@ -55,6 +57,7 @@ _ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.connection import Connection, connect
+from gateway.cli.connection import connect
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.output import (
     JsonFlag,
@@ -89,6 +89,14 @@ def push(
         Path | None,
         typer.Option(help="Labelled rows (npz with x and y) that screening is calibrated with."),
     ] = None,
+    sample: Annotated[
+        Path | None,
+        typer.Option(help="Inputs that it runs on (npz, an array by input name)."),
+    ] = None,
+    allow_nan: Annotated[
+        list[str] | None,
+        typer.Option(help="An input in which missing values (NaN) and infinities are allowed."),
+    ] = None,
     licence: Annotated[str, typer.Option(help="SPDX expression.")] = "",
     wait: Annotated[bool, typer.Option(help="Wait until it is a candidate.")] = True,
     profile: ProfileOption = None,
@@ -102,31 +110,29 @@ def push(
     Next: sealgate model promote tumour 1.0
     """
     from gateway.cli.owner_key import sign_model
-    from gateway.cli.transfer import upload
-    from gateway.cli.watching import wait_for
+    from gateway.cli.pushing import Push, check_possible, send
+    from gateway.cli.pushing import wait as wait_until_candidate
 
+    push = Push(name, version, file, key, calibration, sample, tuple(allow_nan or ()))
     signature = sign_model(key, file, name)
     if planned(plan, as_json, "publish", model=name, version=version, file=str(file)):
         return
+    signed = {
+        "owner_bundle": signature.bundle,
+        "owner_key": signature.public_key,
+        "licence": licence,
+    }
     with connect(profile) as connection:
-        _check_free(connection, name, version)
-        body = {
-            "version": version,
-            "upload": upload(connection, name, file, quiet=as_json),
-            "owner_bundle": signature.bundle,
-            "owner_key": signature.public_key,
-            "licence": licence,
-        }
-        if calibration is not None:
-            body["calibration"] = upload(connection, name, calibration, quiet=as_json)
-        job = connection.post(f"/v1/models/{name}/versions", body)
+        check_possible(connection, push)
+        job = send(connection, push, signed, quiet=as_json)
         if not wait:
             show(job, as_json=as_json)
             return
-        wait_for(connection, job, "publish", quiet=as_json)
-        made = connection.get(f"/v1/models/{name}/versions/{version}")
+        made = wait_until_candidate(connection, push, job, quiet=as_json)
     show(made, as_json=as_json, fields=("model", "version", "state", "facts"))
     if not as_json:
+        for missing in filter(None, made["facts"].get("takes_missing", "").split(",")):
+            note(f"its trees take missing values; to let callers send them: --allow-nan {missing}")
         note(f"next: sealgate model promote {name} {version}")
 
 
@@ -310,23 +316,6 @@ def download_model(
         path = f"{resource}/payloads/{payload['digest']}"
         download(connection, path, payload, recipient, out)
     show({"file": str(out), "digest": payload["digest"]}, as_json=as_json)
-
-
-def _check_free(connection: Connection, name: str, version: str) -> None:
-    """Say before a long upload what would be refused after it."""
-    try:
-        connection.get(f"/v1/models/{name}")
-    except CommandFailed as refused:
-        if refused.code is ExitCode.NOT_FOUND:
-            refused.advice = f"sealgate model create {name} --help"
-        raise
-    try:
-        connection.get(f"/v1/models/{name}/versions/{version}")
-    except CommandFailed as refused:
-        if refused.code is not ExitCode.NOT_FOUND:
-            raise
-        return
-    raise CommandFailed("the version exists already", advice="choose another name for it")
 
 
 def _second_person(refused: CommandFailed) -> CommandFailed:

@@ -29,4 +29,8 @@ def wait_for(connection: Connection, job: dict[str, Any], what: str, *, quiet: b
         return
     error = job["error"] or {"code": "unknown", "detail": "the job did not end", "reason": ""}
     reason = f" ({error['reason']})" if error["reason"] else ""
-    raise CommandFailed(f"{error['detail']}{reason}", problem={"title": error["code"], **error})
+    raise CommandFailed(
+        f"{error['detail']}{reason}",
+        advice=error.get("next") or "",
+        problem={"title": error["code"], **error},
+    )

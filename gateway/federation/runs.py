@@ -25,6 +25,7 @@ from gateway.federation.records import Federation, Run, Site
 from gateway.federation.run_follower import RunFollower
 from gateway.names import require_version
 from gateway.registry.ports import Registry
+from gateway.registry.states import is_taken
 
 MAX_ROUNDS: Final = 1_000
 MAX_UNFINISHED: Final = 4
@@ -161,7 +162,7 @@ class Runs:
             raise InvalidRequest(f"`rounds` must be 1 to {MAX_ROUNDS}")
         if len(sites) < federation.quorum:
             raise InvalidRequest("fewer sites than the quorum can take part")
-        if self._registry.get_version(federation.tenant, federation.model, version) is not None:
+        if is_taken(self._registry.get_version(federation.tenant, federation.model, version)):
             raise AlreadyExists("the version exists already")
         limit = MAX_UNFINISHED
         going = self._store.unfinished_of(federation.tenant, federation.name, limit=limit)

@@ -148,7 +148,8 @@ class Pipeline:
         model = await self.models.get(target.version)
         self._hold_to_contract(record, model, request)
         found = await self.models.run(target.version, request)
-        verdict = model.judge(found, request.rows) if model.judge else UNSCREENED
+        rows = model.contract.rows(request.inputs)
+        verdict = model.judge(found, rows) if model.judge else UNSCREENED
         record.screened(verdict, model.profile_digest)
         target = await self._reconfirm(record, target)  # claim 4
         self._decide_release(record, asked, target)  # claim 2
@@ -244,7 +245,8 @@ class Pipeline:
     ) -> None:
         if target.model.personal and not request.subjects:
             raise ContractViolation("subject_missing")
-        if len(request.subjects) > 1 and len(request.subjects) != request.rows:
+        lengths = {len(array) for array in request.inputs.values() if array.ndim}
+        if len(request.subjects) > 1 and len(request.subjects) not in lengths:
             raise ContractViolation("subject_rows")
         if len(set(request.subjects)) > MAX_SUBJECTS:
             raise ContractViolation("too_many_subjects")
@@ -259,6 +261,10 @@ class Pipeline:
         if failure is not None:
             record.reason = f"contract.{failure.reason}"
             raise ContractViolation(failure.reason, failure.input)
+        # Only the contract knows which inputs have a row for each subject.
+        rows = model.contract.rows(request.inputs)
+        if len(request.subjects) > 1 and len(request.subjects) != rows:
+            raise ContractViolation("subject_rows")
 
     async def _reconfirm(self, record: InferenceRecord, target: Target) -> Target:
         """Look again at caller and version for as long as anything was revoked meanwhile.

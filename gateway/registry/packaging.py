@@ -6,6 +6,7 @@ only digests are taken, bytes sealed and statements signed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
 from gateway.artifacts.admission import AdmissionReport
 from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.errors import SandboxFailed, StatementInvalid
-from gateway.artifacts.manifest import Manifest, PayloadEntry
+from gateway.artifacts.manifest import FLOATING, Manifest, PayloadEntry, TensorSpec
+from gateway.artifacts.model_refusals import SHOWN_NAME, printable
 from gateway.artifacts.sandbox import Limits, SandboxResult
 from gateway.artifacts.signature import MODEL_FILE, LinkStatement, sign_link, verify_owner_statement
 from gateway.artifacts.upload import Sealer
@@ -42,6 +45,8 @@ class Material:
         plain: The ONNX bytes.
         sealed: Where they are stored already, or None.
         calibration: The npz bytes, or None: then there is no screen.
+        sample: The npz bytes of inputs that it must run on, or None: then others are tried.
+        allow_nan: Inputs in which not-a-number and infinities are values like any other.
     """
 
     tenant: str
@@ -54,10 +59,12 @@ class Material:
     owner_key_pem: bytes
     licence: str = ""
     lineage: tuple[str, ...] = ()
+    sample: SecretBuffer | None = None
+    allow_nan: frozenset[str] = frozenset()
 
     def wipe(self) -> None:
-        """Overwrite the plaintext of the model and of the calibration set."""
-        for secret in (self.plain, self.calibration):
+        """Overwrite the plaintext of the model, of the calibration set and of the sample."""
+        for secret in (self.plain, self.calibration, self.sample):
             if secret is not None:
                 secret.wipe()
 
@@ -70,6 +77,15 @@ class Packaged:
     link: bytes
     payloads: tuple[SealedPayload, ...]
     facts: dict[str, str]
+
+
+class Admit(Protocol):
+    """`gateway.artifacts.admission.admit`."""
+
+    def __call__(
+        self, model: memoryview, *, sample: memoryview | None, rows: memoryview | None
+    ) -> AdmissionReport:
+        """Examine a model, on the owner's sample or else on rows of the calibration set."""
 
 
 class RunSandboxed(Protocol):
@@ -102,7 +118,7 @@ class Packager:
         sealer: Sealer,
         release_key: Callable[[str], Ed25519PrivateKey],
         *,
-        admit: Callable[[memoryview], AdmissionReport],
+        admit: Admit,
         run_sandboxed: RunSandboxed,
         clock: Callable[[], float],
     ) -> None:
@@ -131,16 +147,25 @@ class Packager:
         plain_digest = hashlib.sha256(material.plain).hexdigest()
         check_owner(material.owner_bundle, material.owner_key_pem, plain_digest)
         progress("admission", 1, STAGES)
-        with memoryview(material.plain) as view:
-            report = self._admit(view)
+        report = self._examine(material)
+        inputs = _allowing_nan(report.inputs, material.allow_nan)
         progress("calibration", 2, STAGES)
         screen = self._calibrate(material) if material.calibration is not None else None
         progress("sealing", 3, STAGES)
         payloads = self._seal_all(material, screen, staged)
         progress("signing", 4, STAGES)
-        manifest = self._manifest(material, report, payloads[0], screen)
+        manifest = self._manifest(material, replace(report, inputs=inputs), payloads[0], screen)
         link = self._link(material, manifest, payloads, screen)
-        return Packaged(manifest.encode(), link, payloads, _facts(report, screen))
+        return Packaged(manifest.encode(), link, payloads, _facts(material, report, screen))
+
+    def _examine(self, material: Material) -> AdmissionReport:
+        with contextlib.ExitStack() as views:
+            plain, sample, rows = (
+                None if secret is None else views.enter_context(memoryview(secret))
+                for secret in (material.plain, material.sample, material.calibration)
+            )
+            assert plain is not None
+            return self._admit(plain, sample=sample, rows=rows)
 
     def _calibrate(self, material: Material) -> SandboxResult:
         assert material.calibration is not None
@@ -202,6 +227,7 @@ class Packager:
             lineage=material.lineage,
             metrics=_metrics(screen),
             profile=_digest(screen, "profile"),
+            trial=report.trial,
         )
 
     def _link(
@@ -240,6 +266,23 @@ def check_owner(bundle: bytes, key_pem: bytes, plain_digest: str) -> None:
         raise PublishRefused("owner_signature", cause.public) from cause
 
 
+def _allowing_nan(inputs: tuple[TensorSpec, ...], names: frozenset[str]) -> tuple[TensorSpec, ...]:
+    """Mark the inputs that may hold values that are not finite.
+
+    Raises:
+        PublishRefused: One is named that is not an input of floating values.
+    """
+    floating = {spec.name for spec in inputs if spec.datatype in FLOATING}
+    if not names <= floating:
+        known = ", ".join(f"`{printable(name, SHOWN_NAME)}`" for name in sorted(floating)[:8])
+        raise PublishRefused(
+            "allow_nan",
+            "`--allow-nan` names no input of floating values; "
+            + (f"those are {known}" if known else "the model has none"),
+        )
+    return tuple(replace(spec, allow_nan=True) if spec.name in names else spec for spec in inputs)
+
+
 def _digest(screen: SandboxResult | None, role: str) -> str | None:
     return hashlib.sha256(screen.outputs[role]).hexdigest() if screen is not None else None
 
@@ -250,8 +293,12 @@ def _metrics(screen: SandboxResult | None) -> dict[str, float]:
     return {"calibration_accuracy": screen.report["accuracy"]}
 
 
-def _facts(report: AdmissionReport, screen: SandboxResult | None) -> dict[str, str]:
-    facts = {"nodes": str(report.node_count), "screened": "no"}
+def _facts(
+    material: Material, report: AdmissionReport, screen: SandboxResult | None
+) -> dict[str, str]:
+    facts = {"nodes": str(report.node_count), "screened": "no", "ran_on": report.trial.values}
+    if report.takes_missing and not material.allow_nan:
+        facts["takes_missing"] = ",".join(report.takes_missing)
     if screen is not None:
         facts |= {
             "screened": "yes",

@@ -36,7 +36,7 @@ class Registry(Protocol):
         """Models of one tenant by name."""
 
     def add_version(self, version: ModelVersion) -> None:
-        """Put a version at revision 0; key (tenant, model, version). A rejected one keeps its name.
+        """Put a version at revision 0; key (tenant, model, version). A rejected one is replaced.
 
         Raises:
             AlreadyExists: The version name is taken.

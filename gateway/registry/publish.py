@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.upload import Sealer
 from gateway.authorization.guard import Guard
 from gateway.authorization.kinds import by_call
@@ -28,13 +29,14 @@ from gateway.registry.facts import model_facts
 from gateway.registry.packaging import Material
 from gateway.registry.ports import Registry
 from gateway.registry.records import ModelVersion, Upload
+from gateway.registry.states import is_taken
 from gateway.registry.uploads import Uploads
 from gateway.registry.versions import Versions
 from gateway.work.jobs import Job, Jobs, Progress
 from policies.engine import Decision
 
 MAX_CALIBRATION: Final = 512 << 20
-"""Bytes of a calibration set: 20,000 colour images of 64 x 64 as float32 take half of it."""
+"""Bytes of a calibration set or a sample: half of it holds 20,000 pictures of 64 x 64, float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class PublishOrder:
     Attributes:
         upload: Id of the upload of the model.
         calibration: Id of the upload of the calibration set, or None.
+        sample: Id of the upload of inputs that the model must run on, or None.
+        allow_nan: Inputs in which not-a-number and infinities are values like any other.
         owner_bundle: The owner's signature over `model.onnx`.
         owner_key_pem: The public key that it is checked with.
         licence: An SPDX expression.
@@ -58,6 +62,13 @@ class PublishOrder:
     owner_key_pem: bytes
     licence: str = ""
     lineage: tuple[str, ...] = ()
+    sample: str | None = None
+    allow_nan: frozenset[str] = frozenset()
+
+    @property
+    def uploads(self) -> list[str]:
+        """The ids of all uploads, that of the model first."""
+        return [self.upload, *(one for one in (self.calibration, self.sample) if one)]
 
 
 class Publisher:
@@ -100,12 +111,12 @@ class Publisher:
             LimitReached: Too many jobs are under way.
         """
         self._decide(call, order)
-        if order.calibration == order.upload:
-            raise InvalidRequest("`upload` and `calibration` must be two uploads")
-        wanted = [order.upload, *([order.calibration] if order.calibration else [])]
+        wanted = order.uploads
+        if len(set(wanted)) != len(wanted):
+            raise InvalidRequest("`upload`, `calibration` and `sample` must be different uploads")
         for upload in [self._uploads.find(call, upload_id) for upload_id in wanted][1:]:
             if upload.payload.plain_length > MAX_CALIBRATION:
-                raise InvalidRequest("the calibration set is too large")
+                raise InvalidRequest("the calibration set or the sample is too large")
         version = ModelVersion(
             tenant=call.principal.tenant,
             model=order.model,
@@ -119,14 +130,15 @@ class Publisher:
 
         def work(progress: Progress) -> str:
             by = by_call(call, self._decide(call, order))
-            with self._uploads.using(call, *wanted) as (graph, *calibration):
+            with self._uploads.using(call, *wanted) as found:
                 self._versions.publish(
                     version,
                     by,
-                    lambda: self._material(order, graph, *calibration),
+                    lambda: self._material(order, found),
                     progress,
                     upload=order.upload,
                     calibration=order.calibration or "",
+                    sample=order.sample or "",
                 )
             return f"/v1/models/{order.model}/versions/{order.version}"
 
@@ -142,32 +154,31 @@ class Publisher:
         decision = self._guard.require(
             call, "uploadArtifact", model_facts(model, self._guard.tenant), model_id=order.model
         )
-        if self._registry.get_version(tenant, order.model, order.version) is not None:
+        if is_taken(self._registry.get_version(tenant, order.model, order.version)):
             raise AlreadyExists
         return decision
 
-    def _material(
-        self, order: PublishOrder, graph: Upload, calibration: Upload | None = None
-    ) -> Material:
-        plain = self._sealer.open_payload(graph.tenant, graph.payload)
+    def _material(self, order: PublishOrder, uploads: list[Upload]) -> Material:
+        opened: dict[str, SecretBuffer] = {}
         try:
-            rows = (
-                self._sealer.open_payload(graph.tenant, calibration.payload)
-                if calibration
-                else None
-            )
+            for upload in uploads:
+                opened[upload.id] = self._sealer.open_payload(upload.tenant, upload.payload)
         except BaseException:
-            plain.wipe()
+            for secret in opened.values():
+                secret.wipe()
             raise
+        graph = uploads[0]
         return Material(
             tenant=graph.tenant,
             model=order.model,
             version=order.version,
-            plain=plain,
+            plain=opened[graph.id],
             sealed=replace(graph.payload, role="graph"),
-            calibration=rows,
+            calibration=opened.get(order.calibration or ""),
+            sample=opened.get(order.sample or ""),
             owner_bundle=order.owner_bundle,
             owner_key_pem=order.owner_key_pem,
             licence=order.licence,
             lineage=order.lineage,
+            allow_nan=order.allow_nan,
         )

@@ -1,10 +1,13 @@
 """The life of a model version, as a table.
 
     quarantined ──> candidate ──> released ──> retired
-         └────────> rejected
+         ↑└───────> rejected
+         └──────────────┘
 
-INVARIANT: a version that was rejected or retired never serves again, and nothing becomes released
-without having been a candidate. `rollback` moves the release pointer between released versions and
+A refusal does not use up a version's name: the next push of it begins in quarantine again.
+
+INVARIANT: a version that was retired never serves again, and nothing becomes released without
+having been a candidate. `rollback` moves the release pointer between released versions and
 is no move of this table.
 """
 
@@ -21,7 +24,7 @@ MOVES: Final[dict[VersionState, frozenset[VersionState]]] = {
     "candidate": frozenset({"released", "retired"}),
     "released": frozenset({"retired"}),
     "retired": frozenset(),
-    "rejected": frozenset(),
+    "rejected": frozenset({"quarantined"}),
 }
 """State → the states that may follow it."""
 
@@ -50,6 +53,11 @@ DELIVERABLE: Final = _usable("deliver")
 PROMOTABLE: Final = _usable("promote")
 PUBLISHED: Final = CALLABLE | {"retired"}
 """States of a version whose publishing came to its end."""
+
+
+def is_taken(version: ModelVersion | None) -> bool:
+    """Tell whether a version's name is used up: by all but one that was refused."""
+    return version is not None and "quarantined" not in MOVES[version.state]
 
 
 def moved(version: ModelVersion, to: VersionState) -> ModelVersion:

@@ -2,7 +2,8 @@
 
 INVARIANT: a version in quarantine has an intent under way. It ends as a candidate whose parts are
 all stored and signed for, or as rejected with nothing stored for it alone. The uploads that it was
-made from are spent within that intent: while an upload is kept, no version needs its payload.
+made from are spent within that intent: while an upload is kept, no version needs its payload. A
+model that was refused gives its uploads back, and leaves its version's name free.
 """
 
 from __future__ import annotations
@@ -10,22 +11,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from gateway.artifacts.errors import ModelRefused, SandboxFailed
 from gateway.artifacts.upload import Sealer
 from gateway.authorization.intents import Intent, Intents
 from gateway.authorization.kinds import FINISHED, UNDONE, Attribution, Kind, Settled
 from gateway.authorization.recorder import Details
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, Refusal, SealgateError
+from gateway.registry.errors import PublishRefused
 from gateway.registry.facts import model_resource
 from gateway.registry.packaging import Material, Packager
 from gateway.registry.ports import Registry
 from gateway.registry.records import ModelVersion, SealedPayload
-from gateway.registry.states import PUBLISHED, moved
+from gateway.registry.states import PUBLISHED, is_taken, moved
 from gateway.registry.uploads import Uploads
 from gateway.work.jobs import Progress
 
 Open = Callable[[], Material]
 """Opens what a version is made from; what it opened is wiped here."""
+_REFUSALS = (ModelRefused, PublishRefused, SandboxFailed)
+"""What is wrong with what was sent; after anything else it may be published from again."""
 
 
 class Versions:
@@ -67,6 +72,7 @@ class Versions:
         *,
         upload: str = "",
         calibration: str = "",
+        sample: str = "",
     ) -> None:
         """Publish a version: recorded, packaged, a candidate when this returns.
 
@@ -77,22 +83,25 @@ class Versions:
             progress: Told of each stage.
             upload: Id of the upload whose payload becomes the graph of the version.
             calibration: Id of the upload that it is calibrated with.
+            sample: Id of the upload with inputs that it must run on.
 
         Raises:
-            AlreadyExists: The version name is taken.
+            AlreadyExists: The version name is taken, by one that was not refused.
             SealgateError: The version was rejected, and why is recorded.
         """
-        if self._registry.get_version(version.tenant, version.model, version.version) is not None:
+        before = self._registry.get_version(version.tenant, version.model, version.version)
+        if is_taken(before):
             raise AlreadyExists  # before the intent: its finisher takes what is there for its own
         facts = {
             "model": version.model,
             "version": version.version,
             "upload": upload,
             "calibration": calibration,
+            "sample": sample,
         }
         intent = self._intents.begin("publish", version.tenant, facts, by)
         try:
-            self._registry.add_version(version)
+            version = self._quarantine(version, before)
         except Refusal as refusal:
             intent.failed(refusal.code)
             raise
@@ -103,9 +112,17 @@ class Versions:
             self._package(version, open_material, progress)
             self._spend(intent.pending)
         except Exception as fault:
-            self._reject(intent, version, reason_of(fault))
+            self._reject(intent, version, fault)
             raise
         intent.done()
+
+    def _quarantine(self, version: ModelVersion, before: ModelVersion | None) -> ModelVersion:
+        """Put a version where there is none, or where one was refused."""
+        if before is None:
+            self._registry.add_version(version)
+            return version
+        moved(before, version.state)
+        return self._registry.replace_version(replace(version, revision=before.revision))
 
     def _package(self, version: ModelVersion, open_material: Open, progress: Progress) -> None:
         def stage(payload: SealedPayload) -> None:
@@ -131,14 +148,17 @@ class Versions:
         )
         self._changed()
 
-    def _reject(self, intent: Intent, version: ModelVersion, reason: str) -> None:
+    def _reject(self, intent: Intent, version: ModelVersion, fault: Exception) -> None:
         """End a publish that failed; where that fails too, its finisher ends it."""
+        reason = reason_of(fault)
         try:
             # As it is stored: the write that failed may have been made nevertheless.
             stored = self._registry.get_version(version.tenant, version.model, version.version)
             rejected = stored is not None and stored.state == "quarantined"
             if stored is not None and rejected:
                 self._discard(stored, reason)
+                if isinstance(fault, _REFUSALS):
+                    self._give_back(intent.pending)
         except Exception:
             rejected = False
         if rejected:
@@ -151,6 +171,9 @@ class Versions:
         found = self._registry.get_version(pending.tenant, facts["model"], facts["version"])
         if found is not None and found.state == "quarantined":
             self._discard(found, UNDONE.reason)
+        elif found is not None and found.state == "rejected":
+            # It died while it gave its uploads back: a record of one must not outlive its payload.
+            self._give_back(pending)
         if found is None or found.state not in PUBLISHED:
             return UNDONE
         self._spend(pending)
@@ -160,7 +183,13 @@ class Versions:
     def _spend(self, pending: Pending) -> None:
         facts = pending.facts
         self._uploads.spend(pending.tenant, facts.get("upload", ""))
-        self._uploads.discard(pending.tenant, facts.get("calibration", ""))
+        for kind in ("calibration", "sample"):
+            self._uploads.discard(pending.tenant, facts.get(kind, ""))
+
+    def _give_back(self, pending: Pending) -> None:
+        """Free the places of the uploads of a model that was refused; else they expire in a day."""
+        for kind in ("upload", "calibration", "sample"):
+            self._uploads.discard(pending.tenant, pending.facts.get(kind, ""))
 
     def _discard(self, version: ModelVersion, reason: str) -> None:
         """Reject a quarantined version and delete what was stored for it alone."""

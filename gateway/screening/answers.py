@@ -65,7 +65,7 @@ def fitted_to(session: ort.InferenceSession, data: CalibrationSet) -> Calibratio
     declared = session.get_inputs()[0]
     sizes = declared.shape[1:]
     fixed = all(
-        not isinstance(size, int) or size == got
+        not isinstance(size, int) or size < 1 or size == got
         for size, got in zip(sizes, data.x.shape[1:], strict=False)
     )
     if len(declared.shape) != data.x.ndim or not fixed or declared.type not in _DTYPES:

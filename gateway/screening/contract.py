@@ -1,9 +1,12 @@
 """The contract of a model's inputs: what a request must be before the model sees it. Pure.
 
 Safety argument. `Contract.check` passes arrays only if
-1. they are exactly the inputs of the signed manifest, by name, element type and shape;
-2. the inputs agree on a number of rows from 1 to the cap, and all elements together are bounded;
-3. every floating value is finite, and within the range where one is known.
+1. they are exactly the inputs of the signed manifest, by name, element type and shape; those with a
+   default may be left out;
+2. there are from 1 to the cap rows, inputs whose first dimension has the same symbol agree on their
+   number (those without one, too), and all elements together are bounded;
+3. every floating value is finite where the manifest does not allow others, and within the range
+   where one is known.
 A failure is a value with a stable reason and the input's name *from the manifest*: nothing that a
 caller sent is repeated. Strings are held to type and shape only.
 
@@ -24,6 +27,8 @@ from numpy.typing import NDArray
 from gateway.artifacts.manifest import TensorSpec
 from gateway.screening.profile import Profile, Range
 
+# Bits of a bfloat16's exponent; all set, it is not-a-number or an infinity.
+_BF16_EXPONENT: Final = 0x7F80
 # One request of 64 Mi elements is 256 MiB of float32: more than any body that is accepted.
 MAX_ELEMENTS: Final = 1 << 26
 
@@ -43,6 +48,7 @@ _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "FP16": np.dtype(np.float16),
     "FP32": np.dtype(np.float32),
     "FP64": np.dtype(np.float64),
+    "BF16": np.dtype(np.uint16),  # numpy has no such type: its bits
     "BYTES": np.dtype(np.object_),
     **{f"INT{bits}": np.dtype(f"int{bits}") for bits in (8, 16, 32, 64)},
     **{f"UINT{bits}": np.dtype(f"uint{bits}") for bits in (8, 16, 32, 64)},
@@ -69,7 +75,10 @@ class _Rule:
     name: str
     dtype: np.dtype[Any]
     sizes: tuple[int, ...]
-    by_row: bool
+    rows: str | None  # the symbol of an open first dimension, perhaps empty
+    optional: bool
+    any_value: bool  # texts and whole numbers, and floating ones that need not be finite
+    bfloat: bool
     low: NDArray[Any] | None
     high: NDArray[Any] | None
 
@@ -82,15 +91,24 @@ class _Rule:
         ):
             return "shape"
         if self.low is not None:
-            if not ((array >= self.low) & (array <= self.high)).all():
-                return "out_of_range" if _finite(array) else "not_finite"
-        elif not _finite(array):
+            inside = (array >= self.low) & (array <= self.high)
+            if not inside.all():
+                return self._outside(array, inside)
+        elif not self.any_value and not self._finite(array).all():
             return "not_finite"
         return None
 
+    def _outside(self, array: NDArray[Any], inside: NDArray[np.bool_]) -> Reason | None:
+        """Tell what is outside of the range from what is no number."""
+        finite = self._finite(array)
+        if not self.any_value and not finite.all():
+            return "not_finite"
+        return None if (inside | ~finite).all() else "out_of_range"
 
-def _finite(array: NDArray[Any]) -> bool:
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+    def _finite(self, array: NDArray[Any]) -> NDArray[np.bool_]:
+        if self.bfloat:
+            return np.asarray((array & _BF16_EXPONENT) != _BF16_EXPONENT)
+        return np.asarray(np.isfinite(array))
 
 
 class Contract:
@@ -117,33 +135,55 @@ class Contract:
             raise ValueError("a range names no input")
         self.max_rows = max_rows
         self._rules = tuple(_rule(spec, ranges.get(spec.name)) for spec in inputs)
+        required = (rule for rule in self._rules if not rule.optional and rule.rows is not None)
+        self._leading = next((rule.rows for rule in required), None)
 
     def check(self, arrays: Mapping[str, NDArray[Any]]) -> ContractFailure | None:
         """Return why the arrays break the contract, or None. Microseconds for a small request."""
-        if len(arrays) != len(self._rules):
-            return ContractFailure("inputs")
-        rows = -1
-        elements = 0
+        known = elements = 0
+        counts: dict[str, int] = {}
         for rule in self._rules:
             array = arrays.get(rule.name)
             if array is None:
-                return ContractFailure("inputs", rule.name)
+                if rule.optional:
+                    continue
+                return ContractFailure("inputs", rule.name if arrays else "")
+            known += 1
             # All inputs together are bounded, so a request cannot spread over many of them.
             elements += array.size
             if elements > MAX_ELEMENTS:
                 return ContractFailure("too_large", rule.name)
-            if rule.by_row and array.ndim:
-                # The first such input says how many rows there are; the others must agree.
-                count = array.shape[0]
-                if count < 1 or rows not in (-1, count):
-                    return ContractFailure("rows", rule.name)
-                if count > self.max_rows:
-                    return ContractFailure("too_many_rows", rule.name)
-                rows = count
+            if rule.rows is not None and array.ndim:
+                reason = self._count(rule.rows, array.shape[0], counts)
+                if reason is not None:
+                    return ContractFailure(reason, rule.name)
             reason = rule.check(array)
             if reason is not None:
                 return ContractFailure(reason, rule.name)
-        return None
+        return None if known == len(arrays) else ContractFailure("inputs")
+
+    def rows(self, arrays: Mapping[str, NDArray[Any]]) -> int:
+        """Return the rows of a request that passed: those of the model's first input with rows.
+
+        The order in which a caller names inputs, and inputs with other first dimensions (the edges
+        beside the nodes of a graph), do not change it. Where no first dimension is open it is that
+        of the first input that must be there, 1 for a scalar.
+        """
+        for rule in self._rules:
+            if rule.rows == self._leading and not rule.optional and rule.name in arrays:
+                shape = arrays[rule.name].shape
+                return shape[0] if shape else 1
+        return 1
+
+    def _count(self, symbol: str, count: int, counts: dict[str, int]) -> Reason | None:
+        """Hold a first dimension to those of the same symbol; the first such says how many."""
+        if counts.setdefault(symbol, count) != count:
+            return "rows"
+        if symbol != self._leading:
+            return None  # no rows of the request: bounded as elements
+        if count < 1:
+            return "rows"
+        return "too_many_rows" if count > self.max_rows else None
 
 
 def contract_for(
@@ -162,17 +202,18 @@ def contract_for(
         declared: The owner's ranges by input name; they win over what was observed.
     """
     ranges = dict(declared or {})
-    if profile is not None and len(inputs) == 1:
-        ranges.setdefault(inputs[0].name, profile.range)
+    required = [spec for spec in inputs if not spec.optional]
+    if profile is not None and len(required) == 1:
+        ranges.setdefault(required[0].name, profile.range)
     return Contract(inputs, max_rows=max_rows, ranges=ranges)
 
 
 def _rule(spec: TensorSpec, bounds: Range | None) -> _Rule:
-    dtype = _DTYPES[spec.datatype]
+    dtype, bfloat = _DTYPES[spec.datatype], spec.datatype == "BF16"
     low = high = None
     if bounds is not None:
         columns = len(bounds.low)
-        if dtype.kind not in "fiu" or len(bounds.high) != columns or columns < 1:
+        if dtype.kind not in "fiu" or bfloat or len(bounds.high) != columns or columns < 1:
             raise ValueError("a range does not fit its input")
         if columns > 1 and (not spec.shape or spec.shape[-1] not in (-1, columns)):
             raise ValueError("a range does not fit its columns")
@@ -181,7 +222,10 @@ def _rule(spec: TensorSpec, bounds: Range | None) -> _Rule:
         name=spec.name,
         dtype=dtype,
         sizes=tuple(spec.shape),
-        by_row=bool(spec.shape) and spec.shape[0] == -1,
+        rows=(spec.symbols[0] if spec.symbols else "") if spec.shape[:1] == (-1,) else None,
+        optional=spec.optional,
+        any_value=spec.allow_nan or not (dtype.kind == "f" or bfloat),
+        bfloat=bfloat,
         low=low,
         high=high,
     )

@@ -56,7 +56,7 @@ REFUSALS: dict[str, str] = {
     "dtype": "`x` must hold numbers and `y` whole numbers",
     "rows": "`x` and `y` must have the same number of rows, within the limits",
     "not_finite": "`x` holds values that are not finite",
-    "model": "the model is not a readable ONNX model of opset 13 to 22",
+    "model": "the model is not a readable ONNX model of opset 9 or later",
     "inputs": "the model must have exactly one numeric input with rows in its first dimension",
     "shape": "`x` does not fit the model's input",
     "class_output": "the model has no single output with one score a class",

@@ -37,10 +37,15 @@ from gateway.screening.screens import (
     ScoreKind,
 )
 
-MIN_OPSET: Final = 13
-MAX_OPSET: Final = 22
-# From this opset on reductions take their axes as an input rather than an attribute.
-_AXES_AS_INPUT: Final = 18
+# `Where` and `IsNaN` are younger than 8; what is newest is for the runtime to say.
+MIN_OPSET: Final = 9
+# From these opsets on operators take as inputs what were attributes, or are there at all.
+_COUNT_AS_INPUT: Final = 10  # of TopK
+_BOUNDS_AS_INPUTS: Final = 11  # of Clip
+_GATHER_ELEMENTS: Final = 11
+_SIZES_AS_INPUT: Final = 13  # of Split
+_AXES_AS_INPUT: Final = 18  # of reductions
+_ADDED_OPSET: Final = 17
 _MAX_NESTING: Final = 16
 
 _NUMERIC: Final = frozenset(
@@ -68,7 +73,7 @@ def read_model(data: bytes) -> Any:
         opset = _opset(model)
     except Exception as error:  # protobuf's errors share no public base class
         raise CalibrationRefused("model") from error
-    if not MIN_OPSET <= opset <= MAX_OPSET:
+    if opset < MIN_OPSET:
         raise CalibrationRefused("model")
     if any(name.startswith(PREFIX) for name in _names(model.graph, 0)):
         raise CalibrationRefused("names")
@@ -92,7 +97,9 @@ class ClassOutput:
 
 
 def _opset(model: Any) -> int:
-    return next(int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    """Return the standard's version; one that no node needs may be missing, and is added."""
+    listed = (int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    return next(listed, _ADDED_OPSET)
 
 
 def input_of(model: Any) -> Any:
@@ -133,6 +140,8 @@ def fuse(model: Any, answer: ClassOutput, reference: Reference, scales: Scales) 
     """
     fused = onnx.ModelProto()
     fused.CopyFrom(model)
+    if not any(o.domain in ("", "ai.onnx") for o in model.opset_import):
+        fused.opset_import.append(helper.make_opsetid("", _ADDED_OPSET))
     value = input_of(model)
     screen = _Screen(_opset(model))
     scores = screen.class_scores(answer, reference.classes)
@@ -177,6 +186,14 @@ class _Screen:
             return self.node(kind, [tensor, axes], keepdims=int(keep))
         return self.node(kind, [tensor], axes=[axis], keepdims=int(keep))
 
+    def picked(self, values: str, predicted: str, own_class: str) -> str:
+        """The value of the predicted class of each row, (rows, 1)."""
+        if self.opset >= _GATHER_ELEMENTS:
+            return self.node("GatherElements", [values, predicted], axis=1)
+        # The sum of it and of zeros is itself, not-a-number included.
+        alone = self.node("Where", [own_class, values, self.constant(0.0)])
+        return self.reduce("ReduceSum", alone, 1, keep=True)
+
     def squared_length(self, tensor: str) -> str:
         return self.reduce("ReduceSumSquare", tensor, 1, keep=True)
 
@@ -217,7 +234,7 @@ class _Screen:
         ]
 
     def _trust(self, nearest: str, predicted: str, own_class: str) -> str:
-        own = self.node("GatherElements", [nearest, predicted], axis=1)
+        own = self.picked(nearest, predicted, own_class)
         others = self.node("Where", [own_class, self.constant(FAR), nearest])
         other = self.reduce("ReduceMin", others, 1, keep=True)
         ratio = self.node("Div", [own, self.node("Add", [other, self.constant(TINY_RATIO)])])
@@ -235,7 +252,7 @@ class _Screen:
     def _opinion(self, closeness: str, predicted: str, own_class: str, reference: Reference) -> str:
         kernel = self.node("Exp", [closeness])
         votes = self.node("MatMul", [kernel, self.constant(reference.weights)])
-        backed = self.node("GatherElements", [votes, predicted], axis=1)
+        backed = self.picked(votes, predicted, own_class)
         others = self.node("Where", [own_class, self.constant(-FAR), votes])
         return self.node("Sub", [self.reduce("ReduceMax", others, 1, keep=True), backed])
 
@@ -246,15 +263,26 @@ class _Screen:
             scores = self.node("Log", [self.node("Max", [scores, least])])
         best, second = f"{PREFIX}best", f"{PREFIX}second"
         top = f"{PREFIX}top"
-        two = self.constant([2], np.int64)
-        self.nodes.append(
-            helper.make_node("TopK", [scores, two], [top, f"{top}.index"], name=f"{top}.node")
-        )
-        halves = self.constant([1, 1], np.int64)
-        self.nodes.append(
-            helper.make_node("Split", [top, halves], [best, second], name=f"{best}.node", axis=1)
-        )
+        self.several("TopK", [scores], [top, f"{top}.index"], _COUNT_AS_INPUT, k=2)
+        self.several("Split", [top], [best, second], _SIZES_AS_INPUT, axis=1, split=[1, 1])
         return self.node("Sub", [second, best])
+
+    def several(
+        self, kind: str, inputs: list[str], outputs: list[str], since: int, **attributes: Any
+    ) -> None:
+        """Add a node of several outputs whose last attribute is an input since that opset."""
+        if self.opset >= since:
+            _, value = attributes.popitem()
+            sizes = value if isinstance(value, list) else [value]
+            inputs = [*inputs, self.constant(sizes, np.int64)]
+        made = helper.make_node(kind, inputs, outputs, name=f"{outputs[0]}.node", **attributes)
+        self.nodes.append(made)
+
+    def clip(self, tensor: str, most: str) -> str:
+        """Bound values from 0 to `MAX_SCORE`."""
+        if self.opset >= _BOUNDS_AS_INPUTS:
+            return self.node("Clip", [tensor, self.constant(0.0), most])
+        return self.node("Clip", [tensor], min=0.0, max=MAX_SCORE)
 
     def finish(self, raw: list[str], scales: Scales) -> None:
         """Scale, clip and name the scores, as `screens.scaled_scores` does."""
@@ -262,5 +290,5 @@ class _Screen:
         centred = self.node("Sub", [joined, self.constant(scales.centre)])
         scaled = self.node("Mul", [centred, self.constant(scales.inverse_spread)])
         most = self.constant(MAX_SCORE)
-        clipped = self.node("Clip", [scaled, self.constant(0.0), most])
+        clipped = self.clip(scaled, most)
         self.node("Where", [self.node("IsNaN", [scaled]), most, clipped], SCORES)

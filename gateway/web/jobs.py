@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from gateway.errors import NotFound
 from gateway.web.dependencies import CallDep, provided
 from gateway.web.shapes import job_body
-from gateway.work.jobs import Job, Jobs
+from gateway.work.jobs import MAX_RUNNING, Job, Jobs
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 Use = Annotated[Jobs, provided(Jobs)]
@@ -22,6 +22,12 @@ LOOK_S: Final = 0.2
 """How often a watcher looks: below what a person notices."""
 KEEP_ALIVE_LOOKS: Final = 75
 """Looks without news, 15 s, after which a comment keeps proxies from closing the stream."""
+
+
+@router.get("")
+def count_jobs(call: CallDep, use: Use) -> dict[str, int]:
+    """Tell how many jobs of the caller's tenant are under way, and how many may be."""
+    return {"running": use.running(call.principal.tenant), "limit": MAX_RUNNING}
 
 
 @router.get("/{job_id}")

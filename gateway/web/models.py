@@ -65,6 +65,10 @@ class NewVersion(Body):
     owner_bundle: Annotated[str, Field(max_length=MAX_BUNDLE)]
     owner_key: Annotated[str, Field(max_length=MAX_PEM)]
     calibration: Reference | None = None
+    sample: Reference | None = None
+    allow_nan: Annotated[
+        frozenset[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=256)
+    ] = frozenset()
     licence: Title = ""
     lineage: Annotated[
         tuple[Annotated[str, Field(max_length=2000)], ...], Field(max_length=32)
@@ -81,6 +85,8 @@ class NewVersion(Body):
             version=self.version,
             upload=self.upload,
             calibration=self.calibration,
+            sample=self.sample,
+            allow_nan=self.allow_nan,
             owner_bundle=bundle,
             owner_key_pem=self.owner_key.encode(),
             licence=self.licence,

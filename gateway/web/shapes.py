@@ -85,7 +85,14 @@ def job_body(job: Job) -> dict[str, Any]:
         "total": job.total,
         "result": job.result or None,
         "error": (
-            {"code": job.error, "detail": job.message, "reason": job.reason} if job.error else None
+            {
+                "code": job.error,
+                "detail": job.message,
+                "reason": job.reason,
+                "next": job.remedy or None,
+            }
+            if job.error
+            else None
         ),
     }
 

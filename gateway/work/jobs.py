@@ -38,6 +38,7 @@ class Job:
         done: Stages finished, out of `total`.
         result: Where the result is found, a path of this API.
         error: Stable code of the failure, and its public text in `message`.
+        remedy: What can be done about the failure; empty where nothing general helps.
         change: Grows with each change; watchers compare it.
     """
 
@@ -52,6 +53,7 @@ class Job:
     error: str = ""
     reason: str = ""
     message: str = ""
+    remedy: str = ""
     change: int = 0
 
 
@@ -84,8 +86,7 @@ class Jobs:
             LimitReached: The tenant has `MAX_RUNNING` jobs under way.
         """
         with self._lock:
-            running = sum(j.state == "running" for j in self._jobs.values() if j.tenant == tenant)
-            if running >= MAX_RUNNING:
+            if self._running(tenant) >= MAX_RUNNING:
                 raise LimitReached("too many jobs of this tenant are under way")
             job = Job(id=self._new_id(), tenant=tenant, kind=kind)
             self._jobs[job.id] = job
@@ -105,10 +106,18 @@ class Jobs:
         self._executor.shutdown(wait=False, cancel_futures=True)
         return not wait(tuple(self._under_way), seconds).not_done
 
+    def running(self, tenant: str) -> int:
+        """Return how many jobs of a tenant are under way; `MAX_RUNNING` leave no room."""
+        with self._lock:
+            return self._running(tenant)
+
     def get(self, tenant: str, job_id: str) -> Job | None:
         """Return the job of that tenant, or None when unknown or forgotten."""
         job = self._jobs.get(job_id)
         return job if job is not None and job.tenant == tenant else None
+
+    def _running(self, tenant: str) -> int:
+        return sum(j.state == "running" for j in self._jobs.values() if j.tenant == tenant)
 
     def _run(self, job_id: str, work: Work) -> None:
         def progress(stage: str, done: int, total: int) -> None:
@@ -134,6 +143,7 @@ class Jobs:
             error=fault.code if isinstance(fault, SealgateError) else SealgateError.code,
             message=fault.public if isinstance(fault, SealgateError) else SealgateError.message,
             reason=str(getattr(fault, "reason", "")) if ours else "",
+            remedy=str(getattr(fault, "remedy", "")) if ours else "",
         )
 
     def _change(self, job_id: str, **changes: object) -> None:

@@ -116,6 +116,16 @@ def _not_published(base: Foundation, notes: Notes) -> bool:
     )
 
 
+def _given_back(base: Foundation, notes: Notes) -> bool:
+    """Refused: an upload is kept whole, to expire, or gone with its payload."""
+    version = base.stores.registry.get_version("acme", "m", "1")
+    ended = version is None or (version.state, version.payloads) == ("rejected", ())
+    kept = {upload.id for upload in _kept(base)}
+    return ended and all(
+        upload.id not in kept or _stored(base, upload.payload) for upload in notes["uploads"]
+    )
+
+
 SCENARIOS = (
     Scenario(
         "upload",
@@ -148,7 +158,7 @@ SCENARIOS = (
         _publish,
         way="refused",
         finished=never,
-        undone=_not_published,
+        undone=_given_back,
         refused=PublishRefused,
     ),
 )

@@ -261,12 +261,11 @@ HOSTILE: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
         lambda: identity(inputs=[tensor("x", [1 << 20, 1 << 20])]),
         "tensor_size",
     ),
-    "sequence_output": (sequence_output, "border_type"),
+    "sequence_output": (sequence_output, "border_sequence"),
     "complex_input": (
         lambda: identity(inputs=[tensor("x", [1], TensorProto.COMPLEX64)]),
         "border_type",
     ),
-    "shapeless_input": (lambda: identity(inputs=[tensor("x", None)]), "border_shape"),
     "reserved_name": (
         lambda: build(
             [node("Identity", ["x"], ["sealgate.screen.p"])],
@@ -283,7 +282,21 @@ HOSTILE: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
     ),
     "undeclared_domain": (
         lambda: build([node("Gelu", ["x"], ["y"], domain="com.microsoft")]),
-        "domain",
+        "opset",
+    ),
+    "unread_operator": (
+        lambda: build(
+            [node("Tokenizer", ["x"], ["y"], domain="com.microsoft")],
+            opset=[helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)],
+        ),
+        "operator",
+    ),
+    "file_reader": (
+        lambda: build(
+            [node("EPContext", ["x"], ["y"], domain="com.microsoft", ep_cache_context="/etc/x")],
+            opset=[helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)],
+        ),
+        "operator",
     ),
     "unknown_operator": (lambda: build([node("Backdoor", ["x"], ["y"])]), "operator"),
     "future_opset": (lambda: identity(opset=[helper.make_opsetid("", 999)]), "opset"),

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import io
 import os
+from typing import Any
 
+import numpy as np
 import pytest
 
 from gateway.artifacts.admission import REASONS, AdmissionReport, admit
 from gateway.artifacts.errors import ModelRefused
-from gateway.artifacts.manifest import TensorSpec
+from gateway.artifacts.manifest import TensorSpec, Trial
+from gateway.artifacts.sandbox import SandboxResult
 from tests.gateway.artifacts.hostile_models import (
     branches,
     constant_bomb,
@@ -30,13 +34,14 @@ def refusal(data: bytes, run_seconds: float = 10.0) -> ModelRefused:
 def test_a_good_model_is_described() -> None:
     report = admit(linear().SerializeToString())
     assert report == AdmissionReport(
-        inputs=(TensorSpec(name="x", datatype="FP32", shape=(-1, 3)),),
+        inputs=(TensorSpec(name="x", datatype="FP32", shape=(-1, 3), symbols=("n", "")),),
         outputs=(
-            TensorSpec(name="y", datatype="FP32", shape=(-1, 2)),
-            TensorSpec(name="label", datatype="INT64", shape=(-1,)),
+            TensorSpec(name="y", datatype="FP32", shape=(-1, 2), symbols=("n", "")),
+            TensorSpec(name="label", datatype="INT64", shape=(-1,), symbols=("n",)),
         ),
         opset={"": 18},
         node_count=2,
+        trial=Trial(shapes={"x": (1, 3)}, values="zeros"),
     )
     assert report.dynamic_batch
 
@@ -80,10 +85,36 @@ def test_a_model_that_lies_about_its_outputs_is_refused() -> None:
     assert refusal(model.SerializeToString()).reason in {"not_loadable", "not_runnable"}
 
 
-def test_a_refusal_explains_and_repeats_nothing_of_the_model() -> None:
+def test_a_refusal_names_the_part_and_the_remedy() -> None:
     model = linear()
-    model.graph.node[0].domain = "secret.corp"
+    model.graph.node[0].name, model.graph.node[0].domain = "head", "our.corp"
     error = refusal(model.SerializeToString())
     assert error.reason == "domain"
-    assert REASONS["domain"] in str(error)
-    assert "secret" not in str(error)
+    assert "node `head` (MatMul)" in str(error)
+    assert error.remedy == REASONS["domain"].remedy
+
+
+def test_a_sample_goes_into_the_sandbox_with_the_model() -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, x=np.ones((5, 3), np.float32))
+    report = admit(linear().SerializeToString(), sample=buffer.getvalue())
+    assert report.trial.shapes == {"x": (5, 3)}
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"refused": "no reason of ours"},
+        {"refused": "domain", "part": 7, "found": ["x"]},
+        {"refused": "domain", "part": "\x1b[31m", "found": "x" * 10_000},
+        {"inputs": "nonsense"},
+    ],
+)
+def test_a_report_is_read_as_if_the_model_had_written_it(report: dict[str, Any]) -> None:
+    def lying(*_: object, **__: object) -> SandboxResult:
+        return SandboxResult(report, {}, network_isolated=True, user_dropped=True)
+
+    with pytest.raises(ModelRefused) as caught:
+        admit(b"", run=lying)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000

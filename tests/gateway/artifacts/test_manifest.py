@@ -13,6 +13,7 @@ from gateway.artifacts.manifest import (
     Manifest,
     PayloadEntry,
     TensorSpec,
+    Trial,
     parse_manifest,
 )
 
@@ -44,6 +45,17 @@ def test_the_digest_does_not_change_between_releases_of_this_code() -> None:
     assert MANIFEST.digest() == ("f52dff6dbca7cd257f645a7cfc6cff9d7020aad051d63e65baeb3798e56a1aa5")
 
 
+def test_what_admission_learnt_travels_in_the_manifest() -> None:
+    nodes = TensorSpec(
+        name="nodes", datatype="BF16", shape=(-1, 8), symbols=("n", ""), allow_nan=True
+    )
+    scale = TensorSpec(name="k", datatype="FP32", shape=(1,), optional=True)
+    trial = Trial(shapes={"nodes": (4, 8)}, values="ones")
+    more = msgspec.structs.replace(MANIFEST, inputs=(nodes, scale), trial=trial)
+    assert parse_manifest(more.encode()) == more
+    assert b'"optional":false' not in more.encode(), "defaults are left out"
+
+
 def altered(**changes: object) -> bytes:
     value = {**json.loads(MANIFEST.encode()), **changes}
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
@@ -67,6 +79,10 @@ def test_the_altering_itself_keeps_the_canonical_form() -> None:
         {"format": 2},
         {"inputs": [{"name": "x", "datatype": "FLOAT", "shape": [1]}]},
         {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-2]}]},
+        {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "symbols": ["a", "b"]}]},
+        {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "optional": False}]},
+        {"trial": {"shapes": {"x": [-2]}, "values": "zeros"}},
+        {"trial": {"shapes": {"x": [1]}, "values": "guessed"}},
         {"metrics": {"auc": None}},
         {"metrics": {"auc": 1}},
         {"licence": ""},

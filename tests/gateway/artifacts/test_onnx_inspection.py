@@ -2,28 +2,27 @@ from __future__ import annotations
 
 import contextlib
 
+import onnxruntime.capi.onnxruntime_pybind11_state as runtime
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
 from gateway.artifacts.admission import REASONS
-from gateway.artifacts.onnx_inspection import (
-    Refusal,
-    border_inputs,
-    border_outputs,
-    inspect,
-    opset_of,
-    parse,
-)
+from gateway.artifacts.contrib_operators import FUSED_STANDARD, MICROSOFT
+from gateway.artifacts.model_refusals import Refusal
+from gateway.artifacts.onnx_border import border_inputs, border_outputs, takes_missing
+from gateway.artifacts.onnx_inspection import inspect, parse
 from tests.gateway.artifacts import hostile_models
 from tests.gateway.artifacts.hostile_models import HOSTILE, branches, linear, nested, words
 
 
 def examine(data: bytes) -> int:
     model = parse(data)
-    count = inspect(model)
+    count = inspect(model).nodes
     border_inputs(model)
     border_outputs(model)
+    takes_missing(model)
     return count
 
 
@@ -42,8 +41,10 @@ def test_good_models_pass() -> None:
         assert examine(model.SerializeToString()) == nodes
 
 
-def test_the_opset_is_reported_by_domain() -> None:
-    assert opset_of(linear()) == {"": hostile_models.OPSET}
+def test_the_opset_is_reported_by_domain_that_is_used() -> None:
+    model = linear()
+    model.opset_import.append(helper.make_opsetid("ai.onnx.training", 1))
+    assert inspect(model).opset == {"": hostile_models.OPSET}
 
 
 LINEAR = linear().SerializeToString()
@@ -62,3 +63,11 @@ def test_any_spoiled_model_passes_or_is_refused(position: int, noise: bytes) -> 
     spoiled = LINEAR[:position] + noise + LINEAR[position + len(noise) :]
     with contextlib.suppress(Refusal):
         examine(spoiled)
+
+
+def test_listed_operators_are_the_runtime_s_and_read_no_file() -> None:
+    known = {(schema.domain, schema.name) for schema in runtime.get_all_operator_schema()}
+    assert {("com.microsoft", name) for name in MICROSOFT} <= known
+    assert {("", name) for name in FUSED_STANDARD} <= known
+    unread = {"EPContext", "Snpe", "Tokenizer", "BeamSearch", "GreedySearch", "Sampling"}
+    assert not unread & MICROSOFT

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pyrage
 import pytest
 
 from gateway.cli.failures import ExitCode
+from tests.gateway.artifacts.odd_models import boosted, needs_576_samples, never_runs
 from tests.gateway.cli.command import sealgate
 from tests.gateway.place import Place
 from tests.gateway.screening.classifiers import classifier, clouds, npz
@@ -116,3 +118,32 @@ def test_errors_name_the_next_step_and_have_their_exit_codes(owner: Path) -> Non
     unconfirmed = sealgate("model", "retire", "clouds", "2", "--confirm", "x", "--profile", owner)
     assert unconfirmed.code == ExitCode.USAGE
     assert "--confirm 2" in unconfirmed.err
+
+
+def test_a_refused_push_ends_with_the_command_to_go_on_with(owner: Path, tmp_path: Path) -> None:
+    model, key = tmp_path / "voice.onnx", tmp_path / "owner.key"
+    model.write_bytes(never_runs().SerializeToString())
+    assert sealgate("model", "keygen", "--out", key).code == 0
+    push = ("model", "push", "clouds", "3", model, "--key", key, "--profile", owner)
+    refused = sealgate(*push)
+    assert refused.code != 0
+    assert "node `/head/Reshape_3` (Reshape)" in refused.err
+    again = f"sealgate model push clouds 3 {model} --key {key} --sample SAMPLE.npz"
+    assert refused.err.rstrip().endswith(again)
+    (tmp_path / "sample.npz").write_bytes(npz(x=np.zeros((3, 600), np.float32)))
+    model.write_bytes(needs_576_samples().SerializeToString())
+    mended = sealgate(*push, "--sample", tmp_path / "sample.npz", "--json")
+    assert mended.code == 0, mended.err
+    assert mended.json["state"] == "candidate", "a refusal does not use up the name"
+
+
+def test_trees_that_take_missing_values_are_told_in_the_answer(owner: Path, tmp_path: Path) -> None:
+    model, key = tmp_path / "trees.onnx", tmp_path / "owner.key"
+    model.write_bytes(boosted().SerializeToString())
+    assert sealgate("model", "keygen", "--out", key).code == 0
+    push = ("model", "push", "clouds", "4", model, "--key", key, "--profile", owner)
+    assert "--allow-nan x" in sealgate(*push).err
+    allowed = ("model", "push", "clouds", "5", *push[4:], "--allow-nan", "x")
+    told = sealgate(*allowed)
+    assert told.code == 0, told.err
+    assert "--allow-nan" not in told.err

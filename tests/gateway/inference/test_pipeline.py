@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 
 from gateway.engine.errors import RunTimeout
 from gateway.errors import SealgateError
+from gateway.identity.authenticate import Credentials
 from gateway.identity.errors import InvalidToken, TokenMissing
 from gateway.inference.errors import (
     BodyTooLarge,
@@ -23,9 +24,11 @@ from gateway.inference.errors import (
     TooManyRequests,
 )
 from gateway.inference.models import ServableModel
-from gateway.inference.pipeline import MAX_SUBJECTS
+from gateway.inference.oip import OipCodec
+from gateway.inference.pipeline import MAX_SUBJECTS, InferCall
 from gateway.screening.verdict import ATLAS, Verdict
 from tests.gateway.artifacts.hostile_models import words
+from tests.gateway.artifacts.odd_models import boosted, graph_network, with_default
 from tests.gateway.parts import TENANT
 
 from .works import CLEAN, STRANGE, Works, ask, head, row, works
@@ -312,3 +315,85 @@ def test_requests_are_counted_under_names_that_exist(shop: Works) -> None:
         assert f"sealgate_requests_total{{{labels.format(outcome)}}} 1.0" in text
     assert MARKER.lower() not in text.lower()
     assert 'verdict="block"' in text
+
+
+def plain(shop: Works, graph: Any, **more: Any) -> None:
+    shop.allow_unscreened()
+    shop.publish(model="odd", graph=graph.SerializeToString(), screened=False, **more)
+
+
+def asked(**arrays: Any) -> dict[str, Any]:
+    datatypes = {"f": "FP32", "i": "INT64"}
+    tensors = []
+    for name, values in arrays.items():
+        array = np.asarray(values)
+        datatype = datatypes[array.dtype.kind]
+        tensors.append(
+            {"name": name, "datatype": datatype, "shape": list(array.shape), "data": array.tolist()}
+        )
+    return {"inputs": tensors}
+
+
+def test_a_graph_network_takes_as_many_edges_as_there_are(shop: Works) -> None:
+    plain(shop, graph_network())
+    edges, nodes = np.array([0, 1, 1, 0, 1]), np.ones((2, 8))
+    for given in ({"edges": edges, "nodes": nodes}, {"nodes": nodes, "edges": edges}):
+        assert head(ask(shop, asked(**given), model="odd"))["outputs"][0]["data"] == [40.0]
+
+
+def test_subjects_are_one_a_row_of_the_models_first_input_wherever_it_is_named(
+    shop: Works,
+) -> None:
+    plain(shop, graph_network())
+    given = asked(edges=np.array([0, 1, 1]), nodes=np.ones((2, 8)))
+    named = {"name": "sealgate_subject", "datatype": "BYTES", "shape": [3], "data": ["a", "b", "c"]}
+    with pytest.raises(ContractViolation) as refused:
+        ask(shop, {"inputs": [*given["inputs"], named]}, model="odd")
+    assert refused.value.reason == "subject_rows"
+    named |= {"shape": [2], "data": ["a", "b"]}
+    ask(shop, {"inputs": [*given["inputs"], named]}, model="odd")
+
+
+def test_an_input_with_a_default_may_be_left_out(shop: Works) -> None:
+    plain(shop, with_default())
+    x = np.ones((1, 3))
+    assert head(ask(shop, asked(x=x), model="odd"))["outputs"][0]["data"] == [2.0, 2.0, 2.0]
+    given = asked(k=np.array([5.0]), x=x)
+    assert head(ask(shop, given, model="odd"))["outputs"][0]["data"] == [5.0] * 3
+
+
+def test_missing_values_reach_the_model_where_its_owner_allows_them(shop: Works) -> None:
+    missing = np.full((1, 3), np.nan, np.float32)
+    body = json.dumps(
+        {
+            "inputs": [
+                {
+                    "name": "x", "datatype": "FP32", "shape": [1, 3],
+                    "parameters": {"binary_data_size": missing.nbytes},
+                }
+            ]
+        }
+    ).encode()  # fmt: skip
+    plain(shop, boosted(), allow_nan=frozenset({"x"}))
+    shop.publish(
+        "2", model="odd", graph=boosted().SerializeToString(), screened=False, release=False
+    )
+    split = len(body)
+
+    def sent(version: str | None) -> Any:
+        codec = OipCodec(split)
+        call = InferCall(
+            credentials=Credentials(
+                [(b"authorization", b"Bearer " + shop.bearer("owner").encode())], "POST", "/v2"
+            ),
+            model="odd", version=version, codec=codec, read=given,
+        )  # fmt: skip
+        return asyncio.run(shop.pipeline.infer(call))
+
+    async def given(_: str) -> bytes:
+        return body + missing.tobytes()
+
+    assert head(sent(None))["outputs"][0]["data"] == [1.0], "the left leaf, as it was trained"
+    with pytest.raises(ContractViolation) as refused:
+        sent("2")
+    assert refused.value.reason == "not_finite"

@@ -140,6 +140,7 @@ class Works:
         release: bool = True,
         personal: bool = False,
         tenant: str = TENANT,
+        allow_nan: frozenset[str] = frozenset(),
     ) -> ModelVersion:
         """Publish a version as the control plane does, without its HTTP and its processes."""
         registry = self.house.stores.registry
@@ -158,11 +159,12 @@ class Works:
             calibration=secret(b"unused") if screened else None,
             owner_bundle=json.dumps(signed).encode(),
             owner_key_pem=OWNER_PEM,
+            allow_nan=allow_nan,
         )
         parts = Packager(
             self.sealer,
             self.keys.release_key,
-            admit=lambda plain: _admitted(bytes(plain)),
+            admit=lambda plain, *, sample, rows: _admitted(bytes(plain)),
             run_sandboxed=lambda module, inputs, args, limits: _calibrated(bytes(inputs["model"])),
             clock=lambda: NOW,
         ).package(material, lambda _: None, lambda *_: None)
@@ -276,7 +278,8 @@ def _calibrated(graph: bytes) -> SandboxResult:
 
 @cache
 def _admitted(graph: bytes) -> AdmissionReport:
-    report, _ = admission_job.main({"model": memoryview(graph)}, {"run_seconds": 0.2})
+    seconds = {"run_seconds": 0.2, "search_seconds": 1.0}
+    report, _ = admission_job.main({"model": memoryview(graph)}, seconds)
     return msgspec.convert(report, AdmissionReport)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.registry.errors import IllegalMove
 from gateway.registry.records import ModelVersion, VersionState
-from gateway.registry.states import MOVES, PROMOTABLE, PUBLISHED, USES, Use, moved
+from gateway.registry.states import MOVES, PROMOTABLE, PUBLISHED, USES, Use, is_taken, moved
 from tests.policies.world import ANN, CONTEXT, ECG, PERMIT_ALL, engine_with
 
 ACTIONS: dict[Use, tuple[str, ...]] = {
@@ -36,11 +36,18 @@ def test_nothing_is_released_that_was_never_a_candidate() -> None:
     reached_from = {state: {b for b, to in MOVES.items() if state in to} for state in MOVES}
     assert reached_from["released"] == {"candidate"}
     assert reached_from["candidate"] == {"quarantined"}
+    assert reached_from["quarantined"] == {"rejected"}, "a refused push does not use up its name"
 
 
 def test_what_ended_stays_ended() -> None:
-    assert MOVES["retired"] == MOVES["rejected"] == frozenset()
+    assert MOVES["retired"] == frozenset()
+    assert MOVES["rejected"] == {"quarantined"}, "it begins anew, and serves no sooner"
     assert USES["retired"] == USES["rejected"] == USES["quarantined"] == frozenset()
+
+
+def test_a_name_is_used_up_by_all_but_what_was_refused() -> None:
+    assert not is_taken(None)
+    assert {state for state in MOVES if not is_taken(_version(state))} == {"rejected"}
 
 
 def test_the_tables_tell_of_every_state_and_of_no_other() -> None:

@@ -124,3 +124,68 @@ def test_the_observed_range_is_widened_by_its_width() -> None:
     assert (columns.low, columns.high) == ((-2.0, 0.0), (4.0, 10.0))
     image = observed_range(np.array([[[0.0, 1.0]]]))
     assert (image.low, image.high) == ((-1.0,), (2.0,))
+
+
+def spec(name: str, shape: tuple[int, ...], *symbols: str, **more: Any) -> TensorSpec:
+    datatype = more.pop("datatype", "FP32")
+    return TensorSpec(name=name, datatype=datatype, shape=shape, symbols=symbols, **more)
+
+
+def test_first_dimensions_agree_where_their_symbols_do() -> None:
+    network = Contract([spec("nodes", (-1, 3), "n", ""), spec("edges", (-1,), "m")], max_rows=4)
+    assert failure(network, nodes=floats(2, 3), edges=floats(7)) is None
+    assert failure(network, nodes=floats(2, 3), edges=floats(0)) is None, "a graph without edges"
+    assert failure(network, nodes=floats(0, 3), edges=floats(7)) == ContractFailure("rows", "nodes")
+    tied = Contract([spec("a", (-1,), "n"), spec("b", (-1,), "n")], max_rows=4)
+    assert failure(tied, a=floats(2), b=floats(3)) == ContractFailure("rows", "b")
+
+
+def test_the_rows_of_a_request_do_not_depend_on_the_order_of_its_inputs() -> None:
+    network = Contract(
+        [
+            spec("nodes", (-1, 3), "n", ""),
+            spec("edges", (-1,), "m"),
+            spec("k", (1,), optional=True),
+        ],
+        max_rows=4,
+    )
+    given = {"k": floats(1), "edges": floats(7), "nodes": floats(2, 3)}
+    assert network.check(given) is None
+    assert network.rows(given) == 2
+    fixed = Contract([spec("x", (2, 3))], max_rows=4)
+    assert fixed.rows({"x": floats(2, 3)}) == 2
+    assert Contract([spec("x", ())], max_rows=4).rows({"x": floats()}) == 1
+
+
+def test_an_input_with_a_default_may_be_left_out_and_is_held_to_its_contract() -> None:
+    scaled = Contract([FEATURES, spec("k", (1,), optional=True)], max_rows=4)
+    assert failure(scaled, features=floats(1, 3)) is None
+    assert failure(scaled, features=floats(1, 3), k=floats(1)) is None
+    assert failure(scaled, features=floats(1, 3), k=floats(2)) == ContractFailure("shape", "k")
+    assert failure(scaled, k=floats(1)) == ContractFailure("inputs", "features")
+    assert failure(scaled, features=floats(1, 3), other=floats(1)) == ContractFailure("inputs")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_pass_where_the_manifest_allows_them(value: float) -> None:
+    row = np.array([[0.5, value, 0.5]], np.float32)
+    free = [spec("x", (-1, 3), allow_nan=True)]
+    assert failure(Contract(free, max_rows=4), x=row) is None
+    bounded = Contract(free, max_rows=4, ranges={"x": Range((0.0,), (1.0,))})
+    assert failure(bounded, x=row) is None
+    row[0, 0] = 2.0
+    assert failure(bounded, x=row) == ContractFailure("out_of_range", "x")
+
+
+@pytest.mark.parametrize(("bits", "reason"), [(0x3F80, None), (0x7FC0, "not_finite")])
+def test_a_bfloat16_is_its_bits(bits: int, reason: str | None) -> None:
+    contract = Contract([spec("x", (-1,), datatype="BF16")], max_rows=4)
+    found = failure(contract, x=np.array([bits], np.uint16))
+    assert (found.reason if found else None) == reason
+
+
+def test_the_observed_range_is_that_of_the_only_input_that_must_be_there() -> None:
+    row = np.full((1, 3), 5.0, np.float32)
+    inputs = [FEATURES, spec("k", (1,), optional=True)]
+    observed = contract_for(inputs, max_rows=4, profile=profile())
+    assert failure(observed, features=row) == ContractFailure("out_of_range", "features")

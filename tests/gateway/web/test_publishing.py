@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,8 +18,11 @@ from gateway.artifacts.signature import owner_statement, verify_link
 from gateway.cli.connection import Connection, connect
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.watching import wait_for
+from gateway.registry.uploads import MAX_WAITING
+from gateway.work.jobs import MAX_RUNNING
+from tests.gateway.artifacts.odd_models import boosted, needs_576_samples
 from tests.gateway.place import Place
-from tests.gateway.screening.classifiers import classifier
+from tests.gateway.screening.classifiers import classifier, npz
 
 pytestmark = pytest.mark.e2e
 
@@ -97,7 +101,7 @@ def test_the_intent_is_recorded_before_and_the_result_after(
         ("bad2", classifier(), b"another file", "owner_signature"),
     ],
 )
-def test_a_refused_model_is_rejected_for_good(
+def test_a_refused_model_gives_back_its_uploads_and_its_name(
     place: Place, owner: Connection, version: str, content: bytes, signed: bytes | None, reason: str
 ) -> None:
     with pytest.raises(CommandFailed) as refused:
@@ -108,10 +112,55 @@ def test_a_refused_model_is_rejected_for_good(
     with pytest.raises(CommandFailed) as again:
         owner.post(f"/v1/models/m/versions/{version}/promote")
     assert again.value.code == ExitCode.DENIED
+    stores = place.foundation.stores
+    assert stores.uploads.list_uploads("press", after="", limit=9) == []
+    assert stores.pending.list_pending(after=(-1, ""), limit=10) == []
+    _publish(owner, version, classifier())
+    mended = owner.get(f"/v1/models/m/versions/{version}")
+    assert (mended["state"], mended["reason"]) == ("candidate", "")
     with pytest.raises(CommandFailed) as taken:
         owner.post("/v1/models/m/versions", _body(version, "any", content))
     assert taken.value.problem["status"] == 409
-    assert place.foundation.stores.pending.list_pending(after=(-1, ""), limit=10) == []
+
+
+def test_more_refused_pushes_than_uploads_may_wait_lock_nobody_out(owner: Connection) -> None:
+    for _ in range(MAX_WAITING + 1):
+        with pytest.raises(CommandFailed) as refused:
+            _publish(owner, "again", b"no model", b"another file")
+        assert refused.value.problem["reason"] == "owner_signature"
+
+
+def test_a_sample_is_run_sealed_and_discarded(place: Place, owner: Connection) -> None:
+    content = needs_576_samples().SerializeToString()
+    body = _body("voice", _upload(owner, content), content)
+    body["sample"] = _upload(owner, npz(x=np.zeros((3, 600), np.float32)))
+    sample = place.foundation.stores.uploads.get_upload("press", body["sample"])
+    assert sample is not None
+    wait_for(owner, owner.post("/v1/models/m/versions", body), "publish", quiet=True)
+    manifest = json.loads(owner.send("GET", "/v1/models/m/versions/voice/manifest").content)
+    assert manifest["trial"] == {"shapes": {"x": [3, 600]}, "values": "zeros"}
+    assert place.foundation.stores.uploads.list_uploads("press", after="", limit=9) == []
+    assert not place.foundation.artifacts.exists(sample.payload.digest)
+
+
+def test_missing_values_are_allowed_by_input(owner: Connection) -> None:
+    content = boosted().SerializeToString()
+    for version, names, reason in (("nan", ["x"], ""), ("nan2", ["words"], "allow_nan")):
+        body = _body(version, _upload(owner, content), content) | {"allow_nan": names}
+        job = owner.post("/v1/models/m/versions", body)
+        if not reason:
+            wait_for(owner, job, "publish", quiet=True)
+            continue
+        with pytest.raises(CommandFailed) as refused:
+            wait_for(owner, job, "publish", quiet=True)
+        assert refused.value.problem["reason"] == reason
+        assert "`x`" in refused.value.what
+    manifest = json.loads(owner.send("GET", "/v1/models/m/versions/nan/manifest").content)
+    assert manifest["inputs"][0]["allow_nan"] is True
+
+
+def test_room_for_jobs_is_told_before_an_upload(owner: Connection) -> None:
+    assert owner.get("/v1/jobs") == {"running": 0, "limit": MAX_RUNNING}
 
 
 def test_an_upload_is_discarded_by_its_client_and_by_nobody_else(

@@ -147,3 +147,13 @@ def test_jobs_of_a_tenant_are_bounded_and_old_ones_forgotten() -> None:
         jobs.start("acme", "publish", lambda _: "")
         later.run()
     assert jobs.get("acme", first.id) is None
+
+
+def test_who_asks_is_told_how_many_jobs_are_under_way() -> None:
+    jobs, later = _jobs()
+    assert jobs.running("acme") == 0
+    jobs.start("acme", "publish", lambda _: "")
+    jobs.start("rival", "publish", lambda _: "")
+    assert jobs.running("acme") == 1
+    later.run()
+    assert jobs.running("acme") == 0

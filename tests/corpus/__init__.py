@@ -1,0 +1,1 @@
+"""Real models against admission: `python -m tests.corpus`. None of them is kept here."""
