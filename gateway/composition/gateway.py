@@ -25,6 +25,7 @@ from gateway.composition.inference import make_engines, make_pipeline, make_warm
 from gateway.composition.public_door import public_app
 from gateway.composition.site_door import site_app
 from gateway.composition.use_cases import UseCases, make_use_cases
+from gateway.inference.measuring import Measuring
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.set_aside import SetAsideNotices
 from gateway.inference.warming import Warming
@@ -71,7 +72,10 @@ def compose(base: Foundation) -> Gateway:
     engines = make_engines(base, notices)
     pipeline = make_pipeline(base, identity.authenticator, guard, recorder, engines, metrics)
     warming = make_warming(base, pipeline.models, engines)
-    use = make_use_cases(base, guard, recorder, client, identity.server.revoke, warming.promoted)
+    measuring = Measuring(engines, base.environment.monotonic)
+    use = make_use_cases(
+        base, guard, recorder, client, identity.server.revoke, warming.promoted, measuring
+    )
     housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming)
 
     def ready() -> bool:

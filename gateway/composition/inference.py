@@ -89,6 +89,7 @@ def make_pipeline(
         base.sealer.open_payload,
         lambda tenant: base.keys.release_key(tenant).public_key(),
         engines.serve,
+        kinds=engines.kinds.keys(),
         clock=environment.clock,
     )
     executor = FairExecutor()

@@ -26,7 +26,7 @@ from gateway.privacy.audit_access import AuditAccess
 from gateway.privacy.subjects import Subjects
 from gateway.registry.catalogue import Catalogue
 from gateway.registry.delivery import Delivery
-from gateway.registry.packaging import Packager
+from gateway.registry.packaging import Measure, Packager
 from gateway.registry.publish import Publisher
 from gateway.registry.records import ModelVersion
 from gateway.registry.releases import Releases
@@ -74,6 +74,7 @@ def make_use_cases(
     coordinator: Coordinator | None,
     revoke_token: Callable[[str, str, int], object],
     warm: Callable[[ModelVersion], None],
+    measure: Measure,
 ) -> UseCases:
     """Make the use cases.
 
@@ -84,6 +85,7 @@ def make_use_cases(
         coordinator: Of federations; None when federation is off.
         revoke_token: Revokes (issuer, token id, expiry).
         warm: Makes a version ready before it is released.
+        measure: Tries a version out before it can be called.
     """
     stores, clock = base.stores, base.environment.clock
     changed = base.revocation_state.changed
@@ -101,7 +103,7 @@ def make_use_cases(
         clock=clock,
         new_id=recorder.new_id,
     )
-    packager = _packager(base, alarm)
+    packager = _packager(base, alarm, measure)
     versions = Versions(stores.registry, uploads, base.sealer, packager, intents, changed=changed)
     federations = Federations(
         stores.federations,
@@ -170,12 +172,13 @@ def make_use_cases(
     )
 
 
-def _packager(base: Foundation, alarm: Alarm) -> Packager:
+def _packager(base: Foundation, alarm: Alarm, measure: Measure) -> Packager:
     confined = partial(run_sandboxed, alarm=alarm)
     return Packager(
         base.sealer,
         base.keys.release_key,
         admit=partial(admit, run=confined),
         run_sandboxed=confined,
+        measure=measure,
         clock=base.environment.clock,
     )

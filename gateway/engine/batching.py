@@ -19,10 +19,12 @@ class Asked(Protocol):
     Attributes:
         inputs: Arrays by input name.
         rows: Their first dimension.
+        alone: It shares no run.
     """
 
     inputs: Mapping[str, NDArray[Any]]
     rows: int
+    alone: bool
 
 
 A = TypeVar("A", bound=Asked)
@@ -37,14 +39,21 @@ def take(waiting: deque[A], rows: int) -> list[A]:
     """
     taken = [waiting.popleft()]
     left = rows - taken[0].rows
-    if rows == 1 or not waiting or waiting[0].rows > left:
+    if rows == 1 or taken[0].alone or not waiting or waiting[0].rows > left:
         return taken
     like = _likeness(taken[0])
-    while waiting and waiting[0].rows <= left and _likeness(waiting[0]) == like:
+    while waiting and not waiting[0].alone and waiting[0].rows <= left:
+        if _likeness(waiting[0]) != like:
+            break
         asked = waiting.popleft()
         left -= asked.rows
         taken.append(asked)
     return taken
+
+
+def by_row(inputs: Mapping[str, NDArray[Any]], rows: int) -> bool:
+    """Whether every input has `rows` rows: one with a default may have others."""
+    return all(array.ndim and len(array) == rows for array in inputs.values())
 
 
 def _likeness(asked: Asked) -> list[tuple[str, object, tuple[int, ...]]]:

@@ -25,7 +25,7 @@ from typing import Any, Final, TypeAlias
 import structlog
 from numpy.typing import NDArray
 
-from gateway.engine.batching import share_out, take
+from gateway.engine.batching import by_row, share_out, take
 from gateway.engine.errors import (
     EngineBusy,
     EngineError,
@@ -76,7 +76,7 @@ class _Asked:
     rows: int
     answer: asyncio.Future[list[Array]]
     since: float
-    alone: bool = False
+    alone: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -156,7 +156,8 @@ class Served:
             raise SetAside
         if len(self._waiting) >= MAX_WAITING:
             raise EngineBusy
-        asked = _Asked(inputs, rows, loop.create_future(), self.used)
+        alone = self.recipe.rows == 1 or not by_row(inputs, rows)
+        asked = _Asked(inputs, rows, loop.create_future(), self.used, alone)
         self._waiting.append(asked)
         self._dispatch_soon()
         try:
@@ -200,8 +201,8 @@ class Served:
     def _dispatch(self) -> None:
         self._soon = False
         while self._waiting and (place := self._free()) is not None:
-            rows = 1 if self._waiting[0].alone else self.recipe.rows
-            batch = [asked for asked in take(self._waiting, rows) if not asked.answer.done()]
+            taken = take(self._waiting, self.recipe.rows)
+            batch = [asked for asked in taken if not asked.answer.done()]
             if batch:
                 self._begin(place, batch)
         if self._waiting:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
 
@@ -26,9 +26,11 @@ from gateway.artifacts.errors import PayloadAbsent, PayloadCorrupt, StatementInv
 from gateway.artifacts.manifest import Manifest, parse_manifest
 from gateway.artifacts.signature import LinkStatement, verify_link
 from gateway.engine.pool import Graph
+from gateway.engine.ports import PLAIN
 from gateway.engine.process import Border, seal
 from gateway.engine.served import Served
 from gateway.inference.errors import ModelUnavailable
+from gateway.inference.measuring import KIND, rows_of
 from gateway.inference.models import ServableModel
 from gateway.registry.records import ModelVersion, SealedPayload
 from gateway.screening.contract import contract_for
@@ -49,6 +51,7 @@ class ModelLoader:
         open_payload: Decrypts a stored payload into one buffer, which the caller wipes.
         release_key: Returns the public release key of a tenant.
         serve: Starts an engine for a graph.
+        kinds: Names of the kinds of engines that there are.
         clock: Unix seconds.
     """
 
@@ -58,8 +61,10 @@ class ModelLoader:
         release_key: Callable[[str], Ed25519PublicKey],
         serve: Callable[[Graph], Served],
         *,
+        kinds: Collection[str],
         clock: Callable[[], float],
     ) -> None:
+        self._kinds = kinds
         self._open_payload = open_payload
         self._release_key = release_key
         self._serve = serve
@@ -93,6 +98,8 @@ class ModelLoader:
             border=Border({spec.name: spec.datatype for spec in manifest.inputs}, wanted),
             size=payload.plain_length,
             open=partial(self._open_graph, version.tenant, payload, digest),
+            kind=self._kind(version),
+            rows=rows_of(version.facts),
         )
         return ServableModel(
             engine=self._serve(graph),
@@ -104,6 +111,11 @@ class ModelLoader:
             profile_digest=link.profile or "",
             expires=manifest.expires,
         )
+
+    def _kind(self, version: ModelVersion) -> str:
+        """Return the kind that was chosen at publication, or the plain one where it is gone."""
+        chosen = version.facts.get(KIND, PLAIN)
+        return chosen if chosen in self._kinds else PLAIN
 
     def _open_graph(self, tenant: str, payload: SealedPayload, digest: str | None) -> int:
         """Return a sealed memory file with the plaintext of a graph."""

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -34,7 +34,9 @@ CALIBRATION_LIMITS: Final = Limits(
     memory_bytes=6 << 30, cpu_seconds=600, wall_seconds=900.0, output_bytes=1 << 30
 )
 """Fitting on 4,000 rows of an image model takes a minute on one core; ten are enough for it."""
-STAGES: Final = 5
+STAGES: Final = 6
+
+Plain: TypeAlias = bytes | SecretBuffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,19 @@ class RunSandboxed(Protocol):
         """Run the job and return its result."""
 
 
+class Measure(Protocol):
+    """Tries a version out in engines as it will be served."""
+
+    def __call__(
+        self, manifest: Manifest, graph: Plain, *, by_row: bool, screened: bool
+    ) -> dict[str, str]:
+        """Return facts for the registry; blocks for some seconds.
+
+        Raises:
+            SealgateError: It runs in no engine, or there is none.
+        """
+
+
 class Packager:
     """Makes versions.
 
@@ -110,6 +125,7 @@ class Packager:
         release_key: Returns a tenant's release key.
         admit: Confined admission of a model.
         run_sandboxed: Runs the calibration.
+        measure: Tries a version out in engines as it will be served.
         clock: Unix seconds.
     """
 
@@ -120,12 +136,14 @@ class Packager:
         *,
         admit: Admit,
         run_sandboxed: RunSandboxed,
+        measure: Measure,
         clock: Callable[[], float],
     ) -> None:
         self._sealer = sealer
         self._release_key = release_key
         self._admit = admit
         self._run_sandboxed = run_sandboxed
+        self._measure = measure
         self._clock = clock
 
     def package(
@@ -142,6 +160,7 @@ class Packager:
             PublishRefused: The owner's signature or the calibration set is not acceptable.
             ModelRefused: Admission said no.
             SandboxFailed: A confined job did not finish.
+            SealgateError: `measure` says why no engine runs it.
         """
         progress("signature", 0, STAGES)
         plain_digest = hashlib.sha256(material.plain).hexdigest()
@@ -153,10 +172,18 @@ class Packager:
         screen = self._calibrate(material) if material.calibration is not None else None
         progress("sealing", 3, STAGES)
         payloads = self._seal_all(material, screen, staged)
-        progress("signing", 4, STAGES)
         manifest = self._manifest(material, replace(report, inputs=inputs), payloads[0], screen)
+        progress("measuring", 4, STAGES)
+        measured = self._measure(
+            manifest,
+            screen.outputs["fused"] if screen is not None else material.plain,
+            by_row=report.dynamic_batch,
+            screened=screen is not None,
+        )
+        progress("signing", 5, STAGES)
         link = self._link(material, manifest, payloads, screen)
-        return Packaged(manifest.encode(), link, payloads, _facts(material, report, screen))
+        facts = _facts(material, report, screen) | measured
+        return Packaged(manifest.encode(), link, payloads, facts)
 
     def _examine(self, material: Material) -> AdmissionReport:
         with contextlib.ExitStack() as views:

@@ -116,6 +116,11 @@ def call(role: str, tenant: str = TENANT, client: str | None = None) -> Call:
     return Call(principal, "care", "request-1")
 
 
+def unmeasured(*_: object, **__: object) -> dict[str, str]:
+    """What is kept of a version that no engine was tried with."""
+    return {}
+
+
 @contextmanager
 def house(
     *tenants: str,
@@ -141,7 +146,7 @@ def house(
         guard = make_guard(base, recorder)
         identity = make_identity(base)
         use = make_use_cases(
-            base, guard, recorder, coordinator, identity.server.revoke, lambda _: None
+            base, guard, recorder, coordinator, identity.server.revoke, lambda _: None, unmeasured
         )
         base.log.start()
         try:

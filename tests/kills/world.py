@@ -145,7 +145,13 @@ def opened(data: Path, steps: Steps) -> Iterator[World]:
         recorder, coordinator = make_recorder(base), QuietCoordinator()
         guard, identity = make_guard(base, recorder), make_identity(base)
         use = make_use_cases(
-            base, guard, recorder, coordinator, identity.server.revoke, lambda _: None
+            base,
+            guard,
+            recorder,
+            coordinator,
+            identity.server.revoke,
+            lambda _: None,
+            parts.unmeasured,
         )
         closing.callback(use.close)
         closing.callback(coordinator.ended.set)

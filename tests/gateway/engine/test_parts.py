@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gateway.engine import health, system_calls
-from gateway.engine.batching import share_out, take
+from gateway.engine.batching import by_row, share_out, take
 from gateway.engine.health import MAX_ENDS, REST_SECONDS, WINDOW_SECONDS, Health
 from gateway.engine.orders import STARTED, Order, read_report, report
 
@@ -20,6 +20,7 @@ from gateway.engine.orders import STARTED, Order, read_report, report
 class Waiting:
     inputs: Mapping[str, Any]
     rows: int
+    alone: bool = False
 
 
 def asked(rows: int, width: int = 3, dtype: Any = np.float32) -> Waiting:
@@ -46,6 +47,19 @@ def test_only_like_goes_with_like(other: Waiting) -> None:
 def test_where_rows_may_depend_on_each_other_everybody_goes_alone() -> None:
     waiting = deque([asked(0), asked(1)])  # not even beside a request of no rows
     assert len(take(waiting, 1)) == 1
+
+
+def test_who_goes_alone_is_joined_by_nobody() -> None:
+    first, second, third = asked(1), asked(1), asked(1)
+    second.alone = True
+    waiting = deque([first, second, third])
+    assert [take(waiting, 8) for _ in range(3)] == [[first], [second], [third]]
+
+
+def test_a_default_that_is_given_has_rows_of_its_own() -> None:
+    assert by_row({"x": np.zeros((2, 3))}, 2)
+    assert not by_row({"x": np.zeros((2, 3)), "k": np.zeros(1)}, 2)
+    assert not by_row({"x": np.zeros((2, 3)), "k": np.zeros(())}, 2)
 
 
 def test_more_rows_than_a_shared_run_has_go_alone() -> None:

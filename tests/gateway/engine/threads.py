@@ -81,6 +81,7 @@ class ThreadServer:
         self.runtime = ort.__version__
         self.gate = gate
         self.forked = 0
+        self.runs = 0
         self.killed = 0
         self._runtimes: dict[int, _Held] = {}
         self._numbers = itertools.count(1 << 22)  # beyond every process id
@@ -104,10 +105,14 @@ class ThreadServer:
         bells = os.dup(bell_in), os.dup(bell_out)
         exited = os.eventfd(0, os.EFD_CLOEXEC)
         runtime = _Held(region, order.output_at, specification, bells)
-        runtime.gate = self.gate
+        runtime.gate = self._counted
         self._runtimes[exited] = runtime
         threading.Thread(target=self._serve, args=(runtime, model, bells), daemon=True).start()
         return next(self._numbers), exited
+
+    def _counted(self) -> None:
+        self.runs += 1
+        self.gate()
 
     def kill(self, process: int) -> None:
         self.killed += 1

@@ -67,6 +67,7 @@ def loader(shop: Works, open_payload: Any, **changes: Any) -> ModelLoader:
         open_payload,
         lambda tenant: shop.keys.release_key(tenant).public_key(),
         shop.engines.serve,
+        kinds=shop.engines.kinds.keys(),
         clock=clock,
     )
 

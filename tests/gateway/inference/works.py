@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ from gateway.identity.authenticate import Credentials
 from gateway.identity.records import SCOPES, Client
 from gateway.identity.tokens import TokenMinter
 from gateway.inference.loading import ModelLoader
+from gateway.inference.measuring import Measuring
 from gateway.inference.models import Models, ServableModel
 from gateway.inference.oip import OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
@@ -98,6 +100,7 @@ class Works:
             base.sealer.open_payload,
             lambda tenant: base.keys.release_key(tenant).public_key(),
             self.engines.serve,
+            kinds=self.engines.kinds.keys(),
             clock=base.environment.clock,
         )
         self.models = Models(self._load)
@@ -166,6 +169,7 @@ class Works:
             self.keys.release_key,
             admit=lambda plain, *, sample, rows: _admitted(bytes(plain)),
             run_sandboxed=lambda module, inputs, args, limits: _calibrated(bytes(inputs["model"])),
+            measure=Measuring(self.engines, time.monotonic),
             clock=lambda: NOW,
         ).package(material, lambda _: None, lambda *_: None)
         registry.add_version(
