@@ -19,6 +19,8 @@ from gateway.cli.output import (
     show_list,
 )
 
+TRIAL = "engine_trial"
+"""A fact that is long: told to scripts only."""
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -129,7 +131,8 @@ def push(
             show(job, as_json=as_json)
             return
         made = wait_until_candidate(connection, push, job, quiet=as_json)
-    show(made, as_json=as_json, fields=("model", "version", "state", "facts"))
+    facts = {name: fact for name, fact in made["facts"].items() if as_json or name != TRIAL}
+    show({**made, "facts": facts}, as_json=as_json, fields=("model", "version", "state", "facts"))
     if not as_json:
         for missing in filter(None, made["facts"].get("takes_missing", "").split(",")):
             note(f"its trees take missing values; to let callers send them: --allow-nan {missing}")

@@ -23,6 +23,7 @@ from gateway.screening.screens import SCORES
 
 KIND: Final = "engine"
 ROWS: Final = "shared_rows"
+TRIAL: Final = "engine_trial"
 
 
 class Measuring:
@@ -92,14 +93,13 @@ class Measuring:
 
 def facts_of(trial: Trial) -> dict[str, str]:
     """Return what is kept of a trial."""
-    facts = {KIND: trial.kind, ROWS: str(trial.rows), "engine_run_us": json.dumps(trial.run_us)}
-    if trial.curve:
-        facts["engine_us_a_row"] = json.dumps({str(n): us for n, us in trial.curve.items()})
-    if trial.differs:
-        facts["engine_differs"] = json.dumps(trial.differs)
-    if trial.refused:
-        facts["engine_refused"] = json.dumps(trial.refused)
-    return facts
+    measured = {
+        "run_us": trial.run_us,
+        "us_a_row": {str(rows): taken for rows, taken in trial.curve.items()},
+        "differs": trial.differs,
+        "refused": trial.refused,
+    }
+    return {KIND: trial.kind, ROWS: str(trial.rows), TRIAL: json.dumps(measured)}
 
 
 def rows_of(facts: Mapping[str, str]) -> int:

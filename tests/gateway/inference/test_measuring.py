@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.engine.trial import SIZES
-from gateway.inference.measuring import KIND, ROWS, rows_of
+from gateway.inference.measuring import KIND, ROWS, TRIAL, rows_of
 from tests.gateway.artifacts.hostile_models import words
 from tests.gateway.parts import TENANT
 
@@ -25,8 +25,9 @@ def test_what_engines_can_do_with_a_version_is_kept_with_it(shop: Works) -> None
     facts = shop.publish().facts
     assert facts[KIND] == "plain"
     assert int(facts[ROWS]) in SIZES
-    assert set(json.loads(facts["engine_run_us"])) == {"plain"}
-    assert json.loads(facts["engine_us_a_row"])
+    measured = json.loads(facts[TRIAL])
+    assert set(measured["run_us"]) == {"plain"}
+    assert measured["us_a_row"]
 
 
 def test_requests_that_come_together_share_a_run_and_keep_their_own_verdicts(shop: Works) -> None:
