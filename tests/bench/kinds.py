@@ -28,7 +28,7 @@ from gateway.engine.forking import ForkServer
 from gateway.engine.ports import PLAIN, EngineKind
 from gateway.engine.process import Border, Bounds, EngineProcess, seal
 from gateway.engine.trial import difference, try_out
-from tests.bench.load import cpu_seconds
+from tests.bench.processes import cpu_seconds
 
 OPENVINO: Final = "openvino"
 PROVIDERS: Final = ("OpenVINOExecutionProvider", "CPUExecutionProvider")
