@@ -278,17 +278,21 @@ def _has_journal(connection: sqlite3.Connection) -> bool:
 def _waiting(leaves: bytes, bundle: bytes, sealed: bytes) -> Iterator[_Waiting]:
     """Yield the entries of a row of the journal; what is cut off comes out shorter."""
     fields: dict[int, list[tuple[str, str]]] = {}
-    while sealed:
-        place, length = int.from_bytes(sealed[:2], "big"), int.from_bytes(sealed[2:6], "big")
-        digest = sha256(sealed[42 : 42 + length]).hexdigest()
-        fields.setdefault(place, []).append((sealed[6:42].decode("ascii", "replace"), digest))
-        sealed = sealed[42 + length :]
+    at = 0
+    while at < len(sealed):
+        place = int.from_bytes(sealed[at : at + 2], "big")
+        start = at + 42  # behind place, length and reference
+        ref = sealed[at + 6 : start].decode("ascii", "replace")
+        at = start + int.from_bytes(sealed[at + 2 : at + 6], "big")
+        fields.setdefault(place, []).append((ref, sha256(sealed[start:at]).hexdigest()))
+    at = 0
     for place in range(len(leaves) // 32):
-        length = int.from_bytes(bundle[:2], "big")
-        body, bundle = bundle[2 : 2 + length], bundle[2 + length :]
-        yield _Waiting(leaves[32 * place : 32 * (place + 1)], body, fields.pop(place, []))
-    if bundle or fields or len(leaves) % 32:
-        raise Broken("a row of the journal holds more than its entries")
+        start = at + 2
+        at = start + int.from_bytes(bundle[at:start], "big")
+        leaf = leaves[32 * place : 32 * (place + 1)]
+        yield _Waiting(leaf, bundle[start:at], fields.pop(place, []))
+    if at != len(bundle) or fields or len(leaves) % 32:
+        raise Broken("a row of the journal holds other than its entries")
 
 
 def _columns(body: bytes) -> dict[str, Any]:
