@@ -89,6 +89,7 @@ def test_the_job_has_no_network_no_privilege_and_nothing_inherited() -> None:
             os.close(secret)
     report = result.report
     assert set(report["environment"]) <= {
+        "ORT_DISABLE_TELEMETRY",
         "HOME",
         "LANG",
         "LC_CTYPE",
