@@ -24,6 +24,7 @@ from gateway.inference.record import RecordWriter
 from gateway.inference.routing import Routes
 from gateway.inference.warming import Warming
 from gateway.pages import every
+from gateway.inference.statistics import Statistics
 from gateway.telemetry import Metrics
 from gateway.tenancy.limits import Throttle
 
@@ -107,4 +108,5 @@ def make_pipeline(
         ),
         log=base.log,
         metrics=metrics,
+        statistics=Statistics(environment.clock),
     )

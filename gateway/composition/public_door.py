@@ -19,6 +19,7 @@ from gateway.composition.use_cases import UseCases
 from gateway.errors import SealgateError
 from gateway.identity.metadata import resource_metadata
 from gateway.inference.pipeline import Pipeline
+from gateway.inference.signed_manifest import SignedManifests
 from gateway.web import (
     administration,
     api_page,
@@ -35,10 +36,11 @@ from gateway.web import (
 )
 from gateway.web.authenticated import Authenticated
 from gateway.web.body_reader import BodyBudget
+from gateway.web.boundary import Boundary
 from gateway.web.bounded_body import BoundedBody
-from gateway.web.dependencies import CallIds, provide
+from gateway.web.dependencies import provide
 from gateway.web.infer import InferEndpoint, PublicApp
-from gateway.web.problems import Boundary, install_problems, problem_of
+from gateway.web.problems import install_problems
 from policies.errors import PolicyError
 
 VERSION: Final = version("sealgate")
@@ -68,9 +70,15 @@ def public_app(
         pipeline.routes,
         pipeline.models,
         base.stores.registry,
+        SignedManifests(
+            lambda tenant: base.keys.release_key(tenant).public_key(),
+            lambda: base.revocation_state.epoch,
+            base.environment.clock,
+        ),
+        pipeline.statistics,
     )
     app.include_router(oip.build_router(directory, VERSION, ready))
-    _provide(app, base, recorder, use)
+    _provide(app, base, use)
     app.add_middleware(Authenticated, authenticator=identity.authenticator)
     app.add_middleware(BoundedBody, seconds=settings.body_timeout_seconds)  # the outer one
     for part in (
@@ -87,19 +95,17 @@ def public_app(
         app.include_router(part.router)
     endpoint = InferEndpoint(
         pipeline,
-        problem_of,
         max_body_bytes=settings.max_body_bytes,
         body_timeout=settings.body_timeout_seconds,
         budget=BodyBudget(),
     )
-    return Boundary(PublicApp(endpoint, app))
+    return Boundary(PublicApp(endpoint, app), recorder.new_id)
 
 
-def _provide(app: FastAPI, base: Foundation, recorder: Recorder, use: UseCases) -> None:
+def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
     """Hand each part of `/v1` what it needs, and no more."""
     provide(
         app,
-        CallIds(recorder.new_id),
         use.administration,
         use.audit,
         use.federations,

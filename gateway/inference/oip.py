@@ -1,28 +1,37 @@
 """Open Inference Protocol v2 over REST: bytes to request and answer to bytes. Pure.
 
 Safety argument. Any body ends as an `OipRequest` whose tensors are exactly what they claim, or as
-`MalformedRequest`, which repeats nothing of it:
+`MalformedRequest` or `UnsupportedParameter`, which repeat nothing of it:
 1. The JSON part is decoded into typed structs; numbers of tensors and outputs are bounded.
 2. Binary tensors take their bytes in order and must use up the body to the last byte.
 3. `sealgate_subject` and the parameters `purpose` and `subject` are taken out here, so that no
    model sees who a row is about.
+4. A parameter that would change the meaning of the request is done or refused, never passed over.
+   Others that are not known are passed over, as the protocol says.
+An answer says exactly what the model said: a value that JSON cannot carry goes out in binary form
+to a caller who takes that, and to nobody as something else.
 
-Source: KServe Open Inference Protocol v2 "Inference", and Triton's binary tensor data extension.
+Source: KServe Open Inference Protocol v2 "Inference", and Triton's extensions for binary tensor
+data and classification.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import orjson
 
+from gateway.inference import bfloat16
+from gateway.inference.bfloat16 import BF16
+from gateway.inference.classification import classified
 from gateway.inference.codec import Array, InferRequest
-from gateway.inference.errors import MalformedRequest
-from gateway.inference.tensors import datatype_of, from_binary, from_json, to_binary
+from gateway.inference.errors import AnswerNotFinite, MalformedRequest, UnsupportedParameter
+from gateway.inference.tensors import from_binary, from_json, to_binary
 
 # A model with more inputs or outputs than this is not servable over one JSON header.
 MAX_TENSORS: Final = 256
@@ -32,30 +41,37 @@ SUBJECT_INPUT: Final = "sealgate_subject"
 JSON_TYPE: Final = b"application/json"
 BINARY_TYPE: Final = b"application/octet-stream"
 
-Parameters = dict[str, bool | int | float | str | None]
+# Optional members may be null: some clients write what they leave out.
+Parameters = dict[str, Any] | None
 
 
 class _Input(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    parameters: Parameters = {}
+    parameters: Parameters = None
     data: msgspec.Raw = msgspec.Raw()
 
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: Parameters = {}
+    parameters: Parameters = None
 
 
 class _Body(msgspec.Struct):
     inputs: list[_Input]
-    outputs: list[_Output] = []
+    outputs: list[_Output] | None = None
     id: str | None = None
-    parameters: Parameters = {}
+    parameters: Parameters = None
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+# What Python's `json.dumps` and others write for what JSON does not have.
+_no_number = re.compile(rb"[\[,:]\s*-?(NaN|Infinity)\s*[,\]}]").search
+# Triton's extensions of these names are not offered. Their parameters say where the data is, or
+# what the model is to remember: passed over, the answer would be to another question.
+_SHARED_MEMORY: Final = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
+_SEQUENCE: Final = ("sequence_id", "sequence_start", "sequence_end")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +81,14 @@ class OipRequest(InferRequest):
     Attributes:
         id: The caller's id, given back unchanged; `None` when absent.
         binary: Names of outputs wanted in the binary form; `None` means all of them.
+        takes_binary: The caller takes the binary form, of some outputs at least.
+        classes: How many classes are wanted, by name of the output.
     """
 
     id: str | None
     binary: frozenset[str] | None
+    takes_binary: bool = False
+    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +123,11 @@ class OipCodec:
         version: str,
         outputs: Mapping[str, Array],
         parameters: Mapping[str, str],
+        datatypes: Mapping[str, str],
     ) -> OipBody:
         """See the port."""
         assert self._request is not None, "what was not read is not answered"
-        return OipBody(*render(model, version, self._request, outputs, parameters))
+        return OipBody(*render(model, version, self._request, outputs, datatypes, parameters))
 
 
 def parse(body: bytes, header_length: int | None) -> OipRequest:
@@ -118,6 +139,7 @@ def parse(body: bytes, header_length: int | None) -> OipRequest:
 
     Raises:
         MalformedRequest: For anything that is not a well-formed request.
+        UnsupportedParameter: It asks for what is not offered here.
     """
     head, tail = body, memoryview(b"")
     if header_length is not None:
@@ -127,9 +149,15 @@ def parse(body: bytes, header_length: int | None) -> OipRequest:
     try:
         parsed = _decode(head)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        if _no_number(head):
+            raise MalformedRequest(
+                "JSON has no NaN and no Infinity: send such an input in binary form"
+            ) from None
         raise MalformedRequest from None
-    if len(parsed.inputs) > MAX_TENSORS or len(parsed.outputs) > MAX_TENSORS:
+    outputs = parsed.outputs or []
+    if len(parsed.inputs) > MAX_TENSORS or len(outputs) > MAX_TENSORS:
         raise MalformedRequest("the request names too many tensors")
+    _refuse_unsupported(parsed)
     inputs: dict[str, Array] = {}
     for tensor in parsed.inputs:
         if tensor.name in inputs:
@@ -139,21 +167,35 @@ def parse(body: bytes, header_length: int | None) -> OipRequest:
         raise MalformedRequest("the body is longer than its tensors")
     if parsed.id is not None and len(parsed.id) > MAX_IDENTIFIER:
         raise MalformedRequest("the request id is too long")
+    by_default = bool((parsed.parameters or {}).get("binary_data_output"))
+    binary = _binary_outputs(outputs, by_default)
     return OipRequest(
         id=parsed.id,
         inputs=inputs,
-        outputs=tuple(output.name for output in parsed.outputs),
-        binary=_binary_outputs(parsed),
+        outputs=tuple(output.name for output in outputs),
+        bfloat16=frozenset(tensor.name for tensor in parsed.inputs if tensor.datatype == BF16),
+        binary=binary,
+        takes_binary=by_default or bool(binary),
+        classes=_classes(outputs),
         purpose=_text(parsed.parameters, "purpose"),
         subjects=_subjects(inputs.pop(SUBJECT_INPUT, None), _text(parsed.parameters, "subject")),
     )
+
+
+def _refuse_unsupported(parsed: _Body) -> None:
+    """Refuse parameters that would change the meaning of the request."""
+    if parsed.parameters and any(parsed.parameters.get(name) for name in _SEQUENCE):
+        raise UnsupportedParameter("sequence")
+    for tensor in (*parsed.inputs, *(parsed.outputs or ())):
+        if tensor.parameters and not tensor.parameters.keys().isdisjoint(_SHARED_MEMORY):
+            raise UnsupportedParameter("shared_memory")
 
 
 def _tensor(tensor: _Input, tail: memoryview) -> tuple[Array, memoryview]:
     """Read one input from its JSON data or from the head of the binary `tail`."""
     size = tensor.parameters.get("binary_data_size") if tensor.parameters else None
     if size is None:
-        if not bytes(tensor.data):
+        if bytes(tensor.data) in {b"", b"null"}:
             raise MalformedRequest("an input has no data")
         return from_json(tensor.datatype, tensor.shape, bytes(tensor.data)), tail
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(tail):
@@ -161,14 +203,28 @@ def _tensor(tensor: _Input, tail: memoryview) -> tuple[Array, memoryview]:
     return from_binary(tensor.datatype, tensor.shape, tail[:size]), tail[size:]
 
 
-def _binary_outputs(parsed: _Body) -> frozenset[str] | None:
+def _binary_outputs(outputs: list[_Output], by_default: bool) -> frozenset[str] | None:
     """Work out which outputs are wanted in the binary form (`None`: every one)."""
-    default = parsed.parameters.get("binary_data_output", False)
-    if not parsed.outputs:
-        return None if default else frozenset()
+    if not outputs:
+        return None if by_default else frozenset()
     return frozenset(
-        output.name for output in parsed.outputs if output.parameters.get("binary_data", default)
+        output.name
+        for output in outputs
+        if (output.parameters or {}).get("binary_data", by_default)
     )
+
+
+def _classes(outputs: list[_Output]) -> dict[str, int]:
+    """Read how many classes are wanted of which outputs (classification extension)."""
+    wanted: dict[str, int] = {}
+    for output in outputs:
+        count = output.parameters.get("classification") if output.parameters else None
+        if count is None:
+            continue
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise MalformedRequest("`classification` is the number of classes that are wanted")
+        wanted[output.name] = count
+    return wanted
 
 
 def _text(parameters: Parameters, name: str) -> str | None:
@@ -197,6 +253,7 @@ def render(
     version: str,
     request: OipRequest,
     outputs: Mapping[str, Array],
+    datatypes: Mapping[str, str],
     parameters: Mapping[str, str] | None = None,
 ) -> tuple[list[bytes], int | None]:
     """Write the answer.
@@ -206,26 +263,34 @@ def render(
         version: Version that answered.
         request: What was asked (its id, and which outputs in which form).
         outputs: Arrays by output name.
+        datatypes: The protocol's datatype by output name.
         parameters: What the gateway adds, such as that the answer was degraded.
 
     Returns:
         The parts of the body, and the length of its JSON head when binary parts follow, or
         `None`.
+
+    Raises:
+        AnswerNotFinite: JSON was asked for, and cannot carry a value.
+        MalformedRequest: An output that holds no numbers was to be classified.
     """
     described: list[dict[str, Any]] = []
     raw: list[bytes] = []
     for name, array in outputs.items():
-        entry: dict[str, Any] = {
-            "name": name,
-            "datatype": datatype_of(array),
-            "shape": list(array.shape),
-        }
-        if request.binary is None or name in request.binary:
+        datatype = datatypes[name]
+        if count := request.classes.get(name):
+            values = bfloat16.to_float32(array) if datatype == BF16 else array
+            array, datatype = classified(values, count), "BYTES"
+        entry: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(array.shape)}
+        binary = request.binary is None or name in request.binary
+        if binary or (told := _values(array, datatype)) is None:
+            if not (binary or request.takes_binary):
+                raise AnswerNotFinite(name)
             part = to_binary(array)
             entry["parameters"] = {"binary_data_size": len(part)}
             raw.append(part)
         else:
-            entry["data"] = _values(array)
+            entry["data"] = told
         described.append(entry)
     head: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": described}
     if request.id is not None:
@@ -236,11 +301,15 @@ def render(
     return [encoded, *raw], len(encoded) if raw else None
 
 
-def _values(array: Array) -> Any:
-    """Flatten in row-major order, in a form that orjson writes."""
+def _values(array: Array, datatype: str) -> Any:
+    """Flatten in row-major order, as orjson writes it; `None` when JSON cannot carry a value."""
     flat = array.ravel()
     if flat.dtype.kind in "OUS":
         return [value.decode() if isinstance(value, bytes) else str(value) for value in flat]
-    if flat.dtype == np.float16:
+    if datatype == BF16:
+        flat = bfloat16.to_float32(flat)
+    elif flat.dtype == np.float16:
         flat = flat.astype(np.float32)
+    if flat.dtype.kind == "f" and not np.isfinite(flat).all():
+        return None
     return np.ascontiguousarray(flat)

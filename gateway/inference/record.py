@@ -53,6 +53,7 @@ class InferenceRecord:
         started: Monotonic seconds at the start.
         epoch: The revocation epoch from before caller and version were last looked at.
         reason: A stable code, set by the step that refused.
+        rows: Of the batch; 0 until the body was read.
     """
 
     id: str
@@ -65,6 +66,7 @@ class InferenceRecord:
     purpose: str | None = None
     commitment: str = ""
     bytes_in: int = 0
+    rows: int = 0
     reason: str = ""
     target: Target | None = None
     verdict: Verdict | None = None
@@ -82,6 +84,7 @@ class InferenceRecord:
         """Note what was asked in a body, and return the call as policy sees it."""
         self.purpose = request.purpose or self.principal.default_purpose
         self.bytes_in = length
+        self.rows = request.rows
         self.commitment = commitment
         return Call(self.principal, self.purpose, self.id)
 
@@ -137,11 +140,16 @@ class RecordWriter:
         self._random_bytes = random_bytes
 
     def open(
-        self, principal: Principal, epoch: object, model: str, version: str | None
+        self,
+        principal: Principal,
+        epoch: object,
+        model: str,
+        version: str | None,
+        request_id: str = "",
     ) -> InferenceRecord:
-        """Start the record of a request."""
+        """Start the record of a request; one that has no id yet gets one."""
         return InferenceRecord(
-            id=self._recorder.new_id(),
+            id=request_id or self._recorder.new_id(),
             principal=principal,
             epoch=epoch,
             started=self._monotonic(),

@@ -159,7 +159,13 @@ def test_the_index_lists_every_model() -> None:
                 registry.release(release, expected=None)
         shop.house.changed()
         directory = ModelDirectory(
-            shop.authenticator, shop.house.guard, shop.routes, shop.models, registry
+            shop.authenticator,
+            shop.house.guard,
+            shop.routes,
+            shop.models,
+            registry,
+            shop.manifests,
+            shop.made.statistics,
         )
         app = FastAPI()
         app.include_router(build_router(directory, "9.9", lambda: True))
