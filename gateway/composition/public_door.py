@@ -20,6 +20,7 @@ from gateway.errors import SealgateError
 from gateway.identity.metadata import resource_metadata
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.signed_manifest import SignedManifests
+from gateway.traces import Traces
 from gateway.web import (
     administration,
     api_page,
@@ -53,6 +54,7 @@ def public_app(
     use: UseCases,
     pipeline: Pipeline,
     ready: Callable[[], bool],
+    traces: Traces,
 ) -> ASGIApp:
     """Make the application; `ready` tells whether requests are taken."""
     settings = base.settings
@@ -99,7 +101,7 @@ def public_app(
         body_timeout=settings.body_timeout_seconds,
         budget=BodyBudget(),
     )
-    return Boundary(PublicApp(endpoint, app), recorder.new_id)
+    return Boundary(PublicApp(endpoint, app), recorder.new_id, traces)
 
 
 def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:

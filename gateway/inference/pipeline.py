@@ -54,6 +54,7 @@ from gateway.inference.statistics import Statistics
 from gateway.screening.contract import ContractFailure
 from gateway.screening.verdict import UNSCREENED, Verdict
 from gateway.telemetry import Metrics
+from gateway.traces import UNTRACED, Untraced
 from policies.engine import Decision
 from policies.facts import VerdictFacts
 
@@ -78,6 +79,7 @@ class InferCall(Generic[T]):
         codec: Reads the request and writes the answer.
         read: Reads the body for a tenant, within its bounds in bytes and time.
         request_id: The id that the caller hears of; empty: the record draws one.
+        trace: Takes note of the steps.
     """
 
     credentials: Credentials
@@ -86,6 +88,7 @@ class InferCall(Generic[T]):
     codec: Codec[T]
     read: Callable[[str], Awaitable[bytes]]
     request_id: str = ""
+    trace: Untraced = UNTRACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +134,11 @@ class Pipeline:
         """
         epoch = self.authenticator.epoch
         principal = await self._authenticate(call.credentials)  # claim 1
+        call.trace.step("authenticate")
         self._limit(principal)
-        record = self.records.open(principal, epoch, call.model, call.version, call.request_id)
+        record = self.records.open(
+            principal, epoch, call.model, call.version, call.request_id, call.trace
+        )
         try:  # claim 3, on every way out
             rendered = await self._answer(record, call)
         except (Exception, asyncio.CancelledError) as ending:
@@ -164,7 +170,9 @@ class Pipeline:
         )
         outputs = select(outputs, request.outputs)
         datatypes = {spec.name: spec.datatype for spec in model.outputs}
-        return call.codec.render(record.model, record.version, outputs, added, datatypes)
+        rendered = call.codec.render(record.model, record.version, outputs, added, datatypes)
+        record.trace.step("render")
+        return rendered
 
     def sweep(self, now: float) -> None:
         """Give back the memory of models that may no longer be called. Blocks."""
@@ -264,6 +272,7 @@ class Pipeline:
     def _hold_to_contract(
         self, record: InferenceRecord, model: ServableModel, request: InferRequest
     ) -> None:
+        record.trace.step("load")
         failure = _stated_otherwise(model, request) or model.contract.check(request.inputs)
         if failure is not None:
             record.reason = f"contract.{failure.reason}"
@@ -299,6 +308,7 @@ class Pipeline:
         """Make the record durable; without it nothing is told."""
         event, sealed = self.records.close(record, refusal)
         receipt = await self.log.append(event, sealed)
+        record.trace.step("record")
         self._count(record, refusal)
         return receipt
 

@@ -19,8 +19,11 @@ from gateway.web.body_reader import BodyBudget, BodyReader
 from gateway.web.hang_ups import HangUps
 from gateway.web.problems import method_not_allowed, problem_of
 from gateway.web.request_ids import request_id_of
+from gateway.web.tracing import name_route, trace_of
 
 PREFIX: Final = ["", "v2", "models"]
+UNVERSIONED: Final = "/v2/models/{model}/infer"
+VERSIONED: Final = "/v2/models/{model}/versions/{version}/infer"
 # A request that takes longer is watched for the end of its connection.
 WATCH_SECONDS: Final = 0.1
 
@@ -115,6 +118,7 @@ class InferEndpoint:
             codec=OipCodec(header_length),
             read=reader,
             request_id=request_id_of(scope),
+            trace=trace_of(scope),
         )
         return call, reader
 
@@ -157,6 +161,7 @@ class PublicApp:
         if target is None:
             await self._control(scope, receive, send)
         elif scope["method"] == "POST":
+            name_route(scope, UNVERSIONED if target[1] is None else VERSIONED)
             await self._infer(scope, receive, send, target)
         else:
             status, headers, body = method_not_allowed(scope, ["POST"])
