@@ -46,6 +46,12 @@ def from_float64(values: NDArray[np.float64]) -> Bits:
     return bits
 
 
+def from_exact(values: NDArray[np.float32]) -> Bits:
+    """Return the bits of values that are BF16 already, what is not finite included."""
+    bits: Bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+    return bits
+
+
 def finite(bits: NDArray[Any]) -> NDArray[np.bool_]:
     """Tell which of `bits` are finite numbers."""
     found: NDArray[np.bool_] = (bits & _EXPONENT) != _EXPONENT

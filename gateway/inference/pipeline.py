@@ -26,7 +26,7 @@ the answer in one piece with its place in the log, and no retry of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -165,11 +165,9 @@ class Pipeline:
         record.screened(verdict, model.profile_digest)
         target = await self._reconfirm(record, target)  # claim 4
         self._decide_release(record, asked, target)  # claim 2
-        outputs, added = _minimised(
-            {spec.name: found[spec.name] for spec in model.outputs}, verdict
-        )
+        datatypes: dict[str, str] = {spec.name: spec.datatype for spec in model.outputs}
+        outputs, added = _minimised({name: found[name] for name in datatypes}, datatypes, verdict)
         outputs = select(outputs, request.outputs)
-        datatypes = {spec.name: spec.datatype for spec in model.outputs}
         rendered = call.codec.render(record.model, record.version, outputs, added, datatypes)
         record.trace.step("render")
         return rendered
@@ -339,9 +337,9 @@ def _stated_otherwise(model: ServableModel, request: InferRequest) -> ContractFa
 
 
 def _minimised(
-    outputs: dict[str, Array], verdict: Verdict
+    outputs: dict[str, Array], datatypes: Mapping[str, str], verdict: Verdict
 ) -> tuple[dict[str, Array], dict[str, str]]:
     """Give away less when the input is suspect, and say so."""
     if verdict.outcome != "degrade":
         return outputs, {}
-    return label_only(outputs), {"sealgate_degraded": LABEL_ONLY}
+    return label_only(outputs, datatypes), {"sealgate_degraded": LABEL_ONLY}

@@ -37,12 +37,25 @@ def logarithm() -> bytes:
     return bytes(model.SerializeToString())
 
 
+def widening() -> bytes:
+    """A model of UINT16, whose arrays look like those of BF16."""
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["in"], ["p"], to=TensorProto.FLOAT)],
+        "widening",
+        [helper.make_tensor_value_info("in", TensorProto.UINT16, ["n", 2])],
+        [helper.make_tensor_value_info("p", TensorProto.FLOAT, ["n", 2])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Works]:
     with works() as made:
         made.publish()
         made.allow_unscreened()
         made.publish(model="log", graph=logarithm(), screened=False)
+        made.publish(model="wide", graph=widening(), screened=False)
         yield made
 
 
@@ -161,3 +174,14 @@ def test_what_json_cannot_carry_goes_out_in_binary_to_who_takes_it(post: Post) -
 def test_answers_are_not_compressed_whatever_is_accepted(post: Post) -> None:
     answer = post(accept_encoding="gzip, deflate")
     assert "content-encoding" not in answer.headers
+
+
+@pytest.mark.parametrize(("datatype", "status"), [("UINT16", 200), ("BF16", 422), ("INT16", 422)])
+def test_bits_that_were_stated_as_another_datatype_are_not_taken(
+    shop: Works, post: Post, datatype: str, status: int
+) -> None:
+    tensor = {"name": "in", "shape": [1, 2], "datatype": datatype, "data": [1, 2]}
+    answer = post(json.dumps({"inputs": [tensor]}).encode(), "wide")
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["reason"] == "datatype"
+    assert shop.events()[-1].get("reason", "") == ("" if status == 200 else "contract.datatype")
