@@ -21,11 +21,17 @@ from gateway.composition.housekeeping import (
     Refusals,
 )
 from gateway.composition.identity import Identity, make_identity
-from gateway.composition.inference import make_engines, make_pipeline, make_warming
+from gateway.composition.inference import (
+    make_directory,
+    make_engines,
+    make_pipeline,
+    make_warming,
+)
 from gateway.composition.public_door import public_app
 from gateway.composition.site_door import site_app
 from gateway.composition.tracing import Tracing
 from gateway.composition.use_cases import UseCases, make_use_cases
+from gateway.inference.body_budget import BodyBudget
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.set_aside import SetAsideNotices
 from gateway.inference.warming import Warming
@@ -80,9 +86,13 @@ def compose(base: Foundation) -> Gateway:
     def ready() -> bool:
         return base.log.ready and warming.done
 
+    directory = make_directory(base, pipeline)
+    app = public_app(
+        base, identity, recorder, use, pipeline, directory, BodyBudget(), ready, tracing.traces
+    )
     doors = _doors(
         base.settings,
-        public_app(base, identity, recorder, use, pipeline, ready, tracing.traces),
+        app,
         site_app(base, guard, recorder, client) if client is not None else None,
         Boundary(
             OperationsApp(

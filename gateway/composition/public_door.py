@@ -18,8 +18,9 @@ from gateway.composition.identity import Identity
 from gateway.composition.use_cases import UseCases
 from gateway.errors import SealgateError
 from gateway.identity.metadata import resource_metadata
+from gateway.inference.body_budget import BodyBudget
+from gateway.inference.directory import ModelDirectory
 from gateway.inference.pipeline import Pipeline
-from gateway.inference.signed_manifest import SignedManifests
 from gateway.traces import Traces
 from gateway.web import (
     administration,
@@ -36,7 +37,6 @@ from gateway.web import (
     uploads,
 )
 from gateway.web.authenticated import Authenticated
-from gateway.web.body_reader import BodyBudget
 from gateway.web.boundary import Boundary
 from gateway.web.bounded_body import BoundedBody
 from gateway.web.dependencies import provide
@@ -53,10 +53,24 @@ def public_app(
     recorder: Recorder,
     use: UseCases,
     pipeline: Pipeline,
+    directory: ModelDirectory,
+    budget: BodyBudget,
     ready: Callable[[], bool],
     traces: Traces,
 ) -> ASGIApp:
-    """Make the application; `ready` tells whether requests are taken."""
+    """Make the application.
+
+    Args:
+        base: Keys, stores and settings.
+        identity: Who knows callers.
+        recorder: Gives requests their ids.
+        use: What is behind the routes.
+        pipeline: The way of an inference request.
+        directory: Answers about models, through whatever door.
+        budget: What the bodies of all doors share.
+        ready: Tells whether requests are taken.
+        traces: Begins traces.
+    """
     settings = base.settings
     # A redirect would repeat what was sent, path and `Host`.
     app = FastAPI(
@@ -66,19 +80,6 @@ def public_app(
     install_problems(app, SealgateError, AuditError, PolicyError)
     resource = resource_metadata(identity.server.issuer, identity.issuers.names)
     app.include_router(oauth.build_router(identity.server, resource, use.tokens))
-    directory = oip.ModelDirectory(
-        identity.authenticator,
-        pipeline.guard,
-        pipeline.routes,
-        pipeline.models,
-        base.stores.registry,
-        SignedManifests(
-            lambda tenant: base.keys.release_key(tenant).public_key(),
-            lambda: base.revocation_state.epoch,
-            base.environment.clock,
-        ),
-        pipeline.statistics,
-    )
     app.include_router(oip.build_router(directory, VERSION, ready))
     _provide(app, base, use)
     app.add_middleware(Authenticated, authenticator=identity.authenticator)
@@ -99,7 +100,7 @@ def public_app(
         pipeline,
         max_body_bytes=settings.max_body_bytes,
         body_timeout=settings.body_timeout_seconds,
-        budget=BodyBudget(),
+        budget=budget,
     )
     return Boundary(PublicApp(endpoint, app), recorder.new_id, traces)
 

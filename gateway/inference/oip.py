@@ -31,13 +31,11 @@ from gateway.inference.bfloat16 import BF16
 from gateway.inference.classification import classified
 from gateway.inference.codec import Array, InferRequest
 from gateway.inference.errors import AnswerNotFinite, MalformedRequest, UnsupportedParameter
+from gateway.inference.subjects import MAX_IDENTIFIER, NOT_SHORT, SUBJECT_INPUT, data_subjects
 from gateway.inference.tensors import from_binary, from_json, to_binary
 
 # A model with more inputs or outputs than this is not servable over one JSON header.
 MAX_TENSORS: Final = 256
-# Identifiers longer than this are documents, not names.
-MAX_IDENTIFIER: Final = 512
-SUBJECT_INPUT: Final = "sealgate_subject"
 JSON_TYPE: Final = b"application/json"
 BINARY_TYPE: Final = b"application/octet-stream"
 
@@ -178,7 +176,9 @@ def parse(body: bytes, header_length: int | None) -> OipRequest:
         takes_binary=by_default or bool(binary),
         classes=_classes(outputs),
         purpose=_text(parsed.parameters, "purpose"),
-        subjects=_subjects(inputs.pop(SUBJECT_INPUT, None), _text(parsed.parameters, "subject")),
+        subjects=data_subjects(
+            inputs.pop(SUBJECT_INPUT, None), _text(parsed.parameters, "subject")
+        ),
     )
 
 
@@ -232,20 +232,8 @@ def _text(parameters: Parameters, name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not 0 < len(value) <= MAX_IDENTIFIER:
-        raise MalformedRequest("a parameter of the request must be a short text")
+        raise MalformedRequest(NOT_SHORT)
     return value
-
-
-def _subjects(column: Array | None, whole: str | None) -> tuple[str, ...]:
-    """Join the two ways to name data subjects; giving both is a contradiction."""
-    if column is None:
-        return () if whole is None else (whole,)
-    if whole is not None or column.dtype.kind != "O":
-        raise MalformedRequest("name the data subject once: for the request, or one for each row")
-    names = tuple(str(name) for name in column.ravel())
-    if not all(0 < len(name) <= MAX_IDENTIFIER for name in names):
-        raise MalformedRequest("a parameter of the request must be a short text")
-    return names
 
 
 def render(

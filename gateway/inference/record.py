@@ -168,6 +168,10 @@ class RecordWriter:
             trace=trace,
         )
 
+    def new_id(self) -> str:
+        """Draw the id of a request."""
+        return self._recorder.new_id()
+
     def seal_subjects(self, record: InferenceRecord, subjects: Sequence[str]) -> list[SealedField]:
         """Give each data subject its reference and seal who it is. May block: for threads.
 

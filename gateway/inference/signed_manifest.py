@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.manifest import Manifest, parse_manifest
-from gateway.artifacts.signature import verify_link
+from gateway.artifacts.signature import LinkStatement, verify_link
 from gateway.epoch_memo import EpochMemo
 from gateway.inference.errors import ModelUnavailable
 from gateway.registry.records import ModelVersion
@@ -60,14 +60,36 @@ class SignedManifests:
         return manifest
 
     def _read(self, version: ModelVersion) -> Manifest:
-        digest = hashlib.sha256(version.manifest).hexdigest()
         try:
             link = verify_link(self._release_key(version.tenant), version.link)
-            manifest = parse_manifest(version.manifest)
+            return manifest_of(version, link)
         except StatementInvalid as broken:
             raise ModelUnavailable from broken
-        named = (link.tenant, link.model, link.version)
-        stored = (version.tenant, version.model, version.version)
-        if named != stored or not hmac.compare_digest(digest, link.manifest):
+
+
+def manifest_of(version: ModelVersion, link: LinkStatement) -> Manifest:
+    """Return the manifest of a version whose link was verified.
+
+    Raises:
+        ModelUnavailable: The link is another version's, or names another manifest or signature.
+        StatementInvalid: It names bytes that are no manifest.
+    """
+    same(version.tenant, link.tenant)
+    same(version.model, link.model)
+    same(version.version, link.version)
+    same(hashlib.sha256(version.manifest).hexdigest(), link.manifest)
+    same(hashlib.sha256(version.owner_bundle).hexdigest(), link.owner)
+    return parse_manifest(version.manifest)
+
+
+def same(found: str | None, signed: str | None) -> None:
+    """Compare what was found with what was signed; both may be none.
+
+    Raises:
+        ModelUnavailable: They differ.
+    """
+    if found is None or signed is None:
+        if found is not signed:
             raise ModelUnavailable
-        return manifest
+    elif not hmac.compare_digest(found, signed):
+        raise ModelUnavailable

@@ -13,9 +13,10 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.identity.authenticate import Credentials
+from gateway.inference.body_budget import BodyBudget
 from gateway.inference.oip import BINARY_TYPE, JSON_TYPE, OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
-from gateway.web.body_reader import BodyBudget, BodyReader
+from gateway.web.body_reader import BodyReader
 from gateway.web.hang_ups import HangUps
 from gateway.web.problems import method_not_allowed, problem_of
 from gateway.web.request_ids import request_id_of

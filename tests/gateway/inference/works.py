@@ -34,8 +34,8 @@ from gateway.inference.loading import ModelLoader
 from gateway.inference.models import Models, ServableModel
 from gateway.inference.oip import OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
-from gateway.inference.warming import Warming
 from gateway.inference.signed_manifest import SignedManifests
+from gateway.inference.warming import Warming
 from gateway.registry.packaging import Material, Packager
 from gateway.registry.records import Model, ModelVersion, Release
 from gateway.screening import calibration

@@ -16,7 +16,7 @@ from audit.log import AuditLog
 from audit.note import LogSigner
 from audit.reader import LogReader
 from gateway.engine.served import MAX_ENGINES
-from gateway.web.body_reader import BodyBudget
+from gateway.inference.body_budget import BodyBudget
 from gateway.web.boundary import Boundary
 from gateway.web.infer import InferEndpoint, PublicApp
 from tests.audit.samples import until

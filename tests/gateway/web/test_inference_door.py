@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from gateway.web.body_reader import BodyBudget
+from gateway.inference.body_budget import BodyBudget
 from gateway.web.boundary import Boundary
 from gateway.web.infer import InferEndpoint, PublicApp
 from tests.gateway.inference.works import CLEAN, Works, row, works

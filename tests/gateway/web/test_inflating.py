@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.inference.body_budget import BodyBudget
 from gateway.inference.errors import BodyTooLarge, MalformedRequest, UnsupportedEncoding
-from gateway.web.body_reader import BodyBudget, BodyReader
+from gateway.web.body_reader import BodyReader
 from gateway.web.inflating import FEED, MAX_MEMBERS, STEP, Inflater, inflater_for
 
 COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {

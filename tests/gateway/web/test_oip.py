@@ -13,13 +13,14 @@ from fastapi import FastAPI
 from audit.errors import AuditError
 from gateway.artifacts.signature import sign_link, verify_link
 from gateway.errors import SealgateError
+from gateway.inference.directory import ModelDirectory
 from gateway.inference.errors import (
     ContractViolation,
     MalformedRequest,
     ModelNotFound,
     ModelUnavailable,
 )
-from gateway.web.oip import ModelDirectory, build_router
+from gateway.web.oip import build_router
 from gateway.web.problems import install_problems
 from tests.gateway.inference.works import CLEAN, Works, row, works
 from tests.gateway.parts import NOW, TENANT
