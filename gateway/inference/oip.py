@@ -171,7 +171,7 @@ def parse(body: bytes, header_length: int | None) -> OipRequest:
         id=parsed.id,
         inputs=inputs,
         outputs=tuple(output.name for output in outputs),
-        bfloat16=frozenset(tensor.name for tensor in parsed.inputs if tensor.datatype == BF16),
+        bfloat16=frozenset([tensor.name for tensor in parsed.inputs if tensor.datatype == BF16]),
         binary=binary,
         takes_binary=by_default or bool(binary),
         classes=_classes(outputs),
@@ -186,9 +186,10 @@ def _refuse_unsupported(parsed: _Body) -> None:
     """Refuse parameters that would change the meaning of the request."""
     if parsed.parameters and any(parsed.parameters.get(name) for name in _SEQUENCE):
         raise UnsupportedParameter("sequence")
-    for tensor in (*parsed.inputs, *(parsed.outputs or ())):
-        if tensor.parameters and not tensor.parameters.keys().isdisjoint(_SHARED_MEMORY):
-            raise UnsupportedParameter("shared_memory")
+    for tensors in (parsed.inputs, parsed.outputs or ()):
+        for tensor in tensors:
+            if tensor.parameters and not tensor.parameters.keys().isdisjoint(_SHARED_MEMORY):
+                raise UnsupportedParameter("shared_memory")
 
 
 def _tensor(tensor: _Input, tail: memoryview) -> tuple[Array, memoryview]:
@@ -262,6 +263,29 @@ def render(
         AnswerNotFinite: JSON was asked for, and cannot carry a value.
         MalformedRequest: An output that holds no numbers was to be classified.
     """
+    written = _written(model, version, request, outputs, datatypes, parameters, request.binary)
+    # orjson writes `null` for what JSON cannot carry; in a name or an id it means nothing.
+    if b"null" in written[0][0]:
+        beyond = frozenset(name for name in outputs if not _finite(outputs[name], datatypes[name]))
+        told = beyond - (request.binary or frozenset()) - request.classes.keys()
+        if request.binary is not None and told:
+            if not request.takes_binary:
+                raise AnswerNotFinite(min(told))
+            binary = request.binary | told
+            return _written(model, version, request, outputs, datatypes, parameters, binary)
+    return written
+
+
+def _written(
+    model: str,
+    version: str,
+    request: OipRequest,
+    outputs: Mapping[str, Array],
+    datatypes: Mapping[str, str],
+    parameters: Mapping[str, str] | None,
+    binary: frozenset[str] | None,
+) -> tuple[list[bytes], int | None]:
+    """Write the answer, with `binary` outputs in the binary form and the others in JSON."""
     described: list[dict[str, Any]] = []
     raw: list[bytes] = []
     for name, array in outputs.items():
@@ -270,15 +294,12 @@ def render(
             values = bfloat16.to_float32(array) if datatype == BF16 else array
             array, datatype = classified(values, count), "BYTES"
         entry: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(array.shape)}
-        binary = request.binary is None or name in request.binary
-        if binary or (told := _values(array, datatype)) is None:
-            if not (binary or request.takes_binary):
-                raise AnswerNotFinite(name)
+        if binary is None or name in binary:
             part = to_binary(array)
             entry["parameters"] = {"binary_data_size": len(part)}
             raw.append(part)
         else:
-            entry["data"] = told
+            entry["data"] = _values(array, datatype)
         described.append(entry)
     head: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": described}
     if request.id is not None:
@@ -290,7 +311,7 @@ def render(
 
 
 def _values(array: Array, datatype: str) -> Any:
-    """Flatten in row-major order, as orjson writes it; `None` when JSON cannot carry a value."""
+    """Flatten in row-major order, in a form that orjson writes."""
     flat = array.ravel()
     if flat.dtype.kind in "OUS":
         return [value.decode() if isinstance(value, bytes) else str(value) for value in flat]
@@ -298,6 +319,11 @@ def _values(array: Array, datatype: str) -> Any:
         flat = bfloat16.to_float32(flat)
     elif flat.dtype == np.float16:
         flat = flat.astype(np.float32)
-    if flat.dtype.kind == "f" and not np.isfinite(flat).all():
-        return None
     return np.ascontiguousarray(flat)
+
+
+def _finite(array: Array, datatype: str) -> bool:
+    """Tell whether JSON can carry every value."""
+    if datatype == BF16:
+        return bool(bfloat16.finite(array).all())
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())

@@ -48,6 +48,9 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "BYTES": np.dtype(np.object_),
     BF16: np.dtype(np.uint16),
 }
+NAMES: Final[dict[np.dtype[Any], str]] = {
+    dtype: name for name, dtype in DTYPES.items() if name != BF16
+}
 
 _floats = msgspec.json.Decoder(list[float]).decode
 _integers = msgspec.json.Decoder(list[int]).decode
@@ -195,3 +198,8 @@ def to_binary(array: NDArray[Any]) -> bytes:
 
 def _encoded(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
+
+
+def datatype_of(array: NDArray[Any]) -> str:
+    """Name the datatype that an array has by itself; one of BF16 looks like UINT16."""
+    return "BYTES" if array.dtype.kind in "OUS" else NAMES[array.dtype]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.identity.authenticate import Credentials
@@ -18,7 +19,7 @@ from gateway.inference.oip import BINARY_TYPE, JSON_TYPE, OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
 from gateway.web.body_reader import BodyReader
 from gateway.web.hang_ups import HangUps
-from gateway.web.problems import method_not_allowed, problem_of
+from gateway.web.problems import STATUS, method_not_allowed, problem_of
 from gateway.web.request_ids import request_id_of
 from gateway.web.tracing import name_route, trace_of
 
@@ -81,6 +82,8 @@ class InferEndpoint:
             return  # it is recorded, and there is nobody to answer
         except Exception as error:
             status, headers, body = problem_of(error, scope)
+            if status == STATUS["internal"]:
+                structlog.get_logger().error("request_failed", fault=type(error).__name__)
             parts = [body]
         finally:
             self._hang_ups.end(watch)

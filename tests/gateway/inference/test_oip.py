@@ -210,6 +210,18 @@ def test_who_takes_binary_gets_what_json_cannot_carry(asked: Any, parameters: An
     np.testing.assert_array_equal(np.frombuffer(parts[0], "<f4"), BEYOND)
 
 
+def test_the_word_null_in_an_answer_means_nothing() -> None:
+    request = parse(body(id="null"), None)
+    for outputs in ({"p": np.ones(2, np.float32)}, {"label": np.array(["null"], np.object_)}):
+        parts, length = render("null", "1", request, outputs, KINDS)
+        assert (len(parts), length) == (1, None)
+        assert b"null" in parts[0]
+    classes = [{"name": "p", "parameters": {"classification": 1}}]
+    request = parse(body(id="null", outputs=classes), None)
+    parts, _ = render("m", "1", request, {"p": BEYOND}, KINDS)
+    assert orjson.loads(parts[0])["outputs"][0]["data"] == ["1.0:0"]
+
+
 def test_bfloat16_and_uint16_are_told_apart_by_the_manifest() -> None:
     bits = np.array([0x3F80, 0xC000, 0x3DCD], np.uint16)
     (brain, plain), _ = rendered({"b": bits, "u": bits})

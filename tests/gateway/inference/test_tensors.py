@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gateway.inference.errors import MalformedRequest
-from gateway.inference.tensors import DTYPES, from_binary, from_json, to_binary
+from gateway.inference.tensors import DTYPES, datatype_of, from_binary, from_json, to_binary
 
 FIXED = sorted(set(DTYPES) - {"BYTES", "BF16"})
 
@@ -26,6 +26,7 @@ def test_fixed_size_tensors_survive_both_forms(datatype: str, data: st.DataObjec
         )
     )
     shape = list(array.shape)
+    assert datatype_of(array) == datatype
     np.testing.assert_array_equal(from_binary(datatype, shape, memoryview(to_binary(array))), array)
     for form in (array, array.ravel()):
         text = json.dumps(form.astype(float if datatype == "FP16" else array.dtype).tolist())

@@ -6,11 +6,13 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import structlog
 from onnx import TensorProto, helper
 
 from gateway.inference.body_budget import BodyBudget
@@ -185,3 +187,31 @@ def test_bits_that_were_stated_as_another_datatype_are_not_taken(
     assert answer.status_code == status
     assert status == 200 or answer.json()["reason"] == "datatype"
     assert shop.events()[-1].get("reason", "") == ("" if status == 200 else "contract.datatype")
+
+
+class Broken:
+    def known(self, *_: object) -> None:
+        raise ValueError(TEXT)
+
+
+def test_a_fault_of_ours_is_logged_with_the_id_of_its_request(shop: Works) -> None:
+    pipeline = replace(shop.pipeline, routes=Broken())  # type: ignore[arg-type]
+    endpoint = InferEndpoint(
+        pipeline, max_body_bytes=MAX_BODY, body_timeout=30.0, budget=BodyBudget()
+    )
+    app = Boundary(PublicApp(endpoint, nothing), shop.house.new_id)
+    headers = {"authorization": f"Bearer {shop.bearer()}"}
+    with structlog.testing.capture_logs(
+        processors=[structlog.contextvars.merge_contextvars]
+    ) as lines:
+        answer = call(app, "POST", "/v2/models/m/infer", content=TEXT, headers=headers)
+    assert answer.status_code == 500
+    assert lines == [
+        {
+            "event": "request_failed",
+            "fault": "ValueError",
+            "log_level": "error",
+            "request_id": answer.headers["sealgate-request-id"],
+        }
+    ]
+    assert shop.events()[-1]["id"] == answer.headers["sealgate-request-id"]
