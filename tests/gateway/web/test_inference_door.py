@@ -51,6 +51,26 @@ def widening() -> bytes:
     return bytes(model.SerializeToString())
 
 
+def brain() -> bytes:
+    """A model that takes BF16 and gives it back, halved."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["in"], ["wide"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["wide", "half"], ["p"]),
+            helper.make_node("Cast", ["p"], ["b"], to=TensorProto.BFLOAT16),
+        ],
+        "brain",
+        [helper.make_tensor_value_info("in", TensorProto.BFLOAT16, ["n", 2])],
+        [
+            helper.make_tensor_value_info("p", TensorProto.FLOAT, ["n", 2]),
+            helper.make_tensor_value_info("b", TensorProto.BFLOAT16, ["n", 2]),
+        ],
+        [helper.make_tensor("half", TensorProto.FLOAT, [], [0.5])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Works]:
     with works() as made:
@@ -58,6 +78,7 @@ def shop() -> Iterator[Works]:
         made.allow_unscreened()
         made.publish(model="log", graph=logarithm(), screened=False)
         made.publish(model="wide", graph=widening(), screened=False)
+        made.publish(model="brain", graph=brain(), screened=False)
         yield made
 
 
@@ -187,6 +208,31 @@ def test_bits_that_were_stated_as_another_datatype_are_not_taken(
     assert answer.status_code == status
     assert status == 200 or answer.json()["reason"] == "datatype"
     assert shop.events()[-1].get("reason", "") == ("" if status == 200 else "contract.datatype")
+
+
+def test_bfloat16_goes_in_and_comes_out_in_both_forms(post: Post) -> None:
+    tensor: dict[str, Any] = {
+        "name": "in",
+        "shape": [1, 2],
+        "datatype": "BF16",
+        "data": [1.0, -3.0],
+    }
+    told = post(json.dumps({"inputs": [tensor]}).encode(), "brain").json()["outputs"]
+    assert [(one["name"], one["datatype"], one["data"]) for one in told] == [
+        ("p", "FP32", [0.5, -1.5]),
+        ("b", "BF16", [0.5, -1.5]),
+    ]
+    bits = np.array([0x3F80, 0xC040], "<u2").tobytes()
+    del tensor["data"]
+    tensor["parameters"] = {"binary_data_size": len(bits)}
+    asked = [{"name": "b", "parameters": {"binary_data": True}}]
+    head = json.dumps({"inputs": [tensor], "outputs": asked}).encode()
+    answer = post(head + bits, "brain", inference_header_content_length=str(len(head)))
+    found = answer.content[int(answer.headers["inference-header-content-length"]) :]
+    assert np.frombuffer(found, "<u2").tolist() == [0x3F00, 0xBFC0]
+    stated = json.dumps({"inputs": [{**tensor, "datatype": "UINT16"}]}).encode()
+    refused = post(stated + bits, "brain", inference_header_content_length=str(len(stated)))
+    assert refused.json()["reason"] == "datatype"
 
 
 class Broken:
