@@ -117,6 +117,11 @@ class Settings(BaseSettings):
     engines_memory_bytes: int | None = Field(default=None, ge=1 << 26)
     run_timeout_seconds: float = Field(default=30.0, gt=0)
     rate_limit: str = "300000/minute"
+    traces_endpoint: str | None = Field(
+        default=None, description="where spans are sent, OTLP over HTTP"
+    )
+    traces_ca: Path | None = None
+    traces_ratio: float = Field(default=0.01, ge=0, le=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
@@ -159,6 +164,8 @@ def unsafe(settings: Settings) -> list[str]:
         found.append("a demo folder is served on loopback only")
     if not settings.sites_certificate and not is_loopback(settings.sites_host):
         found.append("`sites_host` is reachable from outside without TLS: set `sites_certificate`")
+    if settings.traces_endpoint is not None:
+        found += _unsafe_collector(settings.traces_endpoint)
     for trust in settings.issuers:
         if urlsplit(trust.issuer).scheme != "https":
             found.append("each trusted issuer must use https")
@@ -167,6 +174,21 @@ def unsafe(settings: Settings) -> list[str]:
     if settings.keystore_unlock != "file" and settings.keystore_secret is None:
         found.append("`keystore_secret` must name the file of the passphrase or credential")
     return found
+
+
+def _unsafe_collector(address: str) -> list[str]:
+    """Spans tell who is called how often: they cross a network only encrypted."""
+    url = urlsplit(address)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.username or url.fragment:
+        return ["`traces_endpoint` must be an http or https address without user and fragment"]
+    if url.scheme == "http" and not is_loopback(url.hostname):
+        return [
+            "`traces_endpoint` must use https unless it is a loopback address: run a collector "
+            "beside the gateway, or name its certificate authority in `traces_ca`"
+        ]
+    if url.path in {"", "/"}:
+        return ["`traces_endpoint` needs its path, such as `/v1/traces`"]
+    return []
 
 
 def load_settings(data_dir: Path, **overrides: Any) -> Settings:

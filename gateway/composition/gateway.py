@@ -21,10 +21,17 @@ from gateway.composition.housekeeping import (
     Refusals,
 )
 from gateway.composition.identity import Identity, make_identity
-from gateway.composition.inference import make_engines, make_pipeline, make_warming
+from gateway.composition.inference import (
+    make_directory,
+    make_engines,
+    make_pipeline,
+    make_warming,
+)
 from gateway.composition.public_door import public_app
 from gateway.composition.site_door import site_app
+from gateway.composition.tracing import Tracing
 from gateway.composition.use_cases import UseCases, make_use_cases
+from gateway.inference.body_budget import BodyBudget
 from gateway.inference.measuring import Measuring
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.set_aside import SetAsideNotices
@@ -33,6 +40,7 @@ from gateway.process.doors import Door
 from gateway.process.operations import OperationsApp
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
+from gateway.web.boundary import Boundary
 
 # How long a model may stay decrypted in memory after it was retired or its tenant suspended.
 DROP_SECONDS: Final = 60.0
@@ -68,6 +76,7 @@ def compose(base: Foundation) -> Gateway:
     coordinator = make_coordinator(base.settings, base.environment)
     client = coordinator.client if coordinator is not None else None
     metrics = Metrics()
+    tracing = Tracing(base.settings, base.environment.clock)
     notices = SetAsideNotices(recorder)
     engines = make_engines(base, notices)
     pipeline = make_pipeline(base, identity.authenticator, guard, recorder, engines, metrics)
@@ -81,17 +90,24 @@ def compose(base: Foundation) -> Gateway:
     def ready() -> bool:
         return base.log.ready and warming.done
 
+    directory = make_directory(base, pipeline)
+    app = public_app(
+        base, identity, recorder, use, pipeline, directory, BodyBudget(), ready, tracing.traces
+    )
     doors = _doors(
         base.settings,
-        public_app(base, identity, recorder, use, pipeline, ready),
+        app,
         site_app(base, guard, recorder, client) if client is not None else None,
-        OperationsApp(
-            metrics,
-            base.log,
-            base.engine,
-            identity.authenticator,
-            engines=engines,
-            warming=warming,
+        Boundary(
+            OperationsApp(
+                metrics,
+                base.log,
+                base.engine,
+                identity.authenticator,
+                engines=engines,
+                warming=warming,
+            ),
+            recorder.new_id,
         ),
     )
 
@@ -104,6 +120,7 @@ def compose(base: Foundation) -> Gateway:
             coordinator.process.start()
         use.recovery.follow_runs()
         warming.start()
+        tracing.start()
 
     def close() -> None:
         warming.close()
@@ -115,6 +132,7 @@ def compose(base: Foundation) -> Gateway:
         pipeline.models.close()
         engines.close()
         notices.close()
+        tracing.close()
 
     return Gateway(doors=doors, use=use, pipeline=pipeline, start=start, close=close)
 

@@ -16,12 +16,15 @@ from gateway.engine.process import Bounds
 from gateway.engine.served import Recipe
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.records import Tenant
+from gateway.inference.directory import ModelDirectory
 from gateway.inference.fair_executor import FairExecutor
 from gateway.inference.loading import ModelLoader
 from gateway.inference.models import Models
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.record import RecordWriter
 from gateway.inference.routing import Routes
+from gateway.inference.signed_manifest import SignedManifests
+from gateway.inference.statistics import Statistics
 from gateway.inference.warming import Warming
 from gateway.pages import every
 from gateway.telemetry import Metrics
@@ -75,6 +78,24 @@ def physical_memory() -> int:
         return installed
 
 
+def make_directory(base: Foundation, pipeline: Pipeline) -> ModelDirectory:
+    """Make what answers about models, for every door."""
+    manifests = SignedManifests(
+        lambda tenant: base.keys.release_key(tenant).public_key(),
+        lambda: base.revocation_state.epoch,
+        base.environment.clock,
+    )
+    return ModelDirectory(
+        pipeline.authenticator,
+        pipeline.guard,
+        pipeline.routes,
+        pipeline.models,
+        base.stores.registry,
+        manifests,
+        pipeline.statistics,
+    )
+
+
 def make_pipeline(
     base: Foundation,
     authenticator: Authenticator,
@@ -108,4 +129,5 @@ def make_pipeline(
         ),
         log=base.log,
         metrics=metrics,
+        statistics=Statistics(environment.clock),
     )

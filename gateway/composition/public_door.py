@@ -18,7 +18,10 @@ from gateway.composition.identity import Identity
 from gateway.composition.use_cases import UseCases
 from gateway.errors import SealgateError
 from gateway.identity.metadata import resource_metadata
+from gateway.inference.body_budget import BodyBudget
+from gateway.inference.directory import ModelDirectory
 from gateway.inference.pipeline import Pipeline
+from gateway.traces import Traces
 from gateway.web import (
     administration,
     api_page,
@@ -34,11 +37,11 @@ from gateway.web import (
     uploads,
 )
 from gateway.web.authenticated import Authenticated
-from gateway.web.body_reader import BodyBudget
+from gateway.web.boundary import Boundary
 from gateway.web.bounded_body import BoundedBody
-from gateway.web.dependencies import CallIds, provide
+from gateway.web.dependencies import provide
 from gateway.web.infer import InferEndpoint, PublicApp
-from gateway.web.problems import Boundary, install_problems, problem_of
+from gateway.web.problems import install_problems
 from policies.errors import PolicyError
 
 VERSION: Final = version("sealgate")
@@ -50,9 +53,24 @@ def public_app(
     recorder: Recorder,
     use: UseCases,
     pipeline: Pipeline,
+    directory: ModelDirectory,
+    budget: BodyBudget,
     ready: Callable[[], bool],
+    traces: Traces,
 ) -> ASGIApp:
-    """Make the application; `ready` tells whether requests are taken."""
+    """Make the application.
+
+    Args:
+        base: Keys, stores and settings.
+        identity: Who knows callers.
+        recorder: Gives requests their ids.
+        use: What is behind the routes.
+        pipeline: The way of an inference request.
+        directory: Answers about models, through whatever door.
+        budget: What the bodies of all doors share.
+        ready: Tells whether requests are taken.
+        traces: Begins traces.
+    """
     settings = base.settings
     # A redirect would repeat what was sent, path and `Host`.
     app = FastAPI(
@@ -62,15 +80,8 @@ def public_app(
     install_problems(app, SealgateError, AuditError, PolicyError)
     resource = resource_metadata(identity.server.issuer, identity.issuers.names)
     app.include_router(oauth.build_router(identity.server, resource, use.tokens))
-    directory = oip.ModelDirectory(
-        identity.authenticator,
-        pipeline.guard,
-        pipeline.routes,
-        pipeline.models,
-        base.stores.registry,
-    )
     app.include_router(oip.build_router(directory, VERSION, ready))
-    _provide(app, base, recorder, use)
+    _provide(app, base, use)
     app.add_middleware(Authenticated, authenticator=identity.authenticator)
     app.add_middleware(BoundedBody, seconds=settings.body_timeout_seconds)  # the outer one
     for part in (
@@ -87,19 +98,17 @@ def public_app(
         app.include_router(part.router)
     endpoint = InferEndpoint(
         pipeline,
-        problem_of,
         max_body_bytes=settings.max_body_bytes,
         body_timeout=settings.body_timeout_seconds,
-        budget=BodyBudget(),
+        budget=budget,
     )
-    return Boundary(PublicApp(endpoint, app))
+    return Boundary(PublicApp(endpoint, app), recorder.new_id, traces)
 
 
-def _provide(app: FastAPI, base: Foundation, recorder: Recorder, use: UseCases) -> None:
+def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
     """Hand each part of `/v1` what it needs, and no more."""
     provide(
         app,
-        CallIds(recorder.new_id),
         use.administration,
         use.audit,
         use.federations,

@@ -13,8 +13,8 @@ from gateway.composition.foundation import Foundation
 from gateway.federation.coordinator import Coordinator
 from gateway.federation.records import Site
 from gateway.federation.site_router import SiteRouter
+from gateway.web.boundary import Boundary
 from gateway.web.fleet import FleetRelay
-from gateway.web.problems import Boundary
 
 # A held pull of a site is answered after 20 s at the latest.
 FLEET_TIMEOUT: Final = 60.0
@@ -47,4 +47,4 @@ def site_app(
         connected=connected,
         lost=router.forget,
     )
-    return Boundary(relay)
+    return Boundary(relay, recorder.new_id)

@@ -27,12 +27,15 @@ class InferRequest:
         outputs: Names asked for, in order; empty means all.
         purpose: The stated purpose, or `None` for the client's default.
         subjects: Identifiers of the data subjects: none, one for the request, or one a row.
+        bfloat16: Names of the inputs that were stated as BF16. NumPy has no such type: their arrays
+            hold the bits as `uint16` and could be UINT16 by themselves.
     """
 
     inputs: dict[str, Array]
     outputs: tuple[str, ...]
     purpose: str | None
     subjects: tuple[str, ...]
+    bfloat16: frozenset[str] = frozenset()
 
     @property
     def rows(self) -> int:
@@ -58,6 +61,7 @@ class Codec(Protocol[Rendered]):
         version: str,
         outputs: Mapping[str, Array],
         parameters: Mapping[str, str],
+        datatypes: Mapping[str, str],
     ) -> Rendered:
         """Write the answer to the request that `decode` read.
 
@@ -66,6 +70,12 @@ class Codec(Protocol[Rendered]):
             version: Version that answered.
             outputs: Arrays by output name, as they were asked for.
             parameters: What the gateway adds, such as that the answer was degraded.
+            datatypes: The protocol's datatype by output name, from the signed manifest: an array
+                does not tell BF16 from UINT16.
+
+        Raises:
+            AnswerNotFinite: The form that was asked for cannot carry a value of the answer.
+            MalformedRequest: An output was asked for in a way that does not suit it.
         """
         ...
 

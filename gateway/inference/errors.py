@@ -2,11 +2,14 @@
 
 InferenceError
 ├── MalformedRequest     the body is not an Open Inference Protocol request
+├── UnsupportedParameter a parameter would change the meaning of the request, and is not offered
+├── UnsupportedEncoding  the body is compressed in a way that is not read here
 ├── ContractViolation    the tensors do not fit the signed contract of the model
 ├── BodyTooLarge         the body is over the configured bound
 ├── BodyTimeout          the body did not arrive in time
 ├── ModelNotFound        absent, not released, or not for this caller: all look the same
 ├── OutputRefused        the screen and the policy keep the answer back
+├── AnswerNotFinite      the answer holds what JSON cannot carry, and JSON was asked for
 ├── TooManyRequests      the caller's rate is used up
 └── ModelUnavailable     the stored version is missing, not what was signed, or has expired
 """
@@ -29,6 +32,37 @@ class MalformedRequest(InferenceError):
 
     code = "malformed_request"
     message = "the body is not a valid inference request"
+
+
+class UnsupportedParameter(InferenceError):
+    """A parameter asks for what this gateway does not do; leaving it out would change the answer.
+
+    Args:
+        reason: A key of `REASONS`.
+    """
+
+    code = "unsupported_parameter"
+    message = "a parameter of the request asks for what is not offered here"
+    REASONS: ClassVar[dict[str, str]] = {
+        "shared_memory": "shared memory is not offered: send and take tensors in the body",
+        "sequence": "sequences are not offered: send each request whole, without `sequence_id`",
+    }
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(self.REASONS[reason])
+
+
+class UnsupportedEncoding(InferenceError):
+    """The body has a content coding that is not read here (RFC 9110, section 15.5.16).
+
+    Attributes:
+        accept_encoding: Codings that are read.
+    """
+
+    code = "unsupported_encoding"
+    message = "the body may be sent as it is, or compressed with `gzip` or `deflate`, once"
+    accept_encoding: ClassVar[str] = "gzip, deflate"
 
 
 class ContractViolation(InferenceError):
@@ -87,6 +121,20 @@ class OutputRefused(InferenceError):
 
     code = "output_refused"
     message = "the answer is not released for this input"
+
+
+class AnswerNotFinite(InferenceError):
+    """An output that is to be told in JSON holds an infinity or no number.
+
+    Args:
+        name: The manifest's name of the output.
+    """
+
+    code = "answer_not_finite"
+    message = "an output holds a value that JSON cannot carry: infinite, or not a number"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{self.message}; ask for `{name}` in binary form, `binary_data: true`")
 
 
 class TooManyRequests(InferenceError):

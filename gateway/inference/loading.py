@@ -14,7 +14,6 @@ Safety argument. What runs is what was published:
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
@@ -23,7 +22,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.errors import PayloadAbsent, PayloadCorrupt, StatementInvalid
-from gateway.artifacts.manifest import Manifest, parse_manifest
 from gateway.artifacts.signature import LinkStatement, verify_link
 from gateway.engine.pool import Graph
 from gateway.engine.ports import PLAIN
@@ -32,6 +30,7 @@ from gateway.engine.served import Served
 from gateway.inference.errors import ModelUnavailable
 from gateway.inference.measuring import KIND, rows_of
 from gateway.inference.models import ServableModel
+from gateway.inference.signed_manifest import manifest_of, same
 from gateway.registry.records import ModelVersion, SealedPayload
 from gateway.screening.contract import contract_for
 from gateway.screening.errors import ProfileInvalid
@@ -81,11 +80,13 @@ class ModelLoader:
         """
         try:
             link = verify_link(self._release_key(version.tenant), version.link)
-            manifest = self._manifest(version, link)
+            manifest = manifest_of(version, link)
             stored = _linked_payloads(version, link)
             profile = self._profile(version.tenant, stored.get("profile"), link)
         except (StatementInvalid, ProfileInvalid, PayloadAbsent, PayloadCorrupt) as broken:
             raise ModelUnavailable from broken
+        if manifest.expires is not None and manifest.expires <= self._clock():
+            raise ModelUnavailable
         payload = stored["fused"] if profile is not None else stored["graph"]
         digest = link.fused if profile is not None else payload.plain_digest
         wanted = tuple(spec.name for spec in manifest.outputs)
@@ -121,30 +122,19 @@ class ModelLoader:
         """Return a sealed memory file with the plaintext of a graph."""
         try:
             with self._open_payload(tenant, payload) as plain:
-                _same(hashlib.sha256(plain).hexdigest(), digest)
+                same(hashlib.sha256(plain).hexdigest(), digest)
                 return seal(plain)
         except (PayloadAbsent, PayloadCorrupt) as broken:
             raise ModelUnavailable from broken
-
-    def _manifest(self, version: ModelVersion, link: LinkStatement) -> Manifest:
-        _same(version.tenant, link.tenant)
-        _same(version.model, link.model)
-        _same(version.version, link.version)
-        _same(hashlib.sha256(version.manifest).hexdigest(), link.manifest)
-        _same(hashlib.sha256(version.owner_bundle).hexdigest(), link.owner)
-        manifest = parse_manifest(version.manifest)
-        if manifest.expires is not None and manifest.expires <= self._clock():
-            raise ModelUnavailable
-        return manifest
 
     def _profile(
         self, tenant: str, payload: SealedPayload | None, link: LinkStatement
     ) -> Profile | None:
         if payload is None:
-            _same(link.profile, None)
+            same(link.profile, None)
             return None
         with self._open_payload(tenant, payload) as plain:
-            _same(hashlib.sha256(plain).hexdigest(), link.profile)
+            same(hashlib.sha256(plain).hexdigest(), link.profile)
             return decode_profile(plain[:])
 
 
@@ -154,13 +144,5 @@ def _linked_payloads(version: ModelVersion, link: LinkStatement) -> dict[str, Se
     if stored.keys() != link.payloads.keys():
         raise ModelUnavailable
     for role, digest in link.payloads.items():
-        _same(stored[role].digest, digest)
+        same(stored[role].digest, digest)
     return stored
-
-
-def _same(found: str | None, signed: str | None) -> None:
-    if found is None or signed is None:
-        if found is not signed:
-            raise ModelUnavailable
-    elif not hmac.compare_digest(found, signed):
-        raise ModelUnavailable

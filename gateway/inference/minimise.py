@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.inference.bfloat16 import BF16, from_exact, to_float32
+
 LABEL_ONLY = "label-only"
 
 
-def label_only(outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def label_only(
+    outputs: Mapping[str, NDArray[Any]], datatypes: Mapping[str, str]
+) -> dict[str, NDArray[Any]]:
     """Replace class scores by the one-hot vector of the largest, or one score by 0 or 1.
 
     Shapes and datatypes stay, so that stock clients go on working; what an attacker follows, the
@@ -20,12 +24,20 @@ def label_only(outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     Args:
         outputs: Arrays by name; floating arrays of shape `[n, classes]` count as scores, those of
             one column as the probability of one class. Everything else is kept.
+        datatypes: The protocol's datatype by name: an array of BF16 looks like one of integers.
     """
     reduced: dict[str, NDArray[Any]] = {}
     for name, array in outputs.items():
-        scores = array.dtype.kind == "f" and array.ndim == 2 and array.shape[1] > 0
-        reduced[name] = _one_hot(array) if scores else array
+        if datatypes[name] == BF16:
+            reduced[name] = from_exact(_reduced(to_float32(array)))
+        else:
+            reduced[name] = _reduced(array)
     return reduced
+
+
+def _reduced(array: NDArray[Any]) -> NDArray[Any]:
+    scores = array.dtype.kind == "f" and array.ndim == 2 and array.shape[1] > 0
+    return _one_hot(array) if scores else array
 
 
 def _one_hot(scores: NDArray[Any]) -> NDArray[Any]:

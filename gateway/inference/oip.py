@@ -1,61 +1,75 @@
 """Open Inference Protocol v2 over REST: bytes to request and answer to bytes. Pure.
 
 Safety argument. Any body ends as an `OipRequest` whose tensors are exactly what they claim, or as
-`MalformedRequest`, which repeats nothing of it:
+`MalformedRequest` or `UnsupportedParameter`, which repeat nothing of it:
 1. The JSON part is decoded into typed structs; numbers of tensors and outputs are bounded.
 2. Binary tensors take their bytes in order and must use up the body to the last byte.
 3. `sealgate_subject` and the parameters `purpose` and `subject` are taken out here, so that no
    model sees who a row is about.
+4. A parameter that would change the meaning of the request is done or refused, never passed over.
+   Others that are not known are passed over, as the protocol says.
+An answer says exactly what the model said: a value that JSON cannot carry goes out in binary form
+to a caller who takes that, and to nobody as something else.
 
-Source: KServe Open Inference Protocol v2 "Inference", and Triton's binary tensor data extension.
+Source: KServe Open Inference Protocol v2 "Inference", and Triton's extensions for binary tensor
+data and classification.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import orjson
 
+from gateway.inference import bfloat16
+from gateway.inference.bfloat16 import BF16
+from gateway.inference.classification import classified
 from gateway.inference.codec import Array, InferRequest
-from gateway.inference.errors import MalformedRequest
-from gateway.inference.tensors import datatype_of, from_binary, from_json, to_binary
+from gateway.inference.errors import AnswerNotFinite, MalformedRequest, UnsupportedParameter
+from gateway.inference.subjects import MAX_IDENTIFIER, NOT_SHORT, SUBJECT_INPUT, data_subjects
+from gateway.inference.tensors import from_binary, from_json, to_binary
 
 # A model with more inputs or outputs than this is not servable over one JSON header.
 MAX_TENSORS: Final = 256
-# Identifiers longer than this are documents, not names.
-MAX_IDENTIFIER: Final = 512
-SUBJECT_INPUT: Final = "sealgate_subject"
 JSON_TYPE: Final = b"application/json"
 BINARY_TYPE: Final = b"application/octet-stream"
 
-Parameters = dict[str, bool | int | float | str | None]
+# Optional members may be null: some clients write what they leave out.
+Parameters = dict[str, Any] | None
 
 
 class _Input(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    parameters: Parameters = {}
+    parameters: Parameters = None
     data: msgspec.Raw = msgspec.Raw()
 
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: Parameters = {}
+    parameters: Parameters = None
 
 
 class _Body(msgspec.Struct):
     inputs: list[_Input]
-    outputs: list[_Output] = []
+    outputs: list[_Output] | None = None
     id: str | None = None
-    parameters: Parameters = {}
+    parameters: Parameters = None
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+# What Python's `json.dumps` and others write for what JSON does not have.
+_no_number = re.compile(rb"[\[,:]\s*-?(NaN|Infinity)\s*[,\]}]").search
+# Triton's extensions of these names are not offered. Their parameters say where the data is, or
+# what the model is to remember: passed over, the answer would be to another question.
+_SHARED_MEMORY: Final = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
+_SEQUENCE: Final = ("sequence_id", "sequence_start", "sequence_end")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +79,14 @@ class OipRequest(InferRequest):
     Attributes:
         id: The caller's id, given back unchanged; `None` when absent.
         binary: Names of outputs wanted in the binary form; `None` means all of them.
+        takes_binary: The caller takes the binary form, of some outputs at least.
+        classes: How many classes are wanted, by name of the output.
     """
 
     id: str | None
     binary: frozenset[str] | None
+    takes_binary: bool = False
+    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +121,11 @@ class OipCodec:
         version: str,
         outputs: Mapping[str, Array],
         parameters: Mapping[str, str],
+        datatypes: Mapping[str, str],
     ) -> OipBody:
         """See the port."""
         assert self._request is not None, "what was not read is not answered"
-        return OipBody(*render(model, version, self._request, outputs, parameters))
+        return OipBody(*render(model, version, self._request, outputs, datatypes, parameters))
 
 
 def parse(body: bytes, header_length: int | None) -> OipRequest:
@@ -118,6 +137,7 @@ def parse(body: bytes, header_length: int | None) -> OipRequest:
 
     Raises:
         MalformedRequest: For anything that is not a well-formed request.
+        UnsupportedParameter: It asks for what is not offered here.
     """
     head, tail = body, memoryview(b"")
     if header_length is not None:
@@ -127,9 +147,15 @@ def parse(body: bytes, header_length: int | None) -> OipRequest:
     try:
         parsed = _decode(head)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        if _no_number(head):
+            raise MalformedRequest(
+                "JSON has no NaN and no Infinity: send such an input in binary form"
+            ) from None
         raise MalformedRequest from None
-    if len(parsed.inputs) > MAX_TENSORS or len(parsed.outputs) > MAX_TENSORS:
+    outputs = parsed.outputs or []
+    if len(parsed.inputs) > MAX_TENSORS or len(outputs) > MAX_TENSORS:
         raise MalformedRequest("the request names too many tensors")
+    _refuse_unsupported(parsed)
     inputs: dict[str, Array] = {}
     for tensor in parsed.inputs:
         if tensor.name in inputs:
@@ -139,21 +165,38 @@ def parse(body: bytes, header_length: int | None) -> OipRequest:
         raise MalformedRequest("the body is longer than its tensors")
     if parsed.id is not None and len(parsed.id) > MAX_IDENTIFIER:
         raise MalformedRequest("the request id is too long")
+    by_default = bool((parsed.parameters or {}).get("binary_data_output"))
+    binary = _binary_outputs(outputs, by_default)
     return OipRequest(
         id=parsed.id,
         inputs=inputs,
-        outputs=tuple(output.name for output in parsed.outputs),
-        binary=_binary_outputs(parsed),
+        outputs=tuple(output.name for output in outputs),
+        bfloat16=frozenset([tensor.name for tensor in parsed.inputs if tensor.datatype == BF16]),
+        binary=binary,
+        takes_binary=by_default or bool(binary),
+        classes=_classes(outputs),
         purpose=_text(parsed.parameters, "purpose"),
-        subjects=_subjects(inputs.pop(SUBJECT_INPUT, None), _text(parsed.parameters, "subject")),
+        subjects=data_subjects(
+            inputs.pop(SUBJECT_INPUT, None), _text(parsed.parameters, "subject")
+        ),
     )
+
+
+def _refuse_unsupported(parsed: _Body) -> None:
+    """Refuse parameters that would change the meaning of the request."""
+    if parsed.parameters and any(parsed.parameters.get(name) for name in _SEQUENCE):
+        raise UnsupportedParameter("sequence")
+    for tensors in (parsed.inputs, parsed.outputs or ()):
+        for tensor in tensors:
+            if tensor.parameters and not tensor.parameters.keys().isdisjoint(_SHARED_MEMORY):
+                raise UnsupportedParameter("shared_memory")
 
 
 def _tensor(tensor: _Input, tail: memoryview) -> tuple[Array, memoryview]:
     """Read one input from its JSON data or from the head of the binary `tail`."""
     size = tensor.parameters.get("binary_data_size") if tensor.parameters else None
     if size is None:
-        if not bytes(tensor.data):
+        if bytes(tensor.data) in {b"", b"null"}:
             raise MalformedRequest("an input has no data")
         return from_json(tensor.datatype, tensor.shape, bytes(tensor.data)), tail
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(tail):
@@ -161,14 +204,28 @@ def _tensor(tensor: _Input, tail: memoryview) -> tuple[Array, memoryview]:
     return from_binary(tensor.datatype, tensor.shape, tail[:size]), tail[size:]
 
 
-def _binary_outputs(parsed: _Body) -> frozenset[str] | None:
+def _binary_outputs(outputs: list[_Output], by_default: bool) -> frozenset[str] | None:
     """Work out which outputs are wanted in the binary form (`None`: every one)."""
-    default = parsed.parameters.get("binary_data_output", False)
-    if not parsed.outputs:
-        return None if default else frozenset()
+    if not outputs:
+        return None if by_default else frozenset()
     return frozenset(
-        output.name for output in parsed.outputs if output.parameters.get("binary_data", default)
+        output.name
+        for output in outputs
+        if (output.parameters or {}).get("binary_data", by_default)
     )
+
+
+def _classes(outputs: list[_Output]) -> dict[str, int]:
+    """Read how many classes are wanted of which outputs (classification extension)."""
+    wanted: dict[str, int] = {}
+    for output in outputs:
+        count = output.parameters.get("classification") if output.parameters else None
+        if count is None:
+            continue
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise MalformedRequest("`classification` is the number of classes that are wanted")
+        wanted[output.name] = count
+    return wanted
 
 
 def _text(parameters: Parameters, name: str) -> str | None:
@@ -176,20 +233,8 @@ def _text(parameters: Parameters, name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not 0 < len(value) <= MAX_IDENTIFIER:
-        raise MalformedRequest("a parameter of the request must be a short text")
+        raise MalformedRequest(NOT_SHORT)
     return value
-
-
-def _subjects(column: Array | None, whole: str | None) -> tuple[str, ...]:
-    """Join the two ways to name data subjects; giving both is a contradiction."""
-    if column is None:
-        return () if whole is None else (whole,)
-    if whole is not None or column.dtype.kind != "O":
-        raise MalformedRequest("name the data subject once: for the request, or one for each row")
-    names = tuple(str(name) for name in column.ravel())
-    if not all(0 < len(name) <= MAX_IDENTIFIER for name in names):
-        raise MalformedRequest("a parameter of the request must be a short text")
-    return names
 
 
 def render(
@@ -197,6 +242,7 @@ def render(
     version: str,
     request: OipRequest,
     outputs: Mapping[str, Array],
+    datatypes: Mapping[str, str],
     parameters: Mapping[str, str] | None = None,
 ) -> tuple[list[bytes], int | None]:
     """Write the answer.
@@ -206,26 +252,54 @@ def render(
         version: Version that answered.
         request: What was asked (its id, and which outputs in which form).
         outputs: Arrays by output name.
+        datatypes: The protocol's datatype by output name.
         parameters: What the gateway adds, such as that the answer was degraded.
 
     Returns:
         The parts of the body, and the length of its JSON head when binary parts follow, or
         `None`.
+
+    Raises:
+        AnswerNotFinite: JSON was asked for, and cannot carry a value.
+        MalformedRequest: An output that holds no numbers was to be classified.
     """
+    written = _written(model, version, request, outputs, datatypes, parameters, request.binary)
+    # orjson writes `null` for what JSON cannot carry; in a name or an id it means nothing.
+    if b"null" in written[0][0]:
+        beyond = frozenset(name for name in outputs if not _finite(outputs[name], datatypes[name]))
+        told = beyond - (request.binary or frozenset()) - request.classes.keys()
+        if request.binary is not None and told:
+            if not request.takes_binary:
+                raise AnswerNotFinite(min(told))
+            binary = request.binary | told
+            return _written(model, version, request, outputs, datatypes, parameters, binary)
+    return written
+
+
+def _written(
+    model: str,
+    version: str,
+    request: OipRequest,
+    outputs: Mapping[str, Array],
+    datatypes: Mapping[str, str],
+    parameters: Mapping[str, str] | None,
+    binary: frozenset[str] | None,
+) -> tuple[list[bytes], int | None]:
+    """Write the answer, with `binary` outputs in the binary form and the others in JSON."""
     described: list[dict[str, Any]] = []
     raw: list[bytes] = []
     for name, array in outputs.items():
-        entry: dict[str, Any] = {
-            "name": name,
-            "datatype": datatype_of(array),
-            "shape": list(array.shape),
-        }
-        if request.binary is None or name in request.binary:
+        datatype = datatypes[name]
+        if count := request.classes.get(name):
+            values = bfloat16.to_float32(array) if datatype == BF16 else array
+            array, datatype = classified(values, count), "BYTES"
+        entry: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(array.shape)}
+        if binary is None or name in binary:
             part = to_binary(array)
             entry["parameters"] = {"binary_data_size": len(part)}
             raw.append(part)
         else:
-            entry["data"] = _values(array)
+            entry["data"] = _values(array, datatype)
         described.append(entry)
     head: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": described}
     if request.id is not None:
@@ -236,11 +310,20 @@ def render(
     return [encoded, *raw], len(encoded) if raw else None
 
 
-def _values(array: Array) -> Any:
+def _values(array: Array, datatype: str) -> Any:
     """Flatten in row-major order, in a form that orjson writes."""
     flat = array.ravel()
     if flat.dtype.kind in "OUS":
         return [value.decode() if isinstance(value, bytes) else str(value) for value in flat]
-    if flat.dtype == np.float16:
+    if datatype == BF16:
+        flat = bfloat16.to_float32(flat)
+    elif flat.dtype == np.float16:
         flat = flat.astype(np.float32)
     return np.ascontiguousarray(flat)
+
+
+def _finite(array: Array, datatype: str) -> bool:
+    """Tell whether JSON can carry every value."""
+    if datatype == BF16:
+        return bool(bfloat16.finite(array).all())
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())

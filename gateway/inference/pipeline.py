@@ -26,7 +26,7 @@ the answer in one piece with its place in the log, and no retry of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -37,6 +37,7 @@ from gateway.errors import SealgateError
 from gateway.identity.authenticate import Authenticator, Credentials
 from gateway.identity.errors import Unauthenticated
 from gateway.identity.principal import Principal
+from gateway.inference.bfloat16 import BF16
 from gateway.inference.codec import Array, Codec, InferRequest, select
 from gateway.inference.errors import (
     ContractViolation,
@@ -49,8 +50,11 @@ from gateway.inference.minimise import LABEL_ONLY, label_only
 from gateway.inference.models import Models, ServableModel
 from gateway.inference.record import InferenceRecord, RecordWriter, code_of
 from gateway.inference.routing import Routes, Target
+from gateway.inference.statistics import Statistics
+from gateway.screening.contract import ContractFailure
 from gateway.screening.verdict import UNSCREENED, Verdict
 from gateway.telemetry import Metrics
+from gateway.traces import UNTRACED, Untraced
 from policies.engine import Decision
 from policies.facts import VerdictFacts
 
@@ -74,6 +78,8 @@ class InferCall(Generic[T]):
         version: Version, or `None` for the released one.
         codec: Reads the request and writes the answer.
         read: Reads the body for a tenant, within its bounds in bytes and time.
+        request_id: The id that the caller hears of; empty: the record draws one.
+        trace: Takes note of the steps.
     """
 
     credentials: Credentials
@@ -81,6 +87,8 @@ class InferCall(Generic[T]):
     version: str | None
     codec: Codec[T]
     read: Callable[[str], Awaitable[bytes]]
+    request_id: str = ""
+    trace: Untraced = UNTRACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,7 @@ class Pipeline:
     records: RecordWriter
     log: AuditLog
     metrics: Metrics
+    statistics: Statistics
 
     async def infer(self, call: InferCall[T]) -> InferAnswer[T]:
         """Answer one request, or raise what the caller should hear, recorded either way.
@@ -125,8 +134,11 @@ class Pipeline:
         """
         epoch = self.authenticator.epoch
         principal = await self._authenticate(call.credentials)  # claim 1
+        call.trace.step("authenticate")
         self._limit(principal)
-        record = self.records.open(principal, epoch, call.model, call.version)
+        record = self.records.open(
+            principal, epoch, call.model, call.version, call.request_id, call.trace
+        )
         try:  # claim 3, on every way out
             rendered = await self._answer(record, call)
         except (Exception, asyncio.CancelledError) as ending:
@@ -153,11 +165,12 @@ class Pipeline:
         record.screened(verdict, model.profile_digest)
         target = await self._reconfirm(record, target)  # claim 4
         self._decide_release(record, asked, target)  # claim 2
-        outputs, added = _minimised(
-            {spec.name: found[spec.name] for spec in model.outputs}, verdict
-        )
+        datatypes: dict[str, str] = {spec.name: spec.datatype for spec in model.outputs}
+        outputs, added = _minimised({name: found[name] for name in datatypes}, datatypes, verdict)
         outputs = select(outputs, request.outputs)
-        return call.codec.render(record.model, record.version, outputs, added)
+        rendered = call.codec.render(record.model, record.version, outputs, added, datatypes)
+        record.trace.step("render")
+        return rendered
 
     def sweep(self, now: float) -> None:
         """Give back the memory of models that may no longer be called. Blocks."""
@@ -257,7 +270,8 @@ class Pipeline:
     def _hold_to_contract(
         self, record: InferenceRecord, model: ServableModel, request: InferRequest
     ) -> None:
-        failure = model.contract.check(request.inputs)
+        record.trace.step("load")
+        failure = _stated_otherwise(model, request) or model.contract.check(request.inputs)
         if failure is not None:
             record.reason = f"contract.{failure.reason}"
             raise ContractViolation(failure.reason, failure.input)
@@ -292,6 +306,7 @@ class Pipeline:
         """Make the record durable; without it nothing is told."""
         event, sealed = self.records.close(record, refusal)
         receipt = await self.log.append(event, sealed)
+        record.trace.step("record")
         self._count(record, refusal)
         return receipt
 
@@ -299,18 +314,32 @@ class Pipeline:
         """Count the request. Names are counted only when they are a model's."""
         if record.target is None:
             return
+        version = (record.principal.tenant, record.model, record.version)
+        seconds = self.records.elapsed(record)
         self.metrics.count_answer(
-            (record.principal.tenant, record.model, record.version),
+            version,
             code_of(refusal) or "answered",
             record.verdict.outcome if record.verdict else "none",
-            self.records.elapsed(record),
+            seconds,
         )
+        if not isinstance(refusal, ModelNotFound):
+            answered = refusal is None
+            self.statistics.count(version, answered=answered, rows=record.rows, seconds=seconds)
+
+
+def _stated_otherwise(model: ServableModel, request: InferRequest) -> ContractFailure | None:
+    """Find an input whose array would do, but which was stated as another datatype."""
+    for spec in model.inputs:
+        datatype: str = spec.datatype
+        if (datatype == BF16) != (spec.name in request.bfloat16) and spec.name in request.inputs:
+            return ContractFailure("datatype", spec.name)
+    return None
 
 
 def _minimised(
-    outputs: dict[str, Array], verdict: Verdict
+    outputs: dict[str, Array], datatypes: Mapping[str, str], verdict: Verdict
 ) -> tuple[dict[str, Array], dict[str, str]]:
     """Give away less when the input is suspect, and say so."""
     if verdict.outcome != "degrade":
         return outputs, {}
-    return label_only(outputs), {"sealgate_degraded": LABEL_ONLY}
+    return label_only(outputs, datatypes), {"sealgate_degraded": LABEL_ONLY}

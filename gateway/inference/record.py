@@ -30,6 +30,7 @@ from gateway.inference.codec import InferRequest
 from gateway.inference.errors import ModelNotFound, OutputRefused
 from gateway.inference.routing import Target
 from gateway.screening.verdict import Verdict
+from gateway.traces import UNTRACED, Untraced
 from policies.engine import Decision
 
 SALT_BYTES: Final = 16
@@ -53,6 +54,8 @@ class InferenceRecord:
         started: Monotonic seconds at the start.
         epoch: The revocation epoch from before caller and version were last looked at.
         reason: A stable code, set by the step that refused.
+        rows: Of the batch; 0 until the body was read.
+        trace: Takes note of each step, as it is noted here.
     """
 
     id: str
@@ -65,6 +68,7 @@ class InferenceRecord:
     purpose: str | None = None
     commitment: str = ""
     bytes_in: int = 0
+    rows: int = 0
     reason: str = ""
     target: Target | None = None
     verdict: Verdict | None = None
@@ -73,6 +77,7 @@ class InferenceRecord:
     policy_ids: tuple[str, ...] = ()
     subject_refs: tuple[str, ...] = ()
     sealed: tuple[SealedField, ...] = field(default_factory=tuple)
+    trace: Untraced = UNTRACED
 
     def commit(self, body: bytes) -> str:
         """Return the salted commitment to a body; for threads, too."""
@@ -82,6 +87,8 @@ class InferenceRecord:
         """Note what was asked in a body, and return the call as policy sees it."""
         self.purpose = request.purpose or self.principal.default_purpose
         self.bytes_in = length
+        self.rows = request.rows
+        self.trace.step("read")
         self.commitment = commitment
         return Call(self.principal, self.purpose, self.id)
 
@@ -94,10 +101,12 @@ class InferenceRecord:
         """Note which version the request goes to."""
         self.target = target
         self.version = target.version.version
+        self.trace.step("route")
 
     def decided(self, decision: Decision) -> None:
         """Note a decision; the ids of all that determined the outcome are kept."""
         self.decision = decision
+        self.trace.step("decide")
         self.policy_ids = (
             (*self.policy_ids, *decision.policy_ids) if decision.allowed else decision.policy_ids
         )
@@ -106,11 +115,13 @@ class InferenceRecord:
         """Note the data subjects: a sealed field for each."""
         self.sealed = tuple(sealed)
         self.subject_refs = tuple(field.subject_ref for field in self.sealed)
+        self.trace.step("seal")
 
     def screened(self, verdict: Verdict, profile_digest: str) -> None:
         """Note the screen's verdict, and by which profile."""
         self.verdict = verdict
         self.profile_digest = profile_digest
+        self.trace.step("run")
 
 
 class RecordWriter:
@@ -137,18 +148,29 @@ class RecordWriter:
         self._random_bytes = random_bytes
 
     def open(
-        self, principal: Principal, epoch: object, model: str, version: str | None
+        self,
+        principal: Principal,
+        epoch: object,
+        model: str,
+        version: str | None,
+        request_id: str = "",
+        trace: Untraced = UNTRACED,
     ) -> InferenceRecord:
-        """Start the record of a request."""
+        """Start the record of a request; one that has no id yet gets one."""
         return InferenceRecord(
-            id=self._recorder.new_id(),
+            id=request_id or self._recorder.new_id(),
             principal=principal,
             epoch=epoch,
             started=self._monotonic(),
             model=model,
             version=version or "",
             salt=self._random_bytes(SALT_BYTES),
+            trace=trace,
         )
+
+    def new_id(self) -> str:
+        """Draw the id of a request."""
+        return self._recorder.new_id()
 
     def seal_subjects(self, record: InferenceRecord, subjects: Sequence[str]) -> list[SealedField]:
         """Give each data subject its reference and seal who it is. May block: for threads.
@@ -188,6 +210,7 @@ class RecordWriter:
             record.decision,
             id=record.id,
             request_id=record.id,
+            trace_id=record.trace.trace_id,
             reason=record.reason or code_of(refusal),
             # An unknown name is the caller's text and stays out of the log.
             resource="::".join(target.facts.uid) if target else "",

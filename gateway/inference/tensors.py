@@ -5,8 +5,11 @@ stated datatype and shape, or raise `MalformedRequest`:
 1. The claimed shape is multiplied out in Python integers and bounded before memory is taken.
 2. JSON values are decoded by a typed decoder: a string, a boolean or null never becomes a number.
 3. Data with more lists or values than its shape needs is refused before it is decoded.
-4. The number of values equals the product of the shape; integers outside the datatype's range are
-   refused rather than wrapped.
+4. The number of values equals the product of the shape; a number outside the datatype's range is
+   refused: an integer does not wrap, and a float does not become infinite.
+
+BF16 has no NumPy type: its bits are held as `uint16` (`gateway.inference.bfloat16`), so an array
+does not say which of the two it is, and the datatype travels beside it.
 
 Source: KServe Open Inference Protocol v2, "Tensor Data Types", and its binary data extension.
 """
@@ -19,6 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.inference.bfloat16 import BF16, from_float64
 from gateway.inference.errors import MalformedRequest
 
 # More elements than this cannot be served from one request of the largest allowed body.
@@ -42,8 +46,11 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "FP32": np.dtype(np.float32),
     "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(np.object_),
+    BF16: np.dtype(np.uint16),
 }
-NAMES: Final[dict[np.dtype[Any], str]] = {dtype: name for name, dtype in DTYPES.items()}
+NAMES: Final[dict[np.dtype[Any], str]] = {
+    dtype: name for name, dtype in DTYPES.items() if name != BF16
+}
 
 _floats = msgspec.json.Decoder(list[float]).decode
 _integers = msgspec.json.Decoder(list[int]).decode
@@ -98,7 +105,7 @@ def from_json(datatype: str, shape: list[int], data: bytes) -> NDArray[Any]:
     """
     dtype = dtype_of(datatype)
     count = element_count(shape)
-    decode, kind = _FLAT[dtype.kind]
+    decode, kind = _FLAT["f" if datatype == BF16 else dtype.kind]
     if kind is not str:
         _bound_work(shape, count, data)
     try:
@@ -108,9 +115,11 @@ def from_json(datatype: str, shape: list[int], data: bytes) -> NDArray[Any]:
     if len(values) != count:
         raise MalformedRequest("a tensor's data does not fill its shape")
     try:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite; contracts refuse it
+        with np.errstate(over="raise"):  # JSON has no infinity: none may come of a large number
+            if datatype == BF16:
+                return from_float64(np.array(values, np.float64)).reshape(shape)
             return np.array(values, dtype=dtype).reshape(shape)
-    except (OverflowError, ValueError, TypeError):
+    except (ArithmeticError, ValueError, TypeError):
         raise MalformedRequest("a tensor's data does not fit its datatype") from None
 
 
@@ -181,7 +190,7 @@ def _texts_from_binary(count: int, data: memoryview) -> NDArray[Any]:
 
 def to_binary(array: NDArray[Any]) -> bytes:
     """Render an array for the binary extension (the inverse of `from_binary`)."""
-    if array.dtype.kind in "OU":
+    if array.dtype.kind in "OUS":
         parts = [_encoded(value) for value in array.ravel()]
         return b"".join(len(part).to_bytes(4, "little") + part for part in parts)
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
@@ -192,5 +201,5 @@ def _encoded(value: object) -> bytes:
 
 
 def datatype_of(array: NDArray[Any]) -> str:
-    """Name the OIP datatype of a model's output."""
+    """Name the datatype that an array has by itself; one of BF16 looks like UINT16."""
     return "BYTES" if array.dtype.kind in "OUS" else NAMES[array.dtype]

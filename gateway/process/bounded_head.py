@@ -4,22 +4,24 @@ Safety argument.
 1. No caller, known or not, makes the process keep more of a request's first line and headers than
    `MAX_HEAD_BYTES`; of a request that was sent ahead of an answer, also what one read brought. The
    parser alone keeps all of them.
-2. A head that is larger ends its connection, before anything is asked of the application.
+2. A head that is larger, or is none, ends its connection, before anything is asked of the
+   application. The answer is a problem as everywhere, with the `error` that clients of the Open
+   Inference Protocol read, as nobody has looked yet which path was meant. It repeats nothing.
 """
 
 from __future__ import annotations
 
+import json
+from http import HTTPStatus
 from typing import Final
+from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Two tokens bound to a key take 7 kB; the proxy of `deploy/` passes as much as this.
 MAX_HEAD_BYTES: Final = 64 * 1024
-_REFUSAL: Final = b"""HTTP/1.1 431 Request Header Fields Too Large
-content-length: 0
-connection: close
-
-""".replace(b"\n", b"\r\n")
+_TOO_LARGE: Final = "the request line and headers are larger than the gateway accepts"
+_NO_REQUEST: Final = "this is not a request of HTTP/1.1"
 
 
 class BoundedHead(HttpToolsProtocol):
@@ -55,5 +57,32 @@ class BoundedHead(HttpToolsProtocol):
 
     def _refuse(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(_REFUSAL)
+            self.transport.write(_refusal(431, "head too large", _TOO_LARGE))
         self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # what uvicorn would say
+        """Tell that what came is no request."""
+        self.transport.write(_refusal(400, "http error", _NO_REQUEST))
+        self.transport.close()
+
+
+def _refusal(status: int, title: str, detail: str) -> bytes:
+    """Build an answer as the application would shape it (RFC 9457)."""
+    request_id = str(uuid4())  # names this answer only: nothing is kept of it
+    problem = {
+        "type": "https://sealgate.dev/problems/" + title.replace(" ", "-"),
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "error": detail,
+        "request_id": request_id,
+    }
+    body = json.dumps(problem).encode()
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "content-type: application/problem+json",
+        f"content-length: {len(body)}",
+        f"sealgate-request-id: {request_id}",
+        "connection: close",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body

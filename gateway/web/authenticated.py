@@ -43,7 +43,7 @@ class Authenticated:
                     Credentials(scope["headers"], scope["method"], path)
                 )
             except SealgateError as refusal:
-                await refuse(send, refusal, *([CLOSE] if has_body(scope) else []))
+                await refuse(scope, send, refusal, *([CLOSE] if has_body(scope) else []))
                 return
         await self._app(scope, receive, send)
 

@@ -1,54 +1,18 @@
-"""The body of one inference request, read within its bounds in bytes and time."""
+"""The body of one inference request, read within its bounds in bytes and time.
+
+A compressed body is inflated as it comes in. It is what comes out that is bounded, and counted
+against what all bodies share; of what goes in, only slices are kept.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 from starlette.types import Receive
 
-from gateway.inference.errors import (
-    BodyTimeout,
-    BodyTooLarge,
-    MalformedRequest,
-    TooManyRequests,
-)
-
-# Bodies held at the same time. A body of the default bound fits four times into a tenant's share.
-TENANT_BYTES: Final = 128 << 20
-ALL_BYTES: Final = 512 << 20
-
-
-class BodyBudget:
-    """Bytes of bodies that are held at the same time: by all, and by one tenant."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, int] = {}
-        self._all = 0
-
-    @property
-    def held(self) -> int:
-        """Bytes that are held now."""
-        return self._all
-
-    def take(self, tenant: str, count: int) -> None:
-        """Count bytes that arrived.
-
-        Raises:
-            TooManyRequests: Too many bytes are held for the tenant, or for all.
-        """
-        held = self._held.get(tenant, 0) + count
-        if held > TENANT_BYTES or self._all + count > ALL_BYTES:
-            raise TooManyRequests
-        self._held[tenant] = held
-        self._all += count
-
-    def give_back(self, tenant: str, count: int) -> None:
-        """Count bytes that are held no more."""
-        self._all -= count
-        self._held[tenant] -= count
-        if not self._held[tenant]:
-            del self._held[tenant]
+from gateway.inference.body_budget import BodyBudget
+from gateway.inference.errors import BodyTimeout, BodyTooLarge, MalformedRequest
+from gateway.web.inflating import Inflater, inflater_for
 
 
 class BodyReader:
@@ -60,6 +24,7 @@ class BodyReader:
         max_bytes: More is refused.
         timeout: Seconds for the whole body; a slow sender is not waited for.
         budget: What all bodies share.
+        coding: `Content-Encoding`, as it was sent.
 
     Attributes:
         ended: Whether the body was read to its end.
@@ -72,12 +37,14 @@ class BodyReader:
         max_bytes: int,
         timeout: float,
         budget: BodyBudget,
+        coding: bytes = b"",
     ) -> None:
         self._receive = receive
         self._declared = declared
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._budget = budget
+        self._coding = coding
         self._tenant = ""
         self._size = 0
         self.ended = False
@@ -86,36 +53,51 @@ class BodyReader:
         """Return the whole body.
 
         Raises:
-            BodyTooLarge: Declared or found larger than the bound.
+            UnsupportedEncoding: It is compressed in a way that is not read here.
+            BodyTooLarge: Declared, found or inflated larger than the bound.
             BodyTimeout: It did not arrive in time.
-            MalformedRequest: The sender went away before the end.
+            MalformedRequest: The sender went away before the end, or what is compressed is broken.
             TooManyRequests: Too many bytes are held at the moment.
         """
+        inflater = inflater_for(self._coding)
         if self._declared is not None and self._declared > self._max_bytes:
             raise BodyTooLarge
         self._tenant = tenant
+        parts: list[bytes] = []
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._collect()
+                while not self.ended:
+                    part = await self._next()
+                    if inflater is None:
+                        self._keep(parts, part)
+                    else:
+                        await self._inflate(parts, part, inflater)
         except TimeoutError:
             raise BodyTimeout from None
-
-    async def _collect(self) -> bytes:
-        parts: list[bytes] = []
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                raise MalformedRequest("the sender went away before the end of the body")
-            part = message.get("body", b"")
-            if self._size + len(part) > self._max_bytes:
-                raise BodyTooLarge
-            self._budget.take(self._tenant, len(part))
-            self._size += len(part)
-            parts.append(part)
-            more = message.get("more_body", False)
-        self.ended = True
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise MalformedRequest("the sender went away before the end of the body")
+        self.ended = not message.get("more_body", False)
+        part = message.get("body", b"")
+        assert isinstance(part, bytes)
+        return part
+
+    async def _inflate(self, parts: list[bytes], part: bytes, inflater: Inflater) -> None:
+        for piece in inflater.feed(part):
+            self._keep(parts, piece)
+            await asyncio.sleep(0)  # others have their turn between two pieces
+        if self.ended:
+            inflater.end()
+
+    def _keep(self, parts: list[bytes], part: bytes) -> None:
+        if self._size + len(part) > self._max_bytes:
+            raise BodyTooLarge
+        self._budget.take(self._tenant, len(part))
+        self._size += len(part)
+        parts.append(part)
 
     def release(self) -> None:
         """Give the body's bytes back to the budget."""

@@ -48,7 +48,7 @@ class BoundedBody:
             await self._app(scope, receive, send)
             return
         if _declared(scope) > self._max_bytes:
-            await refuse(send, BodyTooLarge(), CLOSE)
+            await refuse(scope, send, BodyTooLarge(), CLOSE)
             return
         body = _Body(receive, self._max_bytes, asyncio.get_running_loop().time() + self._seconds)
         started = False
@@ -68,7 +68,7 @@ class BoundedBody:
             if body.refusal is None:
                 raise
         if body.refusal is not None and not started:
-            await refuse(send, body.refusal, CLOSE)
+            await refuse(scope, send, body.refusal, CLOSE)
 
 
 class _Body:
@@ -125,15 +125,16 @@ def has_body(scope: Scope) -> bool:
     )
 
 
-async def refuse(send: Send, refusal: Exception, *more: tuple[bytes, bytes]) -> None:
+async def refuse(scope: Scope, send: Send, refusal: Exception, *more: tuple[bytes, bytes]) -> None:
     """Answer with the problem of a refusal.
 
     Args:
+        scope: Of the request.
         send: Of the request.
         refusal: One of our errors.
         *more: Headers besides those of the problem.
     """
-    status, headers, body = problem_of(refusal)
+    status, headers, body = problem_of(refusal, scope)
     start = {"type": "http.response.start", "status": status, "headers": [*headers, *more]}
     await send(start)
     await send({"type": "http.response.body", "body": body})

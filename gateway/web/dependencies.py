@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -12,6 +11,7 @@ from gateway.authorization.recorder import Call
 from gateway.errors import InvalidRequest
 from gateway.pages import PAGE
 from gateway.web.authenticated import principal_of
+from gateway.web.request_ids import request_id_of
 
 T = TypeVar("T")
 
@@ -32,20 +32,12 @@ def provided(kind: type[T]) -> Any:
     return Depends(find)
 
 
-@dataclass(frozen=True, slots=True)
-class CallIds:
-    """Gives each call its id."""
-
-    new: Callable[[], str]
-
-
 async def _call(
     request: Request,
-    ids: Annotated[CallIds, provided(CallIds)],
     purpose: Annotated[str | None, Header(alias="sealgate-purpose", max_length=63)] = None,
 ) -> Call:
     principal = principal_of(request.scope)
-    return Call(principal, purpose or principal.default_purpose, ids.new())
+    return Call(principal, purpose or principal.default_purpose, request_id_of(request.scope))
 
 
 CallDep = Annotated[Call, Depends(_call)]

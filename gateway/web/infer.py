@@ -8,21 +8,26 @@ the request (`docs/performance.md`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
+import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.identity.authenticate import Credentials
+from gateway.inference.body_budget import BodyBudget
 from gateway.inference.oip import BINARY_TYPE, JSON_TYPE, OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
-from gateway.web.body_reader import BodyBudget, BodyReader
+from gateway.web.body_reader import BodyReader
 from gateway.web.hang_ups import HangUps
+from gateway.web.problems import STATUS, method_not_allowed, problem_of
+from gateway.web.request_ids import request_id_of
+from gateway.web.tracing import name_route, trace_of
 
 PREFIX: Final = ["", "v2", "models"]
+UNVERSIONED: Final = "/v2/models/{model}/infer"
+VERSIONED: Final = "/v2/models/{model}/versions/{version}/infer"
 # A request that takes longer is watched for the end of its connection.
 WATCH_SECONDS: Final = 0.1
-Problem = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
 def infer_target(path: str) -> tuple[str, str | None] | None:
@@ -42,7 +47,6 @@ class InferEndpoint:
 
     Args:
         pipeline: The way of a request.
-        problem_of: Shapes an error as a problem.
         max_body_bytes: Bound of the body.
         body_timeout: Seconds that a body may take.
         budget: What all bodies share.
@@ -52,7 +56,6 @@ class InferEndpoint:
     def __init__(
         self,
         pipeline: Pipeline,
-        problem_of: Callable[[Exception], Problem],
         *,
         max_body_bytes: int,
         body_timeout: float,
@@ -60,7 +63,6 @@ class InferEndpoint:
         watch_after: float = WATCH_SECONDS,
     ) -> None:
         self._pipeline = pipeline
-        self._problem_of = problem_of
         self._max_body_bytes = max_body_bytes
         self._body_timeout = body_timeout
         self._budget = budget
@@ -79,7 +81,9 @@ class InferEndpoint:
                 raise
             return  # it is recorded, and there is nobody to answer
         except Exception as error:
-            status, headers, body = self._problem_of(error)
+            status, headers, body = problem_of(error, scope)
+            if status == STATUS["internal"]:
+                structlog.get_logger().error("request_failed", fault=type(error).__name__)
             parts = [body]
         finally:
             self._hang_ups.end(watch)
@@ -93,13 +97,21 @@ class InferEndpoint:
         self, scope: Scope, receive: Receive, target: tuple[str, str | None]
     ) -> tuple[InferCall[OipBody], BodyReader]:
         header_length = declared = None
+        codings: list[bytes] = []
         for name, value in scope["headers"]:
             if name == b"inference-header-content-length":
                 header_length = _number(value)
             elif name == b"content-length":
                 declared = _number(value)
+            elif name == b"content-encoding":
+                codings.append(value)
         reader = BodyReader(
-            receive, declared, self._max_body_bytes, self._body_timeout, self._budget
+            receive,
+            declared,
+            self._max_body_bytes,
+            self._body_timeout,
+            self._budget,
+            b",".join(codings),
         )
         model, version = target
         path = scope["raw_path"].decode("ascii")
@@ -109,6 +121,8 @@ class InferEndpoint:
             version=version,
             codec=OipCodec(header_length),
             read=reader,
+            request_id=request_id_of(scope),
+            trace=trace_of(scope),
         )
         return call, reader
 
@@ -147,9 +161,13 @@ class PublicApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Dispatch one connection event."""
-        if scope["type"] == "http" and scope["method"] == "POST":
-            target = infer_target(scope["path"])
-            if target is not None:
-                await self._infer(scope, receive, send, target)
-                return
-        await self._control(scope, receive, send)
+        target = infer_target(scope["path"]) if scope["type"] == "http" else None
+        if target is None:
+            await self._control(scope, receive, send)
+        elif scope["method"] == "POST":
+            name_route(scope, UNVERSIONED if target[1] is None else VERSIONED)
+            await self._infer(scope, receive, send, target)
+        else:
+            status, headers, body = method_not_allowed(scope, ["POST"])
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})

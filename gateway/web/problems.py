@@ -3,23 +3,29 @@
 Safety argument. A problem says what is wrong and what to do, never what was sent: `title` and
 `detail` come from our classes, and an error that is not ours becomes a bare 500. The stock
 validation answer of FastAPI, which echoes the input, is replaced.
+
+Below `/v2` a problem says `detail` once more as `error`, which is where clients of the Open
+Inference Protocol look ("Inference Response JSON Error Object"); an extension member is what RFC
+9457, section 3.2, leaves room for.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias
 
 import orjson
-import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Match
+from starlette.types import Scope
 
-from gateway.artifacts.errors import Interrupted
 from gateway.errors import SealgateError
+from gateway.web import request_ids
+
+Problem: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, raw headers and body, for any ASGI endpoint."""
 
 PROBLEM_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "https://sealgate.dev/problems/"
@@ -31,6 +37,7 @@ STATUS: Final[dict[str, int]] = {
     # the framework's own refusals
     "method_not_allowed": 405,
     "http_error": 400,
+    "head_too_large": 431,
     # identity
     "identity": 500,
     "unauthenticated": 401,
@@ -83,12 +90,15 @@ STATUS: Final[dict[str, int]] = {
     # inference
     "inference": 500,
     "malformed_request": 400,
+    "unsupported_parameter": 400,
+    "unsupported_encoding": 415,
     "contract_violation": 422,
     "body_too_large": 413,
     "body_timeout": 408,
     "model_not_found": 404,
     "model_unavailable": 503,
     "output_refused": 403,
+    "answer_not_finite": 422,
     "too_many_requests": 429,
     # engines
     "engine": 500,
@@ -134,6 +144,9 @@ STATUS: Final[dict[str, int]] = {
     "duplicate_event": 500,
 }
 
+METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+"""Those that any route of ours may know."""
+
 # Codes of what may be well again in a second.
 RETRY_SOON: Final = frozenset(
     {
@@ -149,25 +162,28 @@ RETRY_SOON: Final = frozenset(
 
 
 def problem(
-    status: int, code: str, detail: str, extra: Mapping[str, Any] | None = None
-) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Build a problem as status, raw headers and body, for any ASGI endpoint.
+    status: int, code: str, detail: str, scope: Scope, extra: Mapping[str, Any] | None = None
+) -> Problem:
+    """Build a problem.
 
     Args:
         status: HTTP status.
         code: Stable code; the problem's `type` is its documentation.
         detail: Public text.
+        scope: Of the request: its id is told, and below `/v2` there is an `error` too.
         extra: More members, none of them from the caller.
     """
-    body = orjson.dumps(
-        {
-            "type": TYPE_PREFIX + code.replace("_", "-"),
-            "title": code.replace("_", " "),
-            "status": status,
-            "detail": detail,
-            **(extra or {}),
-        }
-    )
+    members: dict[str, Any] = {
+        "type": TYPE_PREFIX + code.replace("_", "-"),
+        "title": code.replace("_", " "),
+        "status": status,
+        "detail": detail,
+    }
+    if of_inference_protocol(scope["path"]):
+        members["error"] = detail
+    if request_id := request_ids.request_id_of(scope):
+        members["request_id"] = request_id
+    body = orjson.dumps({**members, **(extra or {})})
     headers = [
         (b"content-type", PROBLEM_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
@@ -178,22 +194,44 @@ def problem(
     return status, headers, body
 
 
-def problem_of(error: Exception) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+def of_inference_protocol(path: str) -> bool:
+    """Tell whether a path is one of the Open Inference Protocol."""
+    return path.startswith("/v2") and path[3:4] in {"", "/"}
+
+
+def problem_of(error: Exception, scope: Scope) -> Problem:
     """Build the problem of one of our errors; anything else tells nothing.
 
     Errors of the packages below the gateway carry `code` and a public message too.
+
+    Args:
+        error: What was raised.
+        scope: Of the request that met it.
     """
     code = getattr(error, "code", None)
     if not isinstance(code, str) or code not in STATUS:
-        return problem(500, "internal", SealgateError.message)
+        return problem(500, "internal", SealgateError.message, scope)
     detail = error.public if isinstance(error, SealgateError) else str(error)
-    status, headers, body = problem(STATUS[code], code, detail, _extra(error))
-    if receipt := getattr(error, "receipt", ""):
-        headers.append((b"sealgate-audit", receipt.encode()))
-    challenge = getattr(error, "challenge", None)
-    if isinstance(challenge, str):
-        headers.append((b"www-authenticate", challenge.encode("latin-1")))
+    status, headers, body = problem(STATUS[code], code, detail, scope, _extra(error))
+    for attribute, header in _HEADERS.items():
+        if isinstance(value := getattr(error, attribute, None), str) and value:
+            headers.append((header, value.encode("latin-1")))
     return status, headers, body
+
+
+_HEADERS: Final[dict[str, bytes]] = {
+    "receipt": b"sealgate-audit",
+    "challenge": b"www-authenticate",
+    "accept_encoding": b"accept-encoding",
+}
+"""Attribute of an error → header that tells it."""
+
+
+def method_not_allowed(scope: Scope, allowed: Iterable[str]) -> Problem:
+    """Build the problem of a path that knows other methods (RFC 9110, section 15.5.6)."""
+    code = "method_not_allowed"
+    status, headers, body = problem(STATUS[code], code, code.replace("_", " "), scope)
+    return status, [*headers, (b"allow", ", ".join(sorted(allowed)).encode())], body
 
 
 def _extra(error: Exception) -> dict[str, Any]:
@@ -208,7 +246,7 @@ def _extra(error: Exception) -> dict[str, Any]:
     return extra
 
 
-def _response(built: tuple[int, list[tuple[bytes, bytes]], bytes]) -> Response:
+def _response(built: Problem) -> Response:
     status, headers, body = built
     response = Response(body, status)
     response.raw_headers = list(headers)
@@ -223,22 +261,21 @@ def install_problems(app: FastAPI, *ours: type[Exception]) -> None:
         *ours: Base classes of our error trees. Anything else passes on to `Boundary`.
     """
 
-    async def invalid(_: Request, error: Exception) -> Response:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        fields = sorted({_field(entry) for entry in error.errors()})
-        return _response(
-            problem(
-                422, "invalid_request", "the request does not fit its schema", {"fields": fields}
-            )
-        )
+        fields = {"fields": sorted({_field(entry) for entry in error.errors()})}
+        detail = "the request does not fit its schema"
+        return _response(problem(422, "invalid_request", detail, request.scope, fields))
 
-    async def refused(_: Request, error: Exception) -> Response:
+    async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-        return _response(problem(error.status_code, code, code.replace("_", " ")))
+        if error.status_code == STATUS["method_not_allowed"]:
+            return _response(method_not_allowed(request.scope, _methods(app, request.scope)))
+        code = "not_found" if error.status_code == STATUS["not_found"] else "http_error"
+        return _response(problem(error.status_code, code, code.replace("_", " "), request.scope))
 
-    async def known(_: Request, error: Exception) -> Response:
-        return _response(problem_of(error))
+    async def known(request: Request, error: Exception) -> Response:
+        return _response(problem_of(error, request.scope))
 
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused)
@@ -246,44 +283,18 @@ def install_problems(app: FastAPI, *ours: type[Exception]) -> None:
         app.add_exception_handler(base, known)
 
 
+def _methods(app: FastAPI, scope: Scope) -> list[str]:
+    """Return the methods of all routes of a path: each route knows its own only."""
+    asked = [{**scope, "method": method} for method in METHODS]
+    return [
+        str(one["method"])
+        for one in asked
+        if any(route.matches(one)[0] is Match.FULL for route in app.routes)
+    ]
+
+
 def _field(entry: Mapping[str, Any]) -> str:
     """Name the schema's own field; a key that the caller made up is not repeated."""
     place = entry["loc"]
     parts = place[:1] if entry["type"] == "extra_forbidden" else place[:2]
     return ".".join(str(part) for part in parts if isinstance(part, str))
-
-
-class Boundary:
-    """The outermost ASGI layer: no exception becomes a traceback, in an answer or in a log.
-
-    A request that the stopping server cancels is answered, too: it was cut off, and nobody is to
-    blame. Nobody else cancels a request as a whole.
-
-    Args:
-        app: The ASGI application to guard.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application; answer a bare 500 when nothing was sent yet."""
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except (Exception, asyncio.CancelledError) as error:
-            if scope["type"] != "http":
-                raise
-            known = Interrupted() if isinstance(error, asyncio.CancelledError) else error
-            status, headers, body = problem_of(known)
-            if status == STATUS["internal"]:
-                structlog.get_logger().error("request_failed", fault=type(error).__name__)
-            if not started:
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": body})

@@ -53,7 +53,7 @@ def address(house: House) -> str:
 
 def test_tritonclient_gets_all_that_it_asks_for(house: House, expected: Any) -> None:
     said = run("triton", address(house), house.token(), house)
-    assert "refusal" not in said, said
+    assert said.get("refusal") is None
     assert (said["live"], said["ready"], said["model_ready"]) == (True, True, True)
     assert said["server"]["name"] == "sealgate"
     assert "binary_tensor_data" in said["server"]["extensions"]
@@ -66,6 +66,47 @@ def test_tritonclient_gets_all_that_it_asks_for(house: House, expected: Any) -> 
     assert said["config"]["input"][0]["data_type"] == "TYPE_FP32"
     assert said["stats"]["model_stats"][0]["name"] == "digits"
     assert said["json"] == said["binary"] == said["version"] == expected
+    for coding in ("gzip", "deflate"):
+        assert said[f"{coding} True"] == said[f"{coding} False"] == expected
+    assert said["classes True"] == said["classes False"]
+    for told, row in zip(said["classes True"], np.reshape(said["json"], (2, -1)), strict=True):
+        best = np.argsort(-row)[:3]
+        assert [int(text.split(":")[1]) for text in told] == best.tolist()
+        assert [float(text.split(":")[0]) for text in told] == pytest.approx(row[best], abs=1e-6)
+
+
+def test_tritonclient_is_told_how_often_a_model_was_asked(house: House) -> None:
+    def counted() -> Any:
+        stats = run("triton", address(house), house.token(), house)["counted"]["model_stats"]
+        return {one["name"]: one for one in stats}["digits"]
+
+    before, after = counted(), counted()
+    assert after["inference_count"] - before["inference_count"] == 2 * 10
+    assert after["execution_count"] - before["execution_count"] == 10
+    success, failed = (after["inference_stats"][name] for name in ("success", "fail"))
+    assert success["count"] - before["inference_stats"]["success"]["count"] == 10
+    assert success["ns"] > before["inference_stats"]["success"]["ns"]
+    assert failed["count"] > before["inference_stats"]["fail"]["count"]
+    assert after["last_inference"] > before["last_inference"] > 1_700_000_000_000
+
+
+def test_tritonclient_shows_what_was_wrong(house: House) -> None:
+    shown = run("triton", address(house), house.token(), house)["mistakes"]
+    assert {name: status for name, (status, _) in shown.items()} == {
+        "output": "400",
+        "datatype": "422",
+        "shared memory": "400",
+        "sequence": "400",
+        "absent": "404",
+        "loading": "404",
+        "token": "401",
+    }
+    assert shown["output"][1] == "the request names an output that the model does not have"
+    assert shown["datatype"][1] == "an input has another datatype than the model's: `image`"
+    assert shown["shared memory"][1].startswith("shared memory is not offered")
+    assert shown["absent"][1] == "no such model"
+    for _, message in shown.values():
+        assert "exception" not in message
 
 
 def test_tritonclient_without_a_token_is_refused(house: House) -> None:
@@ -76,7 +117,7 @@ def test_tritonclient_without_a_token_is_refused(house: House) -> None:
 
 def test_kserve_gets_all_that_it_asks_for(house: House, expected: Any) -> None:
     said = run("kserve", house.url, house.token(), house)
-    assert "refusal" not in said, said
+    assert said.get("refusal") is None
     assert (said["live"], said["ready"], said["model_ready"]) == (True, True, True)
     assert said["json"] == said["binary"] == expected
 

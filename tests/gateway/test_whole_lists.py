@@ -19,11 +19,12 @@ from gateway.federation.federations import Plan
 from gateway.federation.records import Federation, Run
 from gateway.federation.runs import MAX_UNFINISHED
 from gateway.identity.records import Tenant
+from gateway.inference.directory import ModelDirectory
 from gateway.pages import PAGE
 from gateway.registry.records import Model, ModelVersion, Release, SealedPayload, Upload
 from gateway.storage.memory_policies import MemoryBundleStore
 from gateway.tenancy.solo import SoloMode
-from gateway.web.oip import ModelDirectory, build_router
+from gateway.web.oip import build_router
 from policies.author import PAGE as BUNDLES
 from policies.author import PolicyAuthor
 from policies.bundle import SignedBundle
@@ -159,7 +160,13 @@ def test_the_index_lists_every_model() -> None:
                 registry.release(release, expected=None)
         shop.house.changed()
         directory = ModelDirectory(
-            shop.authenticator, shop.house.guard, shop.routes, shop.models, registry
+            shop.authenticator,
+            shop.house.guard,
+            shop.routes,
+            shop.models,
+            registry,
+            shop.manifests,
+            shop.made.statistics,
         )
         app = FastAPI()
         app.include_router(build_router(directory, "9.9", lambda: True))

@@ -33,7 +33,9 @@ async def main(url: str, token: str, model: str) -> dict[str, Any]:
     except httpx.HTTPStatusError as refusal:
         answer = refusal.response
         challenge = answer.headers.get("www-authenticate")
-        said["infer_refusal"] = [answer.status_code, challenge, answer.text]
+        problem = answer.json()
+        assert problem.pop("request_id") == answer.headers["sealgate-request-id"]
+        said["infer_refusal"] = [answer.status_code, challenge, problem]
     return said
 
 

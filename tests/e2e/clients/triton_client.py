@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,16 @@ def main(address: str, token: str, model: str) -> dict[str, Any]:
             said["json"] = infer(client, model, x, headers, binary=False)
             said["binary"] = infer(client, model, x, headers, binary=True)
             said["version"] = infer(client, model, x, headers, binary=True, model_version="1.0")
+            for coding in ("gzip", "deflate"):
+                how = {f"{way}_compression_algorithm": coding for way in ("request", "response")}
+                for binary in (False, True):
+                    said[f"{coding} {binary}"] = infer(
+                        client, model, x, headers, binary=binary, **how
+                    )
+            for binary in (False, True):
+                said[f"classes {binary}"] = classes(client, model, x, headers, binary=binary)
+            said["counted"] = client.get_inference_statistics(headers=headers)
+            said["mistakes"] = mistakes(client, model, x, headers)
         except InferenceServerException as refusal:
             said["refusal"] = [refusal.status(), refusal.message()]
         try:
@@ -39,14 +50,53 @@ def main(address: str, token: str, model: str) -> dict[str, Any]:
     return said
 
 
+def classes(
+    client: Any, model: str, x: Any, headers: dict[str, str], *, binary: bool
+) -> list[list[str]]:
+    tensor = triton.InferInput("image", list(x.shape), "FP32")
+    tensor.set_data_from_numpy(x, binary_data=binary)
+    wanted = triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=3)
+    answer = client.infer(model, [tensor], headers=dict(headers), outputs=[wanted])
+    told = answer.as_numpy("probabilities").tolist()
+    return [[one.decode() if isinstance(one, bytes) else one for one in row] for row in told]
+
+
+def mistakes(client: Any, model: str, x: Any, headers: dict[str, str]) -> dict[str, Any]:
+    """What the client shows of each of some mistakes."""
+    tensor = triton.InferInput("image", list(x.shape), "FP32")
+    tensor.set_data_from_numpy(x)
+    wide = triton.InferInput("image", [1, 2], "FP64")
+    wide.set_data_from_numpy(np.zeros((1, 2)))
+    shared = triton.InferInput("image", list(x.shape), "FP32")
+    shared.set_shared_memory("region", x.nbytes)
+    unknown = triton.InferRequestedOutput("nothing")
+    asks: dict[str, Callable[[], object]] = {
+        "output": lambda: client.infer(model, [tensor], headers=dict(headers), outputs=[unknown]),
+        "datatype": lambda: client.infer(model, [wide], headers=dict(headers)),
+        "shared memory": lambda: client.infer(model, [shared], headers=dict(headers)),
+        "sequence": lambda: client.infer(model, [tensor], headers=dict(headers), sequence_id=7),
+        "absent": lambda: client.infer("absent", [tensor], headers=dict(headers)),
+        "loading": lambda: client.load_model(model, headers=dict(headers)),
+        "token": lambda: client.infer(model, [tensor]),
+    }
+    shown = {}
+    for name, ask in asks.items():
+        try:
+            ask()
+        except InferenceServerException as refusal:
+            shown[name] = [refusal.status(), refusal.message()]
+    return shown
+
+
 def infer(
     client: Any, model: str, x: Any, headers: dict[str, str], *, binary: bool, **how: str
 ) -> list[float]:
     tensor = triton.InferInput("image", list(x.shape), "FP32")
     tensor.set_data_from_numpy(x, binary_data=binary)
     wanted = triton.InferRequestedOutput("probabilities", binary_data=binary)
-    outputs = None if how else [wanted]
-    answer = client.infer(model, [tensor], headers=headers, outputs=outputs, **how)
+    outputs = None if "model_version" in how else [wanted]
+    # The client writes its own headers into those that it is given.
+    answer = client.infer(model, [tensor], headers=dict(headers), outputs=outputs, **how)
     values: list[float] = answer.as_numpy("probabilities").ravel().tolist()
     return values
 

@@ -86,7 +86,7 @@ class Recording:
     [
         ("http", "POST", "/v2/models/m/infer", ("m", None)),
         ("http", "POST", "/v2/models/m/versions/1/infer", ("m", "1")),
-        ("http", "GET", "/v2/models/m/infer", None),
+        ("http", "GET", "/v2/models/m", None),
         ("http", "POST", "/v1/models", None),
         ("websocket", "POST", "/v2/models/m/infer", None),
     ],

@@ -17,11 +17,12 @@ from audit.log import AuditLog
 from audit.note import LogSigner
 from audit.reader import LogReader
 from gateway.identity.authenticate import Credentials
+from gateway.inference.body_budget import BodyBudget
 from gateway.inference.errors import TooManyRequests
 from gateway.inference.fair_executor import TENANT_THREADS, TENANT_WAITING, FairExecutor
 from gateway.inference.oip import OipCodec
 from gateway.inference.pipeline import INLINE_BYTES, InferCall
-from gateway.web.body_reader import BodyBudget, BodyReader
+from gateway.web.body_reader import BodyReader
 from tests.audit.samples import until
 from tests.audit.stalling import StallingStore
 from tests.gateway.parts import KEY, NOW, TENANT

@@ -36,6 +36,7 @@ from gateway.inference.measuring import Measuring
 from gateway.inference.models import Models, ServableModel
 from gateway.inference.oip import OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
+from gateway.inference.signed_manifest import SignedManifests
 from gateway.inference.warming import Warming
 from gateway.registry.packaging import Material, Packager
 from gateway.registry.records import Model, ModelVersion, Release
@@ -104,6 +105,11 @@ class Works:
             clock=base.environment.clock,
         )
         self.models = Models(self._load)
+        self.manifests = SignedManifests(
+            lambda tenant: base.keys.release_key(tenant).public_key(),
+            lambda: base.revocation_state.epoch,
+            base.environment.clock,
+        )
 
     def _load(self, version: ModelVersion) -> ServableModel:
         self.loads.append(version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -70,6 +71,18 @@ def test_a_head_of_the_size_that_is_allowed_is_answered(port: int) -> None:
 def test_a_larger_one_ends_its_connection(port: int, length: int, ended: bytes) -> None:
     told = ask(port, LINE + b"a" * length + ended)
     assert told.split()[1:2] in ([], [b"431"])
+
+
+def test_what_is_no_request_and_what_is_too_large_are_problems(port: int) -> None:
+    for sent, status in ((b"\0\1 marker\r\n\r\n", 400), (LINE + b"a" * MAX_HEAD_BYTES, 431)):
+        head, _, body = ask(port, sent).partition(END)
+        if not head:
+            continue  # the answer is lost where what was still sent meets a closed connection
+        problem = json.loads(body)
+        assert head.split()[1] == str(problem["status"]).encode() == str(status).encode()
+        assert problem["error"] == problem["detail"]
+        assert f"sealgate-request-id: {problem['request_id']}".encode() in head
+        assert b"marker" not in body
 
 
 def test_many_small_headers_are_counted_together(port: int) -> None:

@@ -59,12 +59,13 @@ def heard(port: int, token: str, model: str, case: Case) -> Heard:
         else:
             wire.send(case.rest)
             later = _alive(wire)
-    return Heard(first and first.without_index(), later)
+    return Heard(first and first.without_its_own(), later)
 
 
 def _alive(wire: Wire) -> Answer | None:
     wire.send(ALIVE)
-    return wire.answer()
+    alive = wire.answer()
+    return alive and alive.without_its_own()
 
 
 @pytest.mark.parametrize("kind", ALL)

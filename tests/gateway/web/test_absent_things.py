@@ -224,9 +224,10 @@ def heard(hidden: Hidden, who: str, ask: Ask, names: dict[str, str]) -> tuple[An
         closes = answer.header(b"connection") == b"close"
         unfinished = any(one.startswith("content-length") for one in ask.headers)
         if unfinished and not closes:
-            return answer, wire.end()
+            return answer.without_its_own(), wire.end()
         wire.send(ALIVE)
-        return answer, wire.answer()
+        alive = wire.answer()
+        return answer.without_its_own(), alive and alive.without_its_own()
 
 
 @pytest.mark.parametrize("secret", SECRETS)

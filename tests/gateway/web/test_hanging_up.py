@@ -16,9 +16,9 @@ from audit.log import AuditLog
 from audit.note import LogSigner
 from audit.reader import LogReader
 from gateway.engine.served import MAX_ENGINES
-from gateway.web.body_reader import BodyBudget
+from gateway.inference.body_budget import BodyBudget
+from gateway.web.boundary import Boundary
 from gateway.web.infer import InferEndpoint, PublicApp
-from gateway.web.problems import Boundary, problem_of
 from tests.audit.samples import until
 from tests.audit.stalling import StallingStore
 from tests.gateway.inference.works import STRANGE, Works, row, works
@@ -76,13 +76,12 @@ def opened(
     budget = BodyBudget()
     endpoint = InferEndpoint(
         shop.pipeline,
-        problem_of,
         max_body_bytes=1 << 20,
         body_timeout=30.0,
         budget=budget,
         watch_after=watch_after,
     )
-    app = Boundary(PublicApp(endpoint, nothing))
+    app = Boundary(PublicApp(endpoint, nothing), shop.house.new_id)
     with serving(app, protocols=(protocol,), grace=grace) as served:
         yield Door(shop, budget, served, protocol)
     assert served.faults == []
@@ -243,7 +242,6 @@ def test_a_short_request_is_not_watched(shop: Works) -> None:
     async def scenario() -> None:
         endpoint = InferEndpoint(
             shop.pipeline,
-            problem_of,
             max_body_bytes=1 << 20,
             body_timeout=30.0,
             budget=BodyBudget(),

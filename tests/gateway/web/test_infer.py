@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from gateway.inference.body_budget import TENANT_BYTES, BodyBudget
 from gateway.inference.errors import BodyTimeout, BodyTooLarge, MalformedRequest, TooManyRequests
-from gateway.web.body_reader import TENANT_BYTES, BodyBudget, BodyReader
+from gateway.web.body_reader import BodyReader
 from gateway.web.infer import infer_target
 
 

@@ -5,16 +5,22 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
-from fastapi import FastAPI
+import structlog
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.types import ASGIApp
 
 from audit.errors import AuditError
 from gateway.errors import Forbidden, NotFound, SealgateError
-from gateway.web.problems import STATUS, Boundary, install_problems, problem_of
+from gateway.inference.errors import UnsupportedEncoding
+from gateway.web.boundary import Boundary
+from gateway.web.problems import STATUS, install_problems, problem_of
+from gateway.web.request_ids import request_id_of
 from policies.errors import PolicyError
 from tests.gateway.web.in_process import call
 
+SCOPE = {"type": "http", "path": "/v1/things"}
+REQUEST_ID = "00000000-0000-7000-8000-000000000001"
 PARTS = ("identity", "artifacts", "screening", "inference", "registry", "federation", "storage")
 
 
@@ -33,25 +39,27 @@ def test_every_error_has_a_row_and_every_row_an_error() -> None:
         for error in every(base)
         if "code" in vars(error) and not error.__module__.startswith("tests")
     }
-    of_the_framework = {"method_not_allowed", "http_error"}
+    of_the_framework = {"method_not_allowed", "http_error", "head_too_large"}
     assert codes | of_the_framework == set(STATUS)
 
 
 def test_a_fault_tells_nothing() -> None:
-    status, _, body = problem_of(ValueError("the payload was 123-45-6789"))
+    status, _, body = problem_of(ValueError("the payload was 123-45-6789"), SCOPE)
     assert status == 500
     assert b"123-45" not in body
 
 
 def test_a_refusal_names_its_policies() -> None:
-    assert orjson.loads(problem_of(Forbidden(("acme/owners",)))[2])["policy_ids"] == ["acme/owners"]
+    assert orjson.loads(problem_of(Forbidden(("acme/owners",)), SCOPE)[2])["policy_ids"] == [
+        "acme/owners"
+    ]
 
 
 def test_a_recorded_refusal_names_its_place_in_the_log() -> None:
     refusal = NotFound()
     refusal.receipt = "audit.example/acme/7"
-    assert (b"sealgate-audit", b"audit.example/acme/7") in problem_of(refusal)[1]
-    assert b"sealgate-audit" not in dict(problem_of(NotFound())[1])
+    assert (b"sealgate-audit", b"audit.example/acme/7") in problem_of(refusal, SCOPE)[1]
+    assert b"sealgate-audit" not in dict(problem_of(NotFound(), SCOPE)[1])
 
 
 class Order(BaseModel):
@@ -72,7 +80,11 @@ def app() -> ASGIApp:
     def fault() -> None:
         raise ValueError("secret")
 
-    return Boundary(app)
+    @app.post("/named")
+    def named(request: Request) -> str:
+        return request_id_of(request.scope)
+
+    return Boundary(app, lambda: REQUEST_ID)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +108,53 @@ def test_an_unforeseen_fault_is_a_bare_500(app: ASGIApp) -> None:
     answer = call(app, "GET", "/fault")
     assert answer.status_code == 500
     assert "secret" not in answer.text
+
+
+def test_below_v2_the_detail_is_an_error_too() -> None:
+    for path, told in (("/v2", True), ("/v2/models/m", True), ("/v1/x", False), ("/v2x", False)):
+        body = orjson.loads(problem_of(NotFound(), {"type": "http", "path": path})[2])
+        assert body.get("error") == (body["detail"] if told else None), path
+
+
+def test_every_answer_names_its_request(app: ASGIApp) -> None:
+    for path in ("/orders", "/nowhere", "/fault", "/named"):
+        answer = call(app, "POST", path, json={})
+        assert answer.headers["sealgate-request-id"] == REQUEST_ID
+        if answer.is_error:
+            assert answer.json()["request_id"] == REQUEST_ID
+    assert call(app, "POST", "/named").json() == REQUEST_ID
+
+
+def test_a_caller_cannot_choose_the_id_of_its_request(app: ASGIApp) -> None:
+    chosen = {"sealgate-request-id": "mine", "x-request-id": "mine"}
+    assert call(app, "POST", "/named", headers=chosen).json() == REQUEST_ID
+
+
+def test_what_is_logged_of_a_request_names_it(app: ASGIApp) -> None:
+    with structlog.testing.capture_logs(
+        processors=[structlog.contextvars.merge_contextvars]
+    ) as lines:
+        call(app, "GET", "/fault")
+    assert lines == [
+        {
+            "event": "request_failed",
+            "fault": "ValueError",
+            "log_level": "error",
+            "request_id": REQUEST_ID,
+        }
+    ]
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+def test_another_method_is_told_all_that_there_are() -> None:
+    app = FastAPI()
+    install_problems(app, SealgateError)
+    for method in ("GET", "POST"):
+        app.add_api_route("/things/{name}", lambda name: name, methods=[method])
+    answer = call(app, "PUT", "/things/a")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
+def test_a_refused_coding_is_told_which_ones_are_read() -> None:
+    _, headers, _ = problem_of(UnsupportedEncoding(), SCOPE)
+    assert (b"accept-encoding", b"gzip, deflate") in headers

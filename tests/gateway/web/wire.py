@@ -11,6 +11,9 @@ PATIENCE = 30.0
 """Seconds after which a gateway that says nothing fails the test."""
 ALIVE = b"GET /v2/health/live HTTP/1.1\r\nhost: g\r\n\r\n"
 RECEIPT = re.compile(rb"(sealgate-audit: \S+)/\d+\r\n")
+REQUEST_ID = re.compile(
+    rb"(?<![0-9a-f])[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(?![0-9a-f])"
+)
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,13 @@ class Answer:
         found = re.search(rb"\r\n" + name + rb": ([^\r]*)\r\n", self.head, re.IGNORECASE)
         return found.group(1) if found else None
 
-    def without_index(self) -> Answer:
-        """The receipt counts the entries of the caller's own log: every request gets another."""
-        return Answer(RECEIPT.sub(rb"\1/#\r\n", self.head), self.body)
+    def without_its_own(self) -> Answer:
+        """Leave out what every request gets another of, and nothing else.
+
+        That is its id, and its place in the caller's own log, whose entries the receipt counts.
+        """
+        head = RECEIPT.sub(rb"\1/#\r\n", self.head)
+        return Answer(*(REQUEST_ID.sub(b"#", part) for part in (head, self.body)))
 
 
 class Wire:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,10 @@ def stated(**parameters: Any) -> dict[str, Any]:
     return {**tensor(), "parameters": parameters}
 
 
+def asked(**parameters: Any) -> dict[str, Any]:
+    return {**tensor(), "outputs": [{"name": "p", "parameters": parameters}]}
+
+
 def binary(told: int, length: object, data: bytes = bytes(24), **parameters: Any) -> Case:
     """A request of the binary extension; `length` of its head, or None for the true one."""
     sized = {"binary_data_size": len(data), **parameters}
@@ -87,11 +92,21 @@ BROKEN: dict[str, Case] = {
     "two_documents": whole(400, GOOD + GOOD),
     "cut_short": whole(400, GOOD[:-1]),
     "deep": whole(400, b"[" * 50_000),
-    "gzip": whole(400, gzip.compress(GOOD), "content-encoding: gzip"),
+    "gzip_cut_short": whole(400, gzip.compress(GOOD)[:-3], "content-encoding: gzip"),
+    "gzip_followed": whole(400, gzip.compress(GOOD) + GOOD, "content-encoding: gzip"),
+    "no_gzip": whole(400, GOOD, "content-encoding: gzip"),
+    "no_zlib": whole(400, gzip.compress(GOOD), "content-encoding: deflate"),
+    "gzip_unnamed": whole(400, gzip.compress(GOOD)),
+    "other_coding": whole(415, GOOD, f"content-encoding: {MARKER}"),
+    "two_codings": whole(415, GOOD, "content-encoding: gzip", "content-encoding: gzip"),
     "form": whole(400, b"model=" + MARKER.encode(), FORM),
     "no_inputs": text(400, {"id": MARKER}),
     "inputs_null": text(400, {"inputs": None}),
+    "shared_memory": text(400, tensor(parameters={"shared_memory_region": MARKER})),
+    "sequence": text(400, stated(sequence_id=7)),
+    "classes_no_number": text(400, asked(classification=MARKER)),
     "nan": text(400, tensor(data=[float("nan")] * 6)),
+    "beyond_float": text(400, tensor(data=[1e39] * 6)),
     "text_for_numbers": text(400, tensor(data=[MARKER] * 6)),
     "null_for_numbers": text(400, tensor(data=[None] * 6)),
     "too_few_values": text(400, tensor(data=[0.0] * 5)),
@@ -118,6 +133,11 @@ BROKEN: dict[str, Case] = {
 }
 WRONG: dict[str, Case] = {
     "good": whole(200, GOOD),
+    "gzip": whole(200, gzip.compress(GOOD), "content-encoding: gzip"),
+    "deflate": whole(200, zlib.compress(GOOD), "content-encoding: deflate"),
+    "nulls": text(200, {**tensor(parameters=None), "outputs": None, "parameters": None}),
+    "classes": text(200, asked(classification=2)),
+    "parameters_of_others": text(200, stated(priority=1, timeout=5, tags=[MARKER])),
     "other_content_type": whole(200, GOOD, FORM),
     "query": whole(200, GOOD, query=f"?x={MARKER}"),
     "purpose_unknown": text(404, stated(purpose=MARKER)),
@@ -126,11 +146,12 @@ WRONG: dict[str, Case] = {
     "other_datatype": text(422, tensor(datatype="FP64")),
     "other_shape": text(422, tensor(shape=[2, 3])),
     "no_rows": text(422, tensor(shape=[0, 6], data=[])),
-    "beyond_float": text(422, tensor(data=[1e39] * 6)),
     "no_tensors": text(422, {"inputs": []}),
 }
 HUGE: dict[str, Case] = {
     "one_byte_too_many": whole(413, b" " * (MAX_BODY + 1)),
+    "bomb": whole(413, gzip.compress(bytes(1000 * MAX_BODY)), "content-encoding: gzip"),
+    "bomb_of_zlib": whole(413, zlib.compress(bytes(1000 * MAX_BODY)), "content-encoding: deflate"),
     "forty_times_too_many": whole(413, b" " * 40 * MAX_BODY),
     "huge_in_chunks": Case(413, chunks(*[b" " * 8192] * 40), (CHUNKED,)),
     "declared_only": Case(413, b"", (f"content-length: {ENDLESS}",), None),
