@@ -46,6 +46,9 @@ class BatchStore(Protocol):
     def next_part(self, tenant: str, batch_id: str) -> Part | None:
         """The part of the lowest number that is `waiting` or `kept`, or None."""
 
+    def parts_about(self, tenant: str, ref: str, *, limit: int) -> list[Part]:
+        """Parts of any batch of the tenant that name this subject and are not `erased`."""
+
     def remove_parts(self, tenant: str, batch_id: str) -> None:
         """Forget all parts of a batch, in one write."""
 

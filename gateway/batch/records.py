@@ -13,7 +13,7 @@ from gateway.errors import StateConflict
 
 Format = Literal["npz", "jsonl", "parquet"]
 BatchState = Literal["queued", "running", "finished", "stopped", "failed", "cancelled", "deleted"]
-PartState = Literal["waiting", "kept", "ready", "erased"]
+PartState = Literal["waiting", "kept", "ready", "erased", "dropped"]
 
 MOVES: Final[dict[BatchState, frozenset[BatchState]]] = {
     "queued": frozenset({"running", "failed", "stopped", "cancelled", "deleted"}),
@@ -43,7 +43,8 @@ class Batch:
         reason: A stable code of why it did not finish.
         row: The row that `reason` is about, from 0; -1 where it is about none.
         column: Position of the input that `reason` is about, from 0; -1 likewise.
-        rows, bytes: How much came in; `rows` is 0 until they are taken in.
+        length: Bytes of the file that came in.
+        rows: How many it has; 0 until they are taken in.
         chunks: In how many parts.
         expires: When results and record are thrown away.
         revision: Grows by one with each change; compare-and-set works on it.
@@ -61,7 +62,7 @@ class Batch:
     source: SealedPayload | None
     created: int
     expires: int
-    bytes: int
+    length: int
     state: BatchState = "queued"
     subject_ref: str = ""
     subject_sealed: bytes = b""
@@ -78,8 +79,8 @@ class Part:
     """One chunk of a batch: rows that wait, or their result.
 
     `waiting` has rows and no result. `kept` has both: the result is stored and nobody may read it,
-    as it is not known whether its record is durable. `ready` has a result. `erased` has neither: a
-    person whom it was about was erased.
+    as it is not known whether its record is durable. `ready` has a result. `erased` and `dropped`
+    have neither: a person whom it was about was erased, or the batch ended before its turn came.
 
     Attributes:
         number: From 0.

@@ -75,7 +75,7 @@ class MemoryBatchStore:
         return Usage(
             sum(batch.state in UNFINISHED for batch in mine),
             sum(batch.rows for batch in recent),
-            sum(batch.bytes for batch in recent),
+            sum(batch.length for batch in recent),
         )
 
     def put_part(self, part: Part) -> None:
@@ -100,6 +100,14 @@ class MemoryBatchStore:
         check_key(tenant, batch_id)
         going = [one for one in self._of(tenant, batch_id) if one.state in ("waiting", "kept")]
         return going[0] if going else None
+
+    def parts_about(self, tenant: str, ref: str, *, limit: int) -> list[Part]:
+        """See the port."""
+        check_key(tenant, ref)
+        with self._lock:
+            mine = [p for p in self._parts.values() if p.tenant == tenant and p.state != "erased"]
+        mine = [part for part in mine if ref in part.refs]
+        return sorted(mine, key=lambda part: (part.batch, part.number))[:limit]
 
     def remove_parts(self, tenant: str, batch_id: str) -> None:
         """See the port."""

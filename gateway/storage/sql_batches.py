@@ -105,7 +105,7 @@ class SqlBatchStore:
         check_key(tenant)
         going = select(func.count()).where(_BATCH.tenant == tenant, _BATCH.state.in_(UNFINISHED))
         sums = select(
-            func.coalesce(func.sum(_BATCH.rows), 0), func.coalesce(func.sum(_BATCH.bytes), 0)
+            func.coalesce(func.sum(_BATCH.rows), 0), func.coalesce(func.sum(_BATCH.length), 0)
         ).where(_BATCH.tenant == tenant, _BATCH.created >= since)
         with self._database.reading() as connection:
             unfinished = connection.scalar(going) or 0
@@ -162,6 +162,22 @@ class SqlBatchStore:
         with self._database.reading() as connection:
             found = rows(connection, query)
         return _part(found[0]) if found else None
+
+    def parts_about(self, tenant: str, ref: str, *, limit: int) -> list[Part]:
+        """See the port."""
+        check_key(tenant, ref)
+        query = (
+            select(tables.batch_part)
+            .where(
+                _PART.tenant == tenant,
+                _PART.state != "erased",
+                _PART.refs_json.contains(to_text(ref), autoescape=True),
+            )
+            .order_by(_PART.batch, _PART.number)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return [_part(row) for row in rows(connection, query)]
 
     def remove_parts(self, tenant: str, batch_id: str) -> None:
         """See the port."""

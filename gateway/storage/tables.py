@@ -237,7 +237,7 @@ batch = Table(
     _string("source_json", nullable=True),
     _number("created"),
     _number("expires"),
-    _number("bytes"),
+    _number("length"),
     _string("state"),
     _string("subject_ref"),
     _blob("subject_sealed"),

@@ -77,7 +77,7 @@ def test_what_a_tenant_takes_is_added_up(stores: ControlStores) -> None:
     assert stores.batches.usage("acme", 0) == Usage()
     for name, created, state in [("a", 5, "queued"), ("b", 9, "finished"), ("c", 10, "running")]:
         stores.batches.add_batch(
-            replace(BATCH, id=name, created=created, state=state, rows=2**40, bytes=3)
+            replace(BATCH, id=name, created=created, state=state, rows=2**40, length=3)
         )
     stores.batches.add_batch(replace(BATCH, id="d", tenant="other", created=10))
     assert stores.batches.usage("acme", 9) == Usage(2, 2 * 2**40, 6)
@@ -152,3 +152,17 @@ def test_what_no_database_keeps_is_refused(stores: ControlStores) -> None:
     with pytest.raises(ValueRefused):
         stores.batches.put_part(replace(PART, source=replace(PAYLOAD, role="\ud800")))
     assert stores.batches.get_batch("acme", "\0") is None
+
+
+def test_parts_are_found_by_whom_they_are_about(stores: ControlStores) -> None:
+    ref, near = PART.refs[1], PART.refs[1][:-1]
+    for name, tenant in (("b1", "acme"), ("b2", "acme"), ("b3", "rival")):
+        stores.batches.add_batch(replace(BATCH, id=name, tenant=tenant))
+        stores.batches.put_part(replace(PART, batch=name, tenant=tenant))
+        stores.batches.put_part(replace(PART, batch=name, tenant=tenant, number=1, refs=()))
+    stores.batches.put_part(replace(PART, batch="b2", number=2, state="erased"))
+    found = stores.batches.parts_about("acme", ref, limit=9)
+    assert [(part.batch, part.number) for part in found] == [("b1", 0), ("b2", 0)]
+    assert stores.batches.parts_about("acme", ref, limit=1) == found[:1]
+    for other in (near, ref.replace("_", "x"), "%", ""):
+        assert stores.batches.parts_about("acme", other, limit=9) == []

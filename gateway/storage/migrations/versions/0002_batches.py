@@ -36,7 +36,7 @@ def upgrade() -> None:
         _text("source_json", nullable=True),
         _number("created"),
         _number("expires"),
-        _number("bytes"),
+        _number("length"),
         _text("state"),
         _text("subject_ref"),
         sa.Column("subject_sealed", sa.LargeBinary(), nullable=False),
