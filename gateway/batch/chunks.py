@@ -207,12 +207,8 @@ class Chunks:
         call = InferCall(
             asked.principal, batch.model, batch.version, codec, read, keep=keep, by_row=True
         )
-        try:
-            await self._pipeline.infer(call)
-        except SealgateError:
-            for made in kept:  # it was put by, and its record was not made
-                await asyncio.to_thread(self._ledger.again, batch, made)
-            raise
+        # Where the record cannot be made the part stays as it is: the log tells what became of it.
+        await self._pipeline.infer(call)
         return kept[0]
 
     def _open(self, batch: Batch, part: Part) -> _Asked:

@@ -210,7 +210,7 @@ def _shaped(values: Column, inner: tuple[int, ...], place: int) -> Column:
         return values
     if -1 not in inner and math.prod(inner) == math.prod(have):
         return values.reshape(len(values), *inner)
-    raise RowsRefused("shape", column=place)
+    raise RowsRefused("shape", 0, place)
 
 
 def _nested_texts(values: Column, place: int) -> Column:

@@ -15,7 +15,7 @@ from gateway.batch.batches import DAY_S, Batches, Quota
 from gateway.batch.chunks import Chunks
 from gateway.batch.intake import Intake, RunSandboxed
 from gateway.batch.ledger import Ledger
-from gateway.batch.runner import BatchRunner
+from gateway.batch.runner import Answer, BatchRunner
 from gateway.composition.foundation import Foundation
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.routing import Routes
@@ -75,10 +75,8 @@ def make_batches(
     return BatchParts(batches, ledger, intake, listeners)
 
 
-def make_runner(
-    base: Foundation, parts: BatchParts, recorder: Recorder, pipeline: Pipeline
-) -> BatchRunner:
-    """Make what runs batches; it does nothing before `BatchRunner.run`."""
+def make_chunks(base: Foundation, ledger: Ledger, recorder: Recorder, pipeline: Pipeline) -> Chunks:
+    """Make what answers one chunk of a batch."""
 
     def released(tenant: str, event_id: str) -> bool:
         receipt = recorder.find(tenant, event_id)
@@ -89,8 +87,8 @@ def make_runner(
         except EntryUnknown:  # pruned: what was pruned was an answer that somebody could fetch
             return True
 
-    chunks = Chunks(
-        parts.ledger,
+    return Chunks(
+        ledger,
         base.sealer,
         base.artifacts,
         base.vault,
@@ -99,11 +97,17 @@ def make_runner(
         released=released,
         random_bytes=base.environment.random_bytes,
     )
+
+
+def make_runner(
+    base: Foundation, parts: BatchParts, recorder: Recorder, pipeline: Pipeline, answer: Answer
+) -> BatchRunner:
+    """Make what runs batches; it does nothing before `BatchRunner.run`."""
     runner = BatchRunner(
         base.stores.batches,
         parts.ledger,
         parts.intake,
-        chunks.answer,
+        answer,
         pipeline.routes,
         recorder,
         rows_left=parts.batches.rows_left,

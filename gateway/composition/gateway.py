@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from gateway.authorization.recorder import Recorder
 from gateway.batch.runner import BatchRunner
 from gateway.composition.authorization import make_guard, make_recorder
-from gateway.composition.batches import make_runner
+from gateway.composition.batches import make_chunks, make_runner
 from gateway.composition.federation import make_coordinator
 from gateway.composition.foundation import Foundation
 from gateway.composition.housekeeping import (
@@ -89,7 +89,8 @@ def compose(base: Foundation) -> Gateway:
     use = make_use_cases(
         base, guard, recorder, client, identity.server.revoke, warming.promoted, measuring
     )
-    runner = make_runner(base, use.batch, recorder, pipeline)
+    chunks = make_chunks(base, use.batch.ledger, recorder, pipeline)
+    runner = make_runner(base, use.batch, recorder, pipeline, chunks.answer)
     housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming)
 
     def ready() -> bool:

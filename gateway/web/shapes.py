@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from audit.reader import Entry
+from gateway.batch.errors import RowsRefused
 from gateway.batch.records import Batch, Part, Progress
 from gateway.federation.records import Federation, Run, Site
 from gateway.identity.records import Client, Tenant
@@ -114,6 +115,7 @@ def batch_body(batch: Batch, done: Progress) -> dict[str, Any]:
         "recipient": batch.recipient,
         "state": batch.state,
         "reason": batch.reason or None,
+        "detail": RowsRefused.REASONS.get(batch.reason.removeprefix("rows.")),
         "row": batch.row if batch.row >= 0 else None,
         "input": batch.column if batch.column >= 0 else None,
         "rows": batch.rows,

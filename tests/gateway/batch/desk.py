@@ -8,7 +8,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,11 @@ from gateway.artifacts.sandbox import SandboxResult
 from gateway.authorization.recorder import Call
 from gateway.batch import intake_job
 from gateway.batch.batches import Batches, BatchOrder
+from gateway.batch.chunks import Chunks
 from gateway.batch.intake import Intake
 from gateway.batch.records import UNFINISHED, Batch, Part
 from gateway.batch.runner import BatchRunner
-from gateway.composition.batches import BatchParts, make_runner
+from gateway.composition.batches import BatchParts, make_chunks, make_runner
 from gateway.registry.records import Upload
 from gateway.registry.uploads import ROWS
 from tests.gateway.inference.works import Works, works
@@ -56,6 +57,7 @@ class Desk:
 
     shop: Works
     parts: BatchParts
+    turns: list[str] = field(default_factory=list)
 
     @property
     def batches(self) -> Batches:
@@ -63,8 +65,19 @@ class Desk:
 
     def runner(self) -> BatchRunner:
         """Another runner on the same stores, as of the next process."""
-        base = self.shop.house.base
-        return make_runner(base, self.parts, self.shop.house.recorder, self.shop.pipeline)
+        house = self.shop.house
+        chunks = self.chunks(self.parts.ledger)
+
+        async def noted(batch: Batch, part: Part) -> None:
+            self.turns.append(batch.tenant)
+            await chunks.answer(batch, part)
+
+        return make_runner(house.base, self.parts, house.recorder, self.shop.pipeline, noted)
+
+    def chunks(self, ledger: Any) -> Chunks:
+        """What answers a chunk, on a ledger."""
+        house = self.shop.house
+        return make_chunks(house.base, ledger, house.recorder, self.shop.pipeline)
 
     def upload(self, content: bytes, by: Call | None = None, model: str = "m") -> Upload:
         async def chunks() -> AsyncIterator[bytes]:
