@@ -279,7 +279,8 @@ def _fail_unless_finished(job: dict[str, Any]) -> None:
     where += "" if job["input"] is None else f", input {job['input']}"
     how = {"failed": "failed", "stopped": "was stopped", "cancelled": "was cancelled"}
     why = f": {job['detail']}" if job["detail"] else ""
+    state, reason = how.get(job["state"], job["state"]), job["reason"] or "as asked"
     raise CommandFailed(
-        f"the job {how.get(job['state'], job['state'])}{why} ({job['reason'] or 'as asked'}{where})",
+        f"the job {state}{why} ({reason}{where})",
         advice=_NEXT.get(job["state"], "sealgate model batch list"),
     )
