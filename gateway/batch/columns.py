@@ -169,6 +169,9 @@ def _uniform(column: Column, place: int) -> Column:
 def _kind(value: Any) -> str:
     """Return what a value is made of: f, i, b, O for texts, - for nothing, ? for anything else."""
     if isinstance(value, (list, tuple)):
+        types = set(map(type, value))
+        if types and types <= {int, float}:  # a row of numbers, the usual one, without a loop
+            return "f" if float in types else "i"
         kinds = {_kind(item) for item in value}
         if "-" in kinds:
             return "-"
