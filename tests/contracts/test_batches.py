@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.batch.records import Progress, Usage
+from gateway.batch.records import BatchState, PartState, Progress, Usage
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.storage.errors import ValueRefused
 from gateway.storage.stores import ControlStores
 from tests.contracts.samples import BATCH, PART, PAYLOAD
+
+STATES: tuple[PartState, ...] = ("ready", "erased", "kept", "waiting")
 
 
 def test_a_batch_comes_back_as_it_was(stores: ControlStores) -> None:
@@ -55,7 +57,13 @@ def test_batches_are_listed_for_their_client(stores: ControlStores) -> None:
 
 
 def test_unfinished_batches_of_every_tenant_are_found(stores: ControlStores) -> None:
-    states = {"a": "queued", "b": "running", "c": "finished", "d": "cancelled", "e": "queued"}
+    states: dict[str, BatchState] = {
+        "a": "queued",
+        "b": "running",
+        "c": "finished",
+        "d": "cancelled",
+        "e": "queued",
+    }
     for name, state in states.items():
         stores.batches.add_batch(replace(BATCH, id=name, tenant=f"t-{name}", state=state))
     found = stores.batches.unfinished_batches(after="", limit=9)
@@ -75,7 +83,12 @@ def test_expired_batches_are_walked_by_time_and_id(stores: ControlStores) -> Non
 
 def test_what_a_tenant_takes_is_added_up(stores: ControlStores) -> None:
     assert stores.batches.usage("acme", 0) == Usage()
-    for name, created, state in [("a", 5, "queued"), ("b", 9, "finished"), ("c", 10, "running")]:
+    made: list[tuple[str, int, BatchState]] = [
+        ("a", 5, "queued"),
+        ("b", 9, "finished"),
+        ("c", 10, "running"),
+    ]
+    for name, created, state in made:
         stores.batches.add_batch(
             replace(BATCH, id=name, created=created, state=state, rows=2**40, length=3)
         )
@@ -107,7 +120,7 @@ def test_parts_are_in_the_order_of_their_numbers(stores: ControlStores) -> None:
 
 def test_the_next_part_is_the_first_that_has_not_ended(stores: ControlStores) -> None:
     stores.batches.add_batch(BATCH)
-    for number, state in enumerate(("ready", "erased", "kept", "waiting")):
+    for number, state in enumerate(STATES):
         stores.batches.put_part(replace(PART, number=number, state=state))
     found = stores.batches.next_part("acme", "b1")
     assert found is not None
@@ -120,7 +133,7 @@ def test_the_next_part_is_the_first_that_has_not_ended(stores: ControlStores) ->
 def test_progress_counts_what_has_ended(stores: ControlStores) -> None:
     stores.batches.add_batch(BATCH)
     assert stores.batches.progress("acme", "b1") == Progress()
-    for number, state in enumerate(("ready", "erased", "kept", "waiting")):
+    for number, state in enumerate(STATES):
         stores.batches.put_part(replace(PART, number=number, state=state, rows=4, refused=1))
     assert stores.batches.progress("acme", "b1") == Progress(2, 8, 2)
 

@@ -87,11 +87,10 @@ def _rows_kept(base: Foundation) -> bool:
 
 
 def _started(base: Foundation, notes: Notes) -> bool:
-    (batch,) = base.stores.batches.list_batches("acme", "acme-caller", after="", limit=9) or [None]
-    if batch is None or batch.source is None:
-        return False
+    found = base.stores.batches.list_batches("acme", "acme-caller", after="", limit=9)
+    sources = [batch.source for batch in found if batch.source is not None]
     spent = not base.stores.uploads.list_uploads("acme", after="", limit=9)
-    return spent and base.artifacts.exists(batch.source.digest)
+    return spent and [base.artifacts.exists(source.digest) for source in sources] == [True]
 
 
 def _not_started(base: Foundation, notes: Notes) -> bool:

@@ -156,7 +156,7 @@ def test_no_value_is_changed_on_the_way(
     wanted = Input("x", datatype, (-1,))
     if reason is None:
         made = convert(column, wanted, 0)
-        expected = np.float32(values).tolist() if datatype == "FP32" else values
+        expected = np.array(values, np.float32).tolist() if datatype == "FP32" else values
         assert made.tolist() == expected
     else:
         with pytest.raises(RowsRefused) as caught:
