@@ -43,6 +43,8 @@ from gateway.inference.record import InferenceRecord
 
 MAX_ROUNDS: Final = 8
 """A contract, rows to block and rows to flag are found one after another; more is enough."""
+ENGINE_FAILED: Final = "engine_failed"
+"""Once it may have been the machine; twice it is the rows. More would set the model aside."""
 OF_THE_ROWS: Final = frozenset(
     {
         "contract_violation",
@@ -51,7 +53,7 @@ OF_THE_ROWS: Final = frozenset(
         "rows_refused",
         "run_failed",
         "run_timeout",
-        "engine_failed",
+        ENGINE_FAILED,
     }
 )
 """Codes of what is wrong with the rows of a chunk, and would be wrong with them again."""
@@ -153,6 +155,7 @@ class Chunks:
         self._registration = registration
         self._released = released
         self._random_bytes = random_bytes
+        self._failed: set[tuple[str, int]] = set()
 
     async def answer(self, batch: Batch, part: Part) -> None:
         """Answer one part; it is `ready` when this returns.
@@ -176,14 +179,30 @@ class Chunks:
             try:
                 kept = await self._ask(batch, part, asked, rows, refused)
             except SealgateError as fault:
+                self._once(part, fault)
                 refused |= _blamed(fault, rows)
                 continue
             await asyncio.to_thread(self._ledger.ready, batch, kept)
+            self._failed.discard((part.batch, part.number))
             return
         # Nothing is released: the refusals are recorded, and the caller may know of them.
         refused |= {row: refused.get(row, OutputRefused.code) for row in range(part.rows)}
         kept = await asyncio.to_thread(self._keep, batch, part, "", RowsAnswer({}, False), refused)
         await asyncio.to_thread(self._ledger.ready, batch, kept)
+
+    def _once(self, part: Part, fault: SealgateError) -> None:
+        """Let a chunk be asked once more when its engine ended in the middle of it.
+
+        Raises:
+            SealgateError: The fault, the first time.
+        """
+        if fault.code != ENGINE_FAILED:
+            return
+        key = part.batch, part.number
+        if key not in self._failed:
+            self._failed.add(key)
+            raise fault
+        self._failed.discard(key)
 
     async def _ask(
         self, batch: Batch, part: Part, asked: _Asked, rows: list[int], refused: dict[int, str]

@@ -1,8 +1,8 @@
 """Running batches: on the event loop that serves callers, and never in their way.
 
-1. A tenant has one chunk under way, and all tenants together have `LANES`: so much of the threads
-   for runs, and no more. Tenants take turns. While a tenant's own callers wait for a run, its
-   batches wait too, for a while.
+1. A tenant has one chunk under way, and all tenants together have `LANES`: so much of the engines,
+   and no more. Tenants take turns. While callers wait for the same model, its batches wait too, for
+   a while.
 2. Where a batch stands is durable after each chunk (`gateway.batch.chunks`): the next process goes
    on with the first part that has not ended.
 3. How a batch ended is recorded once, before it is stored: the event's id follows from its own.
@@ -63,7 +63,7 @@ class BatchRunner:
         routes: Finds the version of a batch.
         recorder: Records how a batch ended.
         rows_left: Rows that a tenant may still have taken in today; may block.
-        busy: Whether callers of a tenant wait for a run.
+        busy: Whether callers wait for a run of what the batch is about to ask.
         monotonic: Seconds.
     """
 
@@ -77,7 +77,7 @@ class BatchRunner:
         recorder: Recorder,
         *,
         rows_left: Callable[[str], int],
-        busy: Callable[[str], bool],
+        busy: Callable[[Batch], bool],
         monotonic: Callable[[], float],
     ) -> None:
         self._store = store
@@ -214,7 +214,7 @@ class BatchRunner:
             await asyncio.to_thread(self._end, batch, "finished", "")
             return
         for _ in range(YIELDS):
-            if not self._busy(batch.tenant):
+            if not self._busy(batch):
                 break
             await asyncio.sleep(YIELD_S)
         try:

@@ -15,6 +15,7 @@ from gateway.batch.batches import DAY_S, Batches, Quota
 from gateway.batch.chunks import Chunks
 from gateway.batch.intake import Intake, RunSandboxed
 from gateway.batch.ledger import Ledger
+from gateway.batch.records import Batch
 from gateway.batch.runner import Answer, BatchRunner
 from gateway.composition.foundation import Foundation
 from gateway.inference.pipeline import Pipeline
@@ -103,6 +104,11 @@ def make_runner(
     base: Foundation, parts: BatchParts, recorder: Recorder, pipeline: Pipeline, answer: Answer
 ) -> BatchRunner:
     """Make what runs batches; it does nothing before `BatchRunner.run`."""
+
+    def busy(batch: Batch) -> bool:
+        waiting = pipeline.models.waiting((batch.tenant, batch.model, batch.version))
+        return waiting + pipeline.executor.present(batch.tenant) > 0
+
     runner = BatchRunner(
         base.stores.batches,
         parts.ledger,
@@ -111,7 +117,7 @@ def make_runner(
         pipeline.routes,
         recorder,
         rows_left=parts.batches.rows_left,
-        busy=lambda tenant: pipeline.executor.present(tenant) > 0,
+        busy=busy,
         monotonic=base.environment.monotonic,
     )
     parts.listeners.append(runner.wake)

@@ -194,7 +194,7 @@ def test_what_was_taken_away_stops_the_job_before_its_next_chunk(counter: Desk, 
     assert stopped.state == "stopped"
     assert stopped.reason in (reason, "output_refused")
     assert counter.answers_nothing(batch)
-    assert len(gate.runs) == 1
+    assert gate.runs == 1
     assert counter.events(action="releaseOutput", outcome="allow") == []
 
 

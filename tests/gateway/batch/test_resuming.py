@@ -12,6 +12,7 @@ import pytest
 
 from audit.errors import AuditUnavailable
 from gateway.batch.records import Batch, Part
+from gateway.engine.errors import EngineFailed
 from gateway.errors import NotFound
 from tests.gateway.inference.works import CLEAN
 from tests.gateway.parts import TENANT, call
@@ -208,3 +209,37 @@ def test_a_job_that_goes_on_does_not_expire(counter: Desk) -> None:
     assert counter.parts.ledger.sweep() == 0
     asyncio.run(counter.run(batch))
     assert counter.stored(batch).expires > 0
+
+
+class Failing:
+    """Models whose engine ends in the middle of a run, a few times."""
+
+    def __init__(self, desk: Desk, times: int) -> None:
+        self._models, self.left = desk.shop.models, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._models, name)
+
+    async def run(self, *given: Any) -> Any:
+        if self.left:
+            self.left -= 1
+            raise EngineFailed
+        return await self._models.run(*given)
+
+
+@pytest.mark.parametrize(("times", "reasons"), [(1, set()), (2, {"engine_failed"})])
+def test_a_chunk_whose_engine_ended_is_asked_once_more(
+    counter: Desk, times: int, reasons: set[str]
+) -> None:
+    batch = counter.start(lines(CLEAN))
+    asyncio.run(counter.runner()._take_in(batch))
+    chunks = counter.chunks(counter.parts.ledger)
+    models: Any = Failing(counter, times)
+    chunks._pipeline = replace(counter.shop.pipeline, models=models)
+    running, part = counter.stored(batch), counter.kept(batch)[0]
+    with pytest.raises(EngineFailed):
+        asyncio.run(chunks.answer(running, part))
+    assert counter.kept(batch)[0].state == "waiting"
+    asyncio.run(chunks.answer(running, part))
+    result = counter.result(batch, 0)
+    assert set(result["refused_reason"].tolist()) == reasons
