@@ -46,7 +46,7 @@ async def _serve(gateway: Gateway, settings: Settings, environment: Environment)
     finally:
         gateway.batch_runner.stop()
         # A chunk that does not end in time is asked again by the next process.
-        await asyncio.wait({batches}, timeout=environment.grace.jobs)
+        await asyncio.wait({batches}, timeout=environment.grace.batches)
         batches.cancel()
         with suppress(asyncio.CancelledError):
             await batches

@@ -8,8 +8,8 @@
 4. A tenant's uploads are bounded in number and bytes. The place of one is taken before its first
    byte, so that many at once do not get past the bounds. (Each replica counts those under way
    through itself.)
-5. Rows for a batch job are an upload of their own kind: who may ask the model may send them, and
-   they are never published.
+5. Rows for a batch job are an upload of their own kind, which who may ask the model may send.
+   Publishing is decided anew, whatever kind of upload it is asked for.
 """
 
 from __future__ import annotations
