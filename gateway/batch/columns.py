@@ -36,11 +36,15 @@ Columns = Mapping[str, Column]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input of the model: name, datatype of the protocol, shape with -1 where it is open."""
+    """An input of the model: name, datatype of the protocol, shape with -1 where it is open.
+
+    One that is `optional` has a default and may be left out, for all rows.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def fit(columns: Columns, inputs: Sequence[Input]) -> Table:
     """
     left = {name: column for name, column in columns.items() if name != PANDAS_INDEX}
     subjects = left.pop(SUBJECT, None)
+    inputs = [one for one in inputs if not one.optional or one.name in left]
     found = _assigned(left, inputs)
     counts = {len(column) for column in found}
     if subjects is not None:

@@ -126,7 +126,11 @@ class Intake:
         assert batch.source is not None, "it has not been taken in"
         args = {
             "format": batch.format,
-            "inputs": [(spec.name, spec.datatype, list(spec.shape)) for spec in inputs],
+            "inputs": [
+                (spec.name, spec.datatype, list(spec.shape), spec.optional)
+                for spec in inputs
+                if spec.shape[:1] in ((-1,), (1,))
+            ],
             "chunk_rows": min(CHUNK_ROWS, at_once),
             "subject_rows": min(MAX_SUBJECTS, at_once),
             "chunk_bytes": CHUNK_BYTES,
@@ -183,7 +187,8 @@ def rows_of(tensors: Sequence[TensorSpec]) -> int:
     Raises:
         RowsRefused: It takes a fixed number that is not one.
     """
-    sizes = {spec.shape[0] if spec.shape else 0 for spec in tensors}
+    needed = [spec for spec in tensors if not spec.optional]
+    sizes = {spec.shape[0] if spec.shape else 0 for spec in needed}
     if sizes == {-1}:
         return CHUNK_ROWS
     if sizes == {1}:

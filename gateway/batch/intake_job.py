@@ -27,10 +27,10 @@ def main(
 
     Args:
         inputs: `rows`.
-        args: `format`; `inputs` of the model as (name, datatype, shape); `chunk_rows` with and
-            without `subject_rows`, `chunk_bytes`, `max_chunks`.
+        args: `format`; `inputs` as (name, datatype, shape, optional); `chunk_rows`, and
+            `subject_rows` where rows name people; `chunk_bytes`, `max_chunks`.
     """
-    wanted = [Input(name, datatype, tuple(shape)) for name, datatype, shape in args["inputs"]]
+    wanted = [Input(name, kind, tuple(shape), *more) for name, kind, shape, *more in args["inputs"]]
     try:
         table = fit(READERS[args["format"]](inputs["rows"]), wanted)
         return _requests(table, args)

@@ -115,6 +115,13 @@ def test_columns_of_numbers_are_the_features_of_the_only_input() -> None:
     assert refusal("jsonl", lines({"b": 1, "a": 2, "c": 3}), X, AGE)[0] == "columns"
 
 
+def test_an_input_with_a_default_may_be_left_out() -> None:
+    bias = Input("bias", "FP32", (-1,), optional=True)
+    assert list(read("jsonl", PLAIN, X, bias).arrays) == ["x"]
+    both = lines({"x": ROWS[0], "bias": 0.5})
+    assert read("jsonl", both, X, bias).arrays["bias"].tolist() == [0.5]
+
+
 @pytest.mark.parametrize("name", ["", "a" * 513, None, 7, ["p"]])
 def test_a_subject_is_a_short_text(name: Any) -> None:
     row = {"x": ROWS[0], "sealgate_subject": "p"}
