@@ -100,13 +100,14 @@ class RowsCodec:
         version: str,
         outputs: Mapping[str, Array],
         parameters: Mapping[str, str],
+        datatypes: Mapping[str, str],
     ) -> RowsAnswer:
         """See the port.
 
         Raises:
             RowsRefused: An output has not one entry for each row.
         """
-        del model, version
+        del model, version, datatypes
         if any(array.ndim == 0 or len(array) != self._rows for array in outputs.values()):
             raise RowsRefused("outputs")
         return RowsAnswer(outputs, bool(parameters))
@@ -306,6 +307,7 @@ def _some(request: InferRequest, rows: Sequence[int], purpose: str) -> InferRequ
         outputs=(),
         purpose=purpose,
         subjects=subjects,
+        bfloat16=request.bfloat16,
     )
 
 
