@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     )
     traces_ca: Path | None = None
     traces_ratio: float = Field(default=0.01, ge=0, le=1)
+    batch_rows_a_day: int = Field(default=20_000_000, ge=1)
+    batch_bytes_a_day: int = Field(default=16 << 30, ge=1)
+    batch_keep_days: int = Field(default=7, ge=1, le=365)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

@@ -26,6 +26,7 @@ from policies.engine import Decision
 CATEGORIES: Final = {
     "infer": "inference",
     "releaseOutput": "inference",
+    "finishBatch": "inference",
     "readMetadata": "registry",
     "downloadArtifact": "artifact",
     "uploadArtifact": "artifact",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli import batch
 from gateway.cli.connection import connect
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.output import (
@@ -31,6 +32,8 @@ app = typer.Typer(
     Next: sealgate model push --help
     """,
 )
+
+app.add_typer(batch.app, name="batch")
 
 Name = Annotated[str, typer.Argument(help="Name of the model.")]
 Version = Annotated[str, typer.Argument(help="Version of the model.")]

@@ -16,8 +16,15 @@ from gateway.cli.output import Advance, check_writable, progress
 BLOCK: Final = 1 << 20
 
 
-def upload(connection: Connection, model: str, path: Path, *, quiet: bool) -> str:
+def upload(connection: Connection, model: str, path: Path, *, quiet: bool, **about: str) -> str:
     """Send a file, which the gateway seals while it arrives; return the upload's id.
+
+    Args:
+        connection: To the gateway.
+        model: What it is for.
+        path: The file.
+        quiet: Show no progress.
+        **about: More of the query, such as `use`.
 
     Raises:
         CommandFailed: The file cannot be read, or the gateway refuses it.
@@ -39,7 +46,7 @@ def upload(connection: Connection, model: str, path: Path, *, quiet: bool) -> st
         answer = connection.send(
             "POST",
             "/v1/uploads",
-            params={"model": model},
+            params={"model": model, **about},
             content=content(),
             headers={"content-length": str(length), "content-type": "application/octet-stream"},
         )

@@ -20,10 +20,12 @@ class Grace:
     Attributes:
         requests: Whole seconds for requests.
         jobs: Seconds for jobs; one that did not end is settled at the next start.
+        batches: Seconds for chunks of batch jobs; the next start goes on with one that did not end.
     """
 
     requests: int = 6
     jobs: float = 3.0
+    batches: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

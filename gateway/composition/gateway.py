@@ -9,7 +9,9 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from gateway.authorization.recorder import Recorder
+from gateway.batch.runner import BatchRunner
 from gateway.composition.authorization import make_guard, make_recorder
+from gateway.composition.batches import make_chunks, make_runner
 from gateway.composition.federation import make_coordinator
 from gateway.composition.foundation import Foundation
 from gateway.composition.housekeeping import (
@@ -53,11 +55,13 @@ class Gateway:
     Attributes:
         use: The use cases, as the doors call them.
         pipeline: The way of an inference request.
+        batch_runner: Runs batch jobs, on the event loop of the doors.
     """
 
     doors: list[Door]
     use: UseCases
     pipeline: Pipeline
+    batch_runner: BatchRunner
     start: Callable[[], None]
     close: Callable[[], None]
 
@@ -85,6 +89,8 @@ def compose(base: Foundation) -> Gateway:
     use = make_use_cases(
         base, guard, recorder, client, identity.server.revoke, warming.promoted, measuring
     )
+    chunks = make_chunks(base, use.batch.ledger, recorder, pipeline)
+    runner = make_runner(base, use.batch, recorder, pipeline, chunks.answer)
     housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming)
 
     def ready() -> bool:
@@ -134,7 +140,9 @@ def compose(base: Foundation) -> Gateway:
         notices.close()
         tracing.close()
 
-    return Gateway(doors=doors, use=use, pipeline=pipeline, start=start, close=close)
+    return Gateway(
+        doors=doors, use=use, pipeline=pipeline, batch_runner=runner, start=start, close=close
+    )
 
 
 def _housekeeping(
@@ -149,6 +157,7 @@ def _housekeeping(
     duties = [
         tell,
         Duty("uploads", use.uploads.sweep, SWEEP_SECONDS),
+        Duty("batches", use.batch.ledger.sweep, SWEEP_SECONDS),
         Duty("changes", use.intents.settle_left, SETTLE_SECONDS),
         Duty("models", lambda: pipeline.sweep(base.environment.clock()), DROP_SECONDS),
         Duty("warming", warming.round, DROP_SECONDS),

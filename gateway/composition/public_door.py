@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from audit.errors import AuditError
 from gateway.authorization.recorder import Recorder
+from gateway.batch.intake import MAX_ROWS_BYTES
 from gateway.composition.foundation import Foundation
 from gateway.composition.identity import Identity
 from gateway.composition.use_cases import UseCases
@@ -27,6 +28,7 @@ from gateway.web import (
     api_page,
     artifacts,
     audit,
+    batches,
     federations,
     jobs,
     models,
@@ -88,6 +90,7 @@ def public_app(
         administration,
         artifacts,
         audit,
+        batches,
         federations,
         jobs,
         models,
@@ -116,6 +119,9 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
         use.policies,
         use.runs,
         use.subjects,
+        batches.BatchJobs(
+            use.batch.batches, lambda digest, length: base.artifacts.read_range(digest, 0, length)
+        ),
         artifacts.Deliveries(use.delivery, base.artifacts.read_range, use.results),
         models.Models(
             use.catalogue,
@@ -124,7 +130,9 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
             use.jobs,
             lambda tenant: public_pem(base.keys.release_key(tenant)),
         ),
-        uploads.Receiving(use.uploads, base.sealer.stage_stream, base.settings.max_upload_bytes),
+        uploads.Receiving(
+            use.uploads, base.sealer.stage_stream, base.settings.max_upload_bytes, MAX_ROWS_BYTES
+        ),
     )
 
 

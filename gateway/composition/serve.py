@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 
 import uvloop
 
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import open_foundation
-from gateway.composition.gateway import compose
+from gateway.composition.gateway import Gateway, compose
 from gateway.process.doors import serve_doors
 from gateway.process.ownership import keep_memory_private, owned
 from gateway.settings import Settings
@@ -32,6 +33,20 @@ def serve(settings: Settings, environment: Environment) -> None:
         gateway = compose(base)
         gateway.start()
         try:
-            runner.run(serve_doors(gateway.doors, settings, environment.grace.requests))
+            runner.run(_serve(gateway, settings, environment))
         finally:
             gateway.close()
+
+
+async def _serve(gateway: Gateway, settings: Settings, environment: Environment) -> None:
+    """Serve the doors, and run batch jobs beside them."""
+    batches = asyncio.create_task(gateway.batch_runner.run())
+    try:
+        await serve_doors(gateway.doors, settings, environment.grace.requests)
+    finally:
+        gateway.batch_runner.stop()
+        # A chunk that does not end in time is asked again by the next process.
+        await asyncio.wait({batches}, timeout=environment.grace.batches)
+        batches.cancel()
+        with suppress(asyncio.CancelledError):
+            await batches

@@ -15,6 +15,7 @@ from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.recorder import Recorder
 from gateway.authorization.token_evidence import TokenEvidence
+from gateway.composition.batches import BatchParts, make_batches
 from gateway.composition.foundation import Foundation
 from gateway.composition.recovery import Recovery
 from gateway.federation.coordinator import Coordinator
@@ -62,6 +63,7 @@ class UseCases:
     administration: Administration
     federations: Federations
     runs: Runs
+    batch: BatchParts
     tokens: TokenEvidence
     recovery: Recovery
     close: Callable[[], None]
@@ -115,6 +117,8 @@ def make_use_cases(
         revoked=changed,
         clock=clock,
     )
+    confined = partial(run_sandboxed, alarm=alarm)
+    batch = make_batches(base, guard, recorder, intents, uploads, confined)
     follower = None
     if coordinator is not None:
         trained = TrainedModels(versions, base.sealer, base.keys.release_key, clock)
@@ -139,7 +143,9 @@ def make_use_cases(
             stores.registry, catalogue, guard, intents, warm=warm, changed=changed, clock=clock
         ),
         delivery=Delivery(catalogue, guard, intents, base.sealer.header_for),
-        subjects=Subjects(base.log, base.reader, base.vault, guard, intents),
+        subjects=Subjects(
+            base.log, base.reader, base.vault, guard, intents, forget=batch.ledger.forget
+        ),
         audit=AuditAccess(base.log, base.reader, guard, intents),
         policies=PolicySets(base.author, catalogue, guard, intents),
         administration=Administration(
@@ -166,6 +172,7 @@ def make_use_cases(
             clock=clock,
             new_id=recorder.new_id,
         ),
+        batch=batch,
         tokens=TokenEvidence(recorder, intents, revoke_token),
         recovery=Recovery(intents, uploads, stores.federations, follower),
         close=close,

@@ -71,6 +71,9 @@ class ContractViolation(InferenceError):
     Args:
         reason: A key of `REASONS`.
         name: The manifest's name of the input at fault.
+
+    Attributes:
+        rows: The rows to blame, where the door asked for them.
     """
 
     code = "contract_violation"
@@ -91,6 +94,7 @@ class ContractViolation(InferenceError):
 
     def __init__(self, reason: str, name: str = "") -> None:
         self.reason = reason
+        self.rows: tuple[int, ...] = ()
         text = self.REASONS[reason]
         super().__init__(f"{text}: `{name}`" if name else text)
 
@@ -117,10 +121,18 @@ class ModelNotFound(InferenceError):
 
 
 class OutputRefused(InferenceError):
-    """The answer is kept back: the input looks adversarial and policy does not release it."""
+    """The answer is kept back: the input looks adversarial and policy does not release it.
+
+    Args:
+        rows: The rows to blame, for doors that ask again without them; callers are not told.
+    """
 
     code = "output_refused"
     message = "the answer is not released for this input"
+
+    def __init__(self, rows: tuple[int, ...] = ()) -> None:
+        self.rows = rows
+        super().__init__()
 
 
 class AnswerNotFinite(InferenceError):

@@ -115,6 +115,11 @@ class Models:
         found = self._ready.get(_key(version))
         return found is not None and not found.engine.gone
 
+    def waiting(self, key: Key) -> int:
+        """How many requests wait for a run of a version; 0 when it has no engine."""
+        found = self._ready.get(key)
+        return 0 if found is None else found.engine.waiting
+
     def prepare(self, version: ModelVersion) -> None:
         """Make a version ready before anybody asks for it; blocks.
 

@@ -19,6 +19,9 @@ Safety argument, in the order of the steps:
 6. A model of personal data never answers without a data subject; who it is goes sealed into the
    record, and as a random reference into everything else.
 
+7. A door that puts an answer by (`InferCall.keep`) does so before the record: where the record says
+   that an answer was released it is there, and until then nobody can read it.
+
 What a door still owes: a body bounded in bytes and time, errors as problems that repeat nothing,
 the answer in one piece with its place in the log, and no retry of its own.
 """
@@ -51,7 +54,7 @@ from gateway.inference.models import Models, ServableModel
 from gateway.inference.record import InferenceRecord, RecordWriter, code_of
 from gateway.inference.routing import Routes, Target
 from gateway.inference.statistics import Statistics
-from gateway.screening.contract import ContractFailure
+from gateway.screening.contract import Contract, ContractFailure
 from gateway.screening.verdict import UNSCREENED, Verdict
 from gateway.telemetry import Metrics
 from gateway.traces import UNTRACED, Untraced
@@ -66,6 +69,8 @@ MAX_SUBJECTS: Final = 256
 INLINE_BYTES: Final = 64 << 10
 # Decisions that take less than three milliseconds together, when none is remembered.
 INLINE_PURPOSES: Final = 8
+OF_VALUES: Final = frozenset({"not_finite", "out_of_range"})
+"""Reasons of a contract that are found in single rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +78,27 @@ class InferCall(Generic[T]):
     """One call as a door received it.
 
     Attributes:
-        credentials: Who asks.
+        credentials: Who asks; a principal where the door has authenticated it before and acts for
+            it now: it is looked at again.
         model: Name of the model, as it was sent.
         version: Version, or `None` for the released one.
         codec: Reads the request and writes the answer.
         read: Reads the body for a tenant, within its bounds in bytes and time.
         request_id: The id that the caller hears of; empty: the record draws one.
         trace: Takes note of the steps.
+        keep: Puts the answer by before the record is made (claim 7); `None` keeps nothing.
+        by_row: A refusal names the rows to blame, for a door that asks again without them.
     """
 
-    credentials: Credentials
+    credentials: Credentials | Principal
     model: str
     version: str | None
     codec: Codec[T]
     read: Callable[[str], Awaitable[bytes]]
     request_id: str = ""
     trace: Untraced = UNTRACED
+    keep: Callable[[InferenceRecord, T], Awaitable[None]] | None = None
+    by_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +151,8 @@ class Pipeline:
         )
         try:  # claim 3, on every way out
             rendered = await self._answer(record, call)
+            if call.keep is not None:
+                await call.keep(record, rendered)  # claim 7
         except (Exception, asyncio.CancelledError) as ending:
             receipt = await self._finish(record, ending)
             if isinstance(ending, SealgateError):
@@ -158,7 +170,7 @@ class Pipeline:
         self._decide_infer(record, asked, target, first)  # claim 2
         await self._name_subjects(record, request, target)  # claim 6
         model = await self.models.get(target.version)
-        self._hold_to_contract(record, model, request)
+        self._hold_to_contract(record, model, request, by_row=call.by_row)
         found = await self.models.run(target.version, request)
         rows = model.contract.rows(request.inputs)
         verdict = model.judge(found, rows) if model.judge else UNSCREENED
@@ -184,8 +196,11 @@ class Pipeline:
 
         self.models.sweep(wanted)
 
-    async def _authenticate(self, credentials: Credentials) -> Principal:
+    async def _authenticate(self, credentials: Credentials | Principal) -> Principal:
         try:
+            if isinstance(credentials, Principal):
+                await self.authenticator.reconfirm(credentials)
+                return credentials
             return await self.authenticator.identify(credentials)
         except Unauthenticated as refusal:
             # No tenant is known: counted, not recorded one by one, so nobody fills a log from
@@ -268,13 +283,21 @@ class Pipeline:
             record.named(await asyncio.to_thread(seal, record, request.subjects))
 
     def _hold_to_contract(
-        self, record: InferenceRecord, model: ServableModel, request: InferRequest
+        self,
+        record: InferenceRecord,
+        model: ServableModel,
+        request: InferRequest,
+        *,
+        by_row: bool,
     ) -> None:
         record.trace.step("load")
         failure = _stated_otherwise(model, request) or model.contract.check(request.inputs)
         if failure is not None:
             record.reason = f"contract.{failure.reason}"
-            raise ContractViolation(failure.reason, failure.input)
+            violation = ContractViolation(failure.reason, failure.input)
+            if by_row and failure.reason in OF_VALUES:
+                violation.rows = _alone_wrong(model.contract, request)
+            raise violation
         # Only the contract knows which inputs have a row for each subject.
         rows = model.contract.rows(request.inputs)
         if len(request.subjects) > 1 and len(request.subjects) != rows:
@@ -300,7 +323,7 @@ class Pipeline:
         decision = self.guard.decide(asked, "releaseOutput", target.facts, verdict=facts)
         record.decided(decision)
         if not decision.allowed:
-            raise OutputRefused
+            raise OutputRefused(verdict.rows)
 
     async def _finish(self, record: InferenceRecord, refusal: BaseException | None) -> Receipt:
         """Make the record durable; without it nothing is told."""
@@ -334,6 +357,16 @@ def _stated_otherwise(model: ServableModel, request: InferRequest) -> ContractFa
         if (datatype == BF16) != (spec.name in request.bfloat16) and spec.name in request.inputs:
             return ContractFailure("datatype", spec.name)
     return None
+
+
+def _alone_wrong(contract: Contract, request: InferRequest) -> tuple[int, ...]:
+    """Return the rows that would break the contract by themselves."""
+    inputs = request.inputs.items()
+    return tuple(
+        row
+        for row in range(request.rows)
+        if contract.check({name: array[row : row + 1] for name, array in inputs}) is not None
+    )
 
 
 def _minimised(

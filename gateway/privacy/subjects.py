@@ -12,6 +12,7 @@ Safety argument:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +51,7 @@ class Subjects:
         vault: Keeps references and keys of subjects.
         guard: Decides and records.
         intents: Begin and end erasures.
+        forget: Removes what else is kept about (tenant, reference); can be repeated.
     """
 
     def __init__(
@@ -59,12 +61,15 @@ class Subjects:
         vault: SubjectVault,
         guard: Guard,
         intents: Intents,
+        *,
+        forget: Callable[[str, str], None],
     ) -> None:
         self._log = log
         self._reader = reader
         self._vault = vault
         self._guard = guard
         self._intents = intents
+        self._forget = forget
         intents.register(Kind("erase", "eraseSubject", _details, self._finish))
 
     def lookup(self, call: Call, identifier: str) -> str:
@@ -143,6 +148,7 @@ class Subjects:
         # is deleted next is all that could ever be opened.
         self._vault.erase(tenant, ref)
         self._log.erase_subject(tenant, ref)
+        self._forget(tenant, ref)
 
     def _facts(self, call: Call, ref: str) -> SubjectFacts:
         # No register of legal holds exists yet, so none is claimed.

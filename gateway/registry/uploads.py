@@ -8,6 +8,8 @@
 4. A tenant's uploads are bounded in number and bytes. The place of one is taken before its first
    byte, so that many at once do not get past the bounds. (Each replica counts those under way
    through itself.)
+5. Rows for a batch job are an upload of their own kind, which who may ask the model may send.
+   Publishing is decided anew, whatever kind of upload it is asked for.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ from gateway.authorization.recorder import Call, Details, of_call
 from gateway.authorization.records import Pending
 from gateway.errors import LimitReached, NotFound, StateConflict
 from gateway.pages import every
-from gateway.registry.facts import model_facts, model_resource
+from gateway.registry.facts import model_facts, model_resource, version_facts, version_resource
 from gateway.registry.ports import Registry, UploadStore
 from gateway.registry.records import SealedPayload, Upload
-from policies.facts import ModelFacts
+from policies.facts import ModelFacts, ModelVersionFacts
 
 KEEP_S: Final = 24 * 3600
 """An upload that is not published within a day was given up."""
@@ -36,6 +38,10 @@ MAX_WAITING: Final = 32
 """Uploads of a tenant that wait: each may be gigabytes."""
 MAX_WAITING_BYTES: Final = 16 << 30
 """Of a tenant: eight of the largest models that there are. A single larger upload still fits."""
+
+
+ROWS: Final = "rows"
+"""Role of an upload that is a file of rows, to ask a model about (`gateway.batch`)."""
 
 
 class Arrived(Protocol):
@@ -97,16 +103,21 @@ class Uploads:
         self._in_use: set[str] = set()
         intents.register(
             Kind("upload", "uploadArtifact", _details, self._finish_upload),
+            Kind("upload_rows", "infer", _details, self._finish_upload),
             Kind("discard", "uploadArtifact", _details, self._finish_discard),
         )
 
-    def admit(self, call: Call, model: str, length: int) -> Place:
+    def admit(
+        self, call: Call, model: str, length: int, *, rows: bool = False, version: str | None = None
+    ) -> Place:
         """Decide whether the caller may upload for a model, before any byte is read.
 
         Args:
             call: Who asks.
             model: Model name.
             length: Bytes that will come.
+            rows: They are rows to ask the model about.
+            version: Which version the rows are for; else the released one.
 
         Returns:
             The place that is taken until it is given back by `leave`.
@@ -116,7 +127,8 @@ class Uploads:
             Forbidden: Policy says no.
             LimitReached: Too many uploads, or too many bytes, wait to be published.
         """
-        self._guard.require(call, "uploadArtifact", self._facts(call, model), model_id=model)
+        action, facts = self._asked(call, model, version, rows=rows)
+        self._guard.require(call, action, facts, model_id=model)
         place = Place(call.principal.tenant, length)
         with self._books:
             # INVARIANT: looked at before the store, so an upload that is kept now counts somewhere.
@@ -137,8 +149,10 @@ class Uploads:
         with self._door:
             self._coming.remove(place)
 
-    def keep(self, call: Call, model: str, arrived: Arrived) -> Upload:
-        """Decide once more, store and record a complete upload.
+    def keep(
+        self, call: Call, model: str, arrived: Arrived, *, version: str | None = None
+    ) -> Upload:
+        """Decide once more, store and record a complete upload; arguments as of `admit`.
 
         Raises:
             InvalidToken, NotFound, Forbidden: It may not be kept any more; nothing stays.
@@ -155,12 +169,15 @@ class Uploads:
             created=now,
             expires=now + KEEP_S,
         )
+        rows = arrived.payload.role == ROWS
         try:
-            decision = self._guard.require(
-                call, "uploadArtifact", self._facts(call, model), model_id=model
-            )
+            action, facts = self._asked(call, model, version, rows=rows)
+            decision = self._guard.require(call, action, facts, model_id=model)
             row = _row(upload, model)
-            intent = self._intents.begin("upload", tenant, row, by_call(call, decision))
+            if isinstance(facts, ModelVersionFacts):
+                row["version"] = facts.version
+            kind = "upload_rows" if rows else "upload"
+            intent = self._intents.begin(kind, tenant, row, by_call(call, decision))
         except Exception:
             arrived.discard()
             raise
@@ -262,6 +279,21 @@ class Uploads:
         with self._door:
             return [place.length for place in self._coming if place.tenant == tenant]
 
+    def _asked(
+        self, call: Call, model: str, version: str | None, *, rows: bool
+    ) -> tuple[str, ModelFacts | ModelVersionFacts]:
+        """Return the action that an upload is for, and about what."""
+        if not rows:
+            return "uploadArtifact", self._facts(call, model)
+        tenant = call.principal.tenant
+        record = self._registry.get_model(tenant, model)
+        release = self._registry.current(tenant, model) if version is None else None
+        name = release.version if release is not None else version
+        found = self._registry.get_version(tenant, model, name) if name is not None else None
+        if record is None or found is None:
+            self._guard.absent(call, "infer")
+        return "infer", version_facts(record, found, self._guard.tenant)
+
     def _facts(self, call: Call, name: str) -> ModelFacts:
         model = self._registry.get_model(call.principal.tenant, name)
         if model is None:
@@ -285,6 +317,9 @@ def _details(pending: Pending) -> Details:
     if facts["model"]:
         details["model_id"] = facts["model"]
         details["resource"] = model_resource(pending.tenant, facts["model"])
+        if version := facts.get("version"):
+            details["model_version"] = version
+            details["resource"] = version_resource(pending.tenant, facts["model"], version)
         details["n_in"] = int(facts["length"])
     else:
         details["resource"] = f"Tenant::{pending.tenant}"

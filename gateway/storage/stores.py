@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.authorization.ports import PendingStore
+from gateway.batch.ports import BatchStore
 from gateway.federation.ports import FederationStore
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
 from gateway.registry.ports import Registry, UploadStore
 from gateway.storage.database import Database
+from gateway.storage.memory_batches import MemoryBatchStore
 from gateway.storage.memory_federation import MemoryFederationStore
 from gateway.storage.memory_identity import (
     MemoryClientStore,
@@ -19,6 +21,7 @@ from gateway.storage.memory_pending import MemoryPendingStore
 from gateway.storage.memory_policies import MemoryBundleStore
 from gateway.storage.memory_registry import MemoryRegistry
 from gateway.storage.memory_uploads import MemoryUploadStore
+from gateway.storage.sql_batches import SqlBatchStore
 from gateway.storage.sql_federation import SqlFederationStore
 from gateway.storage.sql_identity import SqlClientStore, SqlRevocationStore, SqlTenantStore
 from gateway.storage.sql_pending import SqlPendingStore
@@ -38,6 +41,7 @@ class ControlStores:
     registry: Registry
     uploads: UploadStore
     federations: FederationStore
+    batches: BatchStore
     pending: PendingStore
     bundles: BundleStore
 
@@ -51,6 +55,7 @@ def sql_stores(database: Database) -> ControlStores:
         registry=SqlRegistry(database),
         uploads=SqlUploadStore(database),
         federations=SqlFederationStore(database),
+        batches=SqlBatchStore(database),
         pending=SqlPendingStore(database),
         bundles=SqlBundleStore(database),
     )
@@ -65,6 +70,7 @@ def memory_stores() -> ControlStores:
         registry=MemoryRegistry(),
         uploads=MemoryUploadStore(),
         federations=MemoryFederationStore(),
+        batches=MemoryBatchStore(),
         pending=MemoryPendingStore(),
         bundles=MemoryBundleStore(),
     )

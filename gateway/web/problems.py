@@ -108,6 +108,8 @@ STATUS: Final[dict[str, int]] = {
     "engine_busy": 503,
     "model_set_aside": 503,
     "engines_down": 503,
+    # batches
+    "rows_refused": 422,
     # use cases
     "not_found": 404,
     "forbidden": 403,

@@ -7,10 +7,13 @@ from typing import Any
 import msgspec
 
 from audit.reader import Entry
+from gateway.batch.errors import RowsRefused
+from gateway.batch.records import Batch, Part, Progress
 from gateway.federation.records import Federation, Run, Site
 from gateway.identity.records import Client, Tenant
 from gateway.registry.delivery import DELIVERED
 from gateway.registry.records import Model, ModelVersion, Release, Upload
+from gateway.registry.uploads import ROWS
 from gateway.work.jobs import Job
 
 
@@ -70,7 +73,11 @@ def upload_body(upload: Upload) -> dict[str, Any]:
         "digest": upload.payload.plain_digest,
         "length": upload.payload.plain_length,
         "expires": upload.expires,
-        "next": "POST /v1/models/{model}/versions",
+        "next": (
+            "POST /v1/batches"
+            if upload.payload.role == ROWS
+            else "POST /v1/models/{model}/versions"
+        ),
     }
 
 
@@ -94,6 +101,41 @@ def job_body(job: Job) -> dict[str, Any]:
             if job.error
             else None
         ),
+    }
+
+
+def batch_body(batch: Batch, done: Progress) -> dict[str, Any]:
+    """A batch: where it stands, never for whom or about whom."""
+    return {
+        "id": batch.id,
+        "model": batch.model,
+        "version": batch.version,
+        "purpose": batch.purpose,
+        "format": batch.format,
+        "recipient": batch.recipient,
+        "state": batch.state,
+        "reason": batch.reason or None,
+        "detail": RowsRefused.REASONS.get(batch.reason.removeprefix("rows.")),
+        "row": batch.row if batch.row >= 0 else None,
+        "input": batch.column if batch.column >= 0 else None,
+        "rows": batch.rows,
+        "chunks": batch.chunks,
+        "done": {"chunks": done.chunks, "rows": done.rows, "refused": done.refused},
+        "created": batch.created,
+        "expires": batch.expires,
+    }
+
+
+def part_body(part: Part) -> dict[str, Any]:
+    """A part of a batch: which rows, and the result if there is one."""
+    return {
+        "number": part.number,
+        "first": part.first,
+        "rows": part.rows,
+        "refused": part.refused,
+        "state": part.state,
+        "digest": part.digest or None,
+        "length": part.length,
     }
 
 

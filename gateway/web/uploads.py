@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from gateway.artifacts.errors import UploadTooLarge, UploadTruncated
 from gateway.errors import InvalidRequest
-from gateway.registry.uploads import Arrived, Uploads
+from gateway.registry.uploads import ROWS, Arrived, Uploads
 from gateway.web.dependencies import CallDep, provided
 from gateway.web.shapes import upload_body
 
@@ -26,6 +27,7 @@ class Receiving:
     uploads: Uploads
     stage: Callable[..., Awaitable[Arrived]]
     max_bytes: int
+    max_rows_bytes: int
 
 
 Use = Annotated[Receiving, provided(Receiving)]
@@ -37,24 +39,31 @@ async def upload(
     call: CallDep,
     use: Use,
     model: Annotated[str, Query(max_length=63)],
+    version: Annotated[str | None, Query(max_length=32)] = None,
+    kind: Annotated[Literal["artifact", "rows"], Query(alias="use")] = "artifact",
     post_quantum: Annotated[bool, Query()] = False,
     content_length: Annotated[int | None, Header(ge=1)] = None,
 ) -> dict[str, Any]:
-    """Seal the body of the request; it becomes part of a version later."""
+    """Seal the body of the request; it becomes part of a version, or rows of a batch, later."""
     if content_length is None:
         raise InvalidRequest("`Content-Length` is required")
-    if content_length > use.max_bytes:
+    rows = kind == ROWS
+    most = min(use.max_bytes, use.max_rows_bytes) if rows else use.max_bytes
+    if content_length > most:
         raise UploadTooLarge
-    place = await run_in_threadpool(use.uploads.admit, call, model, content_length)
+    admit = partial(use.uploads.admit, rows=rows, version=version)
+    place = await run_in_threadpool(admit, call, model, content_length)
     try:
         arrived = await use.stage(
             call.principal.tenant,
             request.stream(),
-            limit=use.max_bytes,
+            limit=most,
             expected_length=content_length,
+            role=ROWS if rows else "upload",
             post_quantum=post_quantum,
         )
-        kept = await run_in_threadpool(use.uploads.keep, call, model, arrived)
+        keep = partial(use.uploads.keep, version=version)
+        kept = await run_in_threadpool(keep, call, model, arrived)
     except ClientDisconnect as cause:
         raise UploadTruncated from cause
     finally:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.authorization.records import Pending
+from gateway.batch.records import Batch, Part
 from gateway.federation.records import Federation, Run, Site
 from gateway.identity.records import Client, Tenant
 from gateway.registry.records import Model, ModelVersion, Release, SealedPayload, Upload
@@ -100,6 +101,37 @@ RUN = Run(
     started_by="app",
     purpose="research",
     cursor=2**40,
+)
+BATCH = Batch(
+    id="b1",
+    tenant="acme",
+    client="app",
+    authority='{"ü": 1}',
+    model="ecg",
+    version="1.0",
+    purpose="care",
+    format="jsonl",
+    recipient="age1" + "q" * 58,
+    source=PAYLOAD,
+    created=1_790_000_000,
+    expires=1_790_600_000,
+    length=2**40,
+    subject_ref="sub_" + "0" * 32,
+    subject_sealed=b"\x00\xff",
+    reason="ünusual",
+    row=2**40,
+    column=-1,
+)
+PART = Part(
+    batch="b1",
+    tenant="acme",
+    number=0,
+    first=2**40,
+    rows=256,
+    head=90,
+    source=PAYLOAD,
+    refs=("sub_" + "b" * 32, "sub_" + "a" * 32),
+    rules=("screen.trust", "screen.age"),
 )
 PENDING = Pending(id="e1", tenant="acme", kind="publish", facts={"model": "ecg"}, at=5)
 BUNDLE = sign_bundle(SignedBundle("acme", 1, None, "app", "// ü\n", 1_790_000_000), KEY)

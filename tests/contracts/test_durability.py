@@ -8,8 +8,10 @@ from tests.contracts.backends import POSTGRESQL, Backend
 from tests.contracts.samples import (
     ACME,
     APP,
+    BATCH,
     BUNDLE,
     ECG,
+    PART,
     PENDING,
     RELEASE,
     RUN,
@@ -34,6 +36,8 @@ def test_what_was_written_is_there_for_another_connection_at_once(backend: Backe
     mine.federations.add_federation(TRIAL)
     mine.federations.add_site(SITE)
     mine.federations.add_run(RUN)
+    mine.batches.add_batch(BATCH)
+    mine.batches.put_part(PART)
     mine.pending.add_pending(PENDING)
     mine.bundles.put(BUNDLE)
     assert mine.revocations.revoke_token("iss", "jti", 9) == 1
@@ -49,6 +53,8 @@ def test_what_was_written_is_there_for_another_connection_at_once(backend: Backe
         assert stores.federations.get_federation("acme", "trial") == TRIAL
         assert stores.federations.get_site("acme", "north") == SITE
         assert stores.federations.get_run("acme", "r1") == RUN
+        assert stores.batches.get_batch("acme", "b1") == BATCH
+        assert stores.batches.get_part("acme", "b1", 0) == PART
         assert stores.pending.list_pending(after=(-1, ""), limit=9) == [PENDING]
         assert stores.bundles.latest("acme") == BUNDLE
         assert stores.revocations.epoch() == 1

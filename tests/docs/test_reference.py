@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 
 import audit.state
 from audit.event import Event, FederatedPart, Screening
+from gateway.batch import records as batches
 from gateway.demo.contract import Demo, schema
 from gateway.federation.records import RunState
 from gateway.registry.records import VersionState
@@ -79,6 +80,15 @@ def test_what_a_version_may_do_in_a_state_is_what_the_code_says() -> None:
 
 def test_every_state_of_a_run_is_described() -> None:
     assert [row[0] for row in rows("states.md", "Of a run")] == list(get_args(RunState))
+
+
+def test_the_moves_of_a_batch_job_are_those_of_the_code() -> None:
+    found = [row for row in rows("states.md", "Of a batch job") if len(row) == 2]
+    moves, states, parts = found[:7], found[7:14], found[14:]
+    told = {row[0]: {state for state in row[1].split(", ") if state} for row in moves}
+    assert told == {state: set(following) for state, following in batches.MOVES.items()}
+    assert [row[0] for row in states] == list(get_args(batches.BatchState))
+    assert [row[0] for row in parts] == list(get_args(batches.PartState))
 
 
 def test_the_moves_of_the_audit_log_are_those_of_the_code() -> None:

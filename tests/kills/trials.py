@@ -13,6 +13,7 @@ from typing import get_args
 
 from tests.deploy.nginx import certificate
 from tests.kills import (
+    batch_changes,
     federation_changes,
     privacy_changes,
     registry_changes,
@@ -31,6 +32,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *upload_changes.SCENARIOS,
     *privacy_changes.SCENARIOS,
     *federation_changes.SCENARIOS,
+    *batch_changes.SCENARIOS,
 )
 WHENS: tuple[When, ...] = get_args(When)
 

@@ -142,12 +142,25 @@ def _named(base: Foundation) -> Iterator[str]:
     for tenant in _tenants(base):
         for upload in stores.uploads.list_uploads(tenant, after="", limit=100):
             yield upload.payload.digest
+        yield from _of_batches(base, tenant)
         for federation in stores.federations.list_federations(tenant, after="", limit=100):
             if federation.calibration is not None:
                 yield federation.calibration.digest
         for model in stores.registry.list_models(tenant, after="", limit=100):
             for version in stores.registry.list_versions(tenant, model.name, after="", limit=100):
                 yield from (payload.digest for payload in version.payloads)
+
+
+def _of_batches(base: Foundation, tenant: str) -> Iterator[str]:
+    store = base.stores.batches
+    for batch in store.list_batches(tenant, f"{tenant}-caller", after="", limit=100):
+        if batch.source is not None:
+            yield batch.source.digest
+        for part in store.list_parts(tenant, batch.id, after=-1, limit=100):
+            if part.source is not None:
+                yield part.source.digest
+            if part.digest:
+                yield part.digest
 
 
 def _payloads(data: Path, area: str = "payload") -> set[str]:

@@ -98,4 +98,4 @@ def test_a_gateway_ends_although_a_calibration_does_not(
 
 def test_what_is_given_time_when_it_stops_adds_up_to_less_than_ten_seconds() -> None:
     grace = Grace()
-    assert grace.requests + grace.jobs < 10
+    assert grace.requests + grace.jobs + grace.batches < 10

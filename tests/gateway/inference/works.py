@@ -299,9 +299,10 @@ def works(
     timeout: float = 30.0,
     rate: str = "100000/minute",
     clock: Callable[[], float] = lambda: NOW,
+    **settings: Any,
 ) -> Iterator[Works]:
     """Open the works until the block ends."""
-    changes: dict[str, Any] = {"run_timeout_seconds": timeout, "rate_limit": rate}
+    changes: dict[str, Any] = {"run_timeout_seconds": timeout, "rate_limit": rate, **settings}
     with house(*tenants, clock=clock, **changes) as owned:
         base = owned.base
         server = ThreadServer()

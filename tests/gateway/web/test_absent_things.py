@@ -22,6 +22,7 @@ pytestmark = pytest.mark.e2e
 JSON = "content-type: application/json"
 TO = f"sealgate-recipient: {RECIPIENT}"
 ORDER = {"version": "7", "upload": "u", "owner_bundle": "e30=", "owner_key": "k"}
+ROWS = {"upload": "u", "format": "jsonl", "recipient": RECIPIENT}
 QUESTION = {"action": "infer", "model": "{m}", "version": "{v}"}
 SITE = {"name": "south", "public_key": MARKER}
 KEY_AT = "/v1/models/{m}/versions/{v}/payloads/{d}"
@@ -107,6 +108,15 @@ OF_MODELS = [
     Ask("POST", "/v1/uploads?model={m}", headers=(f"content-length: {1 << 31}",)),
     Ask("POST", "/v1/uploads?model={m}", headers=(ENDLESS,)),
     Ask("POST", "/v1/uploads?model={m}&post_quantum=" + MARKER, headers=("content-length: 9",)),
+    Ask("POST", "/v1/uploads?model={m}&use=rows", headers=("content-length: 9",)),
+    Ask("POST", "/v1/uploads?model={m}&use=rows", headers=(f"content-length: {1 << 29}",)),
+    Ask("POST", "/v1/uploads?model={m}&use=" + MARKER, headers=("content-length: 9",)),
+    post("/v1/batches", {"model": "{m}", **ROWS}),
+    post("/v1/batches", {"model": "{m}", **ROWS, "purpose": MARKER}),
+    post("/v1/batches", {"model": "{m}", **ROWS, "recipient": MARKER}),
+    post("/v1/batches", {"model": "{m}", **ROWS, "format": MARKER}),
+    post("/v1/batches", {"model": "{m}", **ROWS, "subject": MARKER}),
+    post("/v1/batches", {"model": "{m}", **ROWS, MARKER: 1}),
     get("/v2/models/{m}"),
     get("/v2/models/{m}/"),
     *every_method("/v2/models/{m}"),
@@ -149,6 +159,8 @@ OF_VERSIONS = [
     post(KEY_AT + "/header", None),
     post(KEY_AT + "/header", None, "sealgate-recipient: " + MARKER),
     post(KEY_AT.replace("{d}", "0" * 64) + "/header", None, TO),
+    Ask("POST", "/v1/uploads?model={m}&version={v}&use=rows", headers=("content-length: 9",)),
+    post("/v1/batches", {"model": "{m}", "version": "{v}", **ROWS}),
     post("/v1/policies/explain", QUESTION),
     post("/v1/policies/explain", {**QUESTION, "action": MARKER}),
     post("/v1/policies/explain", {**QUESTION, "action": "administer"}),

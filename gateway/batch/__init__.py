@@ -1,0 +1,1 @@
+"""Batch jobs: rows come in sealed, go through the pipeline by chunks, results leave sealed."""
