@@ -80,6 +80,8 @@ class InferCall(Generic[T]):
         read: Reads the body for a tenant, within its bounds in bytes and time.
         request_id: The id that the caller hears of; empty: the record draws one.
         trace: Takes note of the steps.
+        names: Reads model and version for a tenant where the body names them; only then `model` and
+            `version` are empty.
     """
 
     credentials: Credentials
@@ -89,6 +91,7 @@ class InferCall(Generic[T]):
     read: Callable[[str], Awaitable[bytes]]
     request_id: str = ""
     trace: Untraced = UNTRACED
+    names: Callable[[str], Awaitable[tuple[str, str | None]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +238,13 @@ class Pipeline:
 
     async def _route(self, record: InferenceRecord, call: InferCall[T]) -> Target:
         tenant = record.principal.tenant
-        target = self.routes.known(tenant, call.model, call.version)
+        model, version = call.model, call.version
+        if call.names is not None:
+            model, version = await call.names(tenant)
+            record.model = model
+        target = self.routes.known(tenant, model, version)
         if target is None:
-            target = await asyncio.to_thread(self.routes.resolve, tenant, call.model, call.version)
+            target = await asyncio.to_thread(self.routes.resolve, tenant, model, version)
         record.aim(target)
         return target
 
