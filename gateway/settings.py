@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     tls_key: Path | None = None
     trusted_proxies: tuple[str, ...] = ()
 
+    grpc_host: str = "127.0.0.1"
+    grpc_port: Port | None = None
+
     operations_host: str = "127.0.0.1"
     operations_port: Port = 9090
 
@@ -159,10 +162,19 @@ def unsafe(settings: Settings) -> list[str]:
             "`host` is reachable from outside without TLS: set `tls_certificate` and `tls_key`, "
             "name the TLS proxy in `trusted_proxies`, or bind a loopback address"
         )
+    if settings.grpc_port is not None and not (
+        tls or settings.trusted_proxies or is_loopback(settings.grpc_host)
+    ):
+        found.append(
+            "`grpc_host` is reachable from outside without TLS: set `tls_certificate` and "
+            "`tls_key`, name the TLS proxy in `trusted_proxies`, or bind a loopback address"
+        )
     if any(proxy in {"*", "0.0.0.0/0", "::/0"} for proxy in settings.trusted_proxies):
         found.append("`trusted_proxies` must name the proxies, not everybody")
     if settings.mode == "demo" and not (
-        is_loopback(settings.host) and is_loopback(settings.sites_host)
+        is_loopback(settings.host)
+        and is_loopback(settings.sites_host)
+        and is_loopback(settings.grpc_host)
     ):
         found.append("a demo folder is served on loopback only")
     if not settings.sites_certificate and not is_loopback(settings.sites_host):

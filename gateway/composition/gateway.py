@@ -14,6 +14,7 @@ from gateway.composition.authorization import make_guard, make_recorder
 from gateway.composition.batches import make_chunks, make_runner
 from gateway.composition.federation import make_coordinator
 from gateway.composition.foundation import Foundation
+from gateway.composition.grpc_door import grpc_door
 from gateway.composition.housekeeping import (
     SETTLE_SECONDS,
     SWEEP_SECONDS,
@@ -38,7 +39,7 @@ from gateway.inference.measuring import Measuring
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.set_aside import SetAsideNotices
 from gateway.inference.warming import Warming
-from gateway.process.doors import Door
+from gateway.process.doors import Door, ProtocolDoor
 from gateway.process.operations import OperationsApp
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
@@ -58,7 +59,7 @@ class Gateway:
         batch_runner: Runs batch jobs, on the event loop of the doors.
     """
 
-    doors: list[Door]
+    doors: list[Door | ProtocolDoor]
     use: UseCases
     pipeline: Pipeline
     batch_runner: BatchRunner
@@ -97,8 +98,9 @@ def compose(base: Foundation) -> Gateway:
         return base.log.ready and warming.done
 
     directory = make_directory(base, pipeline)
+    budget = BodyBudget()
     app = public_app(
-        base, identity, recorder, use, pipeline, directory, BodyBudget(), ready, tracing.traces
+        base, identity, recorder, use, pipeline, directory, budget, ready, tracing.traces
     )
     doors = _doors(
         base.settings,
@@ -115,6 +117,7 @@ def compose(base: Foundation) -> Gateway:
             ),
             recorder.new_id,
         ),
+        grpc_door(base, pipeline, directory, ready, budget),
     )
 
     def start() -> None:
@@ -168,9 +171,13 @@ def _housekeeping(
 
 
 def _doors(
-    settings: Settings, public: ASGIApp, sites: ASGIApp | None, operations: ASGIApp
-) -> list[Door]:
-    doors = [
+    settings: Settings,
+    public: ASGIApp,
+    sites: ASGIApp | None,
+    operations: ASGIApp,
+    grpc: ProtocolDoor | None,
+) -> list[Door | ProtocolDoor]:
+    doors: list[Door | ProtocolDoor] = [
         Door(
             "public",
             public,
@@ -181,6 +188,8 @@ def _doors(
         ),
         Door("operations", operations, settings.operations_host, settings.operations_port),
     ]
+    if grpc is not None:
+        doors.append(grpc)
     if sites is not None:
         doors.append(
             Door(

@@ -27,6 +27,8 @@ from gateway.settings import SETTINGS_FILE
 LOOPBACK: Final = "127.0.0.1"
 MARK: Final = "demo.json"
 PREFERRED_PORT: Final = 8080
+PREFERRED_GRPC_PORT: Final = 8001
+"""Where Triton listens, too."""
 VALID_DAYS: Final = 30
 ORIGIN: Final = "demo.sealgate"
 
@@ -37,12 +39,13 @@ class Place:
 
     Attributes:
         folder: Of the demo; `data` below it is the gateway's.
-        port, operations_port, sites_port: On loopback.
+        port, grpc_port, operations_port, sites_port: On loopback.
         log_key: Verifies the platform's log.
     """
 
     folder: Path
     port: int
+    grpc_port: int
     operations_port: int
     sites_port: int
     log_key: str
@@ -94,6 +97,7 @@ def prepare(folder: Path) -> Place:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     port = free_port(PREFERRED_PORT)
+    grpc_port = free_port(PREFERRED_GRPC_PORT)
     operations_port, sites_port = free_port(), free_port()
     _make_certificates(folder)
     settings: dict[str, str | int] = {
@@ -101,6 +105,7 @@ def prepare(folder: Path) -> Place:
         "public_url": f"http://{LOOPBACK}:{port}",
         "audit_origin": ORIGIN,
         "port": port,
+        "grpc_port": grpc_port,
         "operations_port": operations_port,
         "sites_port": sites_port,
         "sites_certificate": str(folder / "sites.pem"),
@@ -108,7 +113,7 @@ def prepare(folder: Path) -> Place:
     }
     environment = Environment(time.time, time.monotonic, secrets.token_bytes)
     made = found(folder / "data", Plan(settings, "eu"), environment)
-    return Place(folder, port, operations_port, sites_port, made.log_key)
+    return Place(folder, port, grpc_port, operations_port, sites_port, made.log_key)
 
 
 def _is_demo(folder: Path) -> bool:

@@ -5,7 +5,8 @@
    up (`gateway.epoch_memo`): any revocation moves the epoch, and a withdrawn issuer key does too.
 3. It counts for a minute at most and never past the token's expiry.
 4. A bound token is accepted with a fresh proof of its key and in no other way, remembered or not; a
-   token that is not bound is not accepted under the `DPoP` scheme.
+   token that is not bound is not accepted under the `DPoP` scheme. One request has one proof, used
+   once, however often the request is asked about (`Proven`).
 5. A repeated `Authorization` or `DPoP` header is refused: two readers could pick different ones.
 """
 
@@ -53,6 +54,17 @@ class _Remembered:
     thumbprint: str | None
 
 
+@dataclass(slots=True)
+class Proven:
+    """That the proof of a request was used, by this request: it is not used a second time.
+
+    Attributes:
+        thumbprint: Of the key that was proven; empty before.
+    """
+
+    thumbprint: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What a request says about who asks.
@@ -61,11 +73,13 @@ class Credentials:
         headers: Its raw headers, names in lower case.
         method: Its method, for the proof.
         path: Its path as sent, percent-encoded, without query, for the proof.
+        proven: For a request that is asked about again and again, such as a stream.
     """
 
     headers: Iterable[tuple[bytes, bytes]]
     method: str
     path: str
+    proven: Proven | None = None
 
 
 @dataclass(slots=True)
@@ -126,10 +140,17 @@ class Authenticator:
                 if proof is not None:
                     self._refuse(InvalidProof("the proof header is repeated"), "DPoP")
                 proof = value
-        return await self.authenticate(authorization, proof, credentials.method, credentials.path)
+        return await self.authenticate(
+            authorization, proof, credentials.method, credentials.path, credentials.proven
+        )
 
     async def authenticate(
-        self, authorization: bytes | None, dpop: bytes | None, method: str, path: str
+        self,
+        authorization: bytes | None,
+        dpop: bytes | None,
+        method: str,
+        path: str,
+        proven: Proven | None = None,
     ) -> Principal:
         """Authenticate a request.
 
@@ -138,6 +159,7 @@ class Authenticator:
             dpop: Value of its one `DPoP` header, or None.
             method: Its method.
             path: Its path as sent, percent-encoded, without query.
+            proven: Remembers that this request's proof was used; the token is looked at each time.
 
         Raises:
             Unauthenticated: It carries no token, or one that must not be accepted; `challenge` is
@@ -153,7 +175,7 @@ class Authenticator:
         try:
             known = self._recall(token) or await self._verify(token)
             if known.thumbprint is not None or kind == "DPoP":
-                self._check_binding(known, kind, token, dpop, method, path)
+                self._check_binding(known, kind, token, dpop, method, path, proven)
         except Unauthenticated as refusal:
             self._refuse(refusal, "DPoP" if isinstance(refusal, InvalidProof) else kind)
         return known.principal
@@ -225,13 +247,18 @@ class Authenticator:
         dpop: bytes | None,
         method: str,
         path: str,
+        proven: Proven | None,
     ) -> None:
         if known.thumbprint is None or kind != "DPoP":
             raise InvalidToken("the token does not fit the authentication scheme")
+        if proven is not None and proven.thumbprint == known.thumbprint:
+            return
         if dpop is None:
             raise InvalidProof("a proof of possession is required")
         proof = self._proofs.check(dpop, method, path, token)
         self._proofs.use(proof, known.principal.client_id, known.thumbprint)
+        if proven is not None:
+            proven.thumbprint = known.thumbprint
 
     def _refuse(self, refusal: Unauthenticated, kind: str) -> NoReturn:
         self.refusals[refusal.code] += 1

@@ -88,6 +88,8 @@ class InferCall(Generic[T]):
         trace: Takes note of the steps.
         keep: Puts the answer by before the record is made (claim 7); `None` keeps nothing.
         by_row: A refusal names the rows to blame, for a door that asks again without them.
+        names: Reads model and version for a tenant where the body names them; only then `model` and
+            `version` are empty.
     """
 
     credentials: Credentials | Principal
@@ -99,6 +101,7 @@ class InferCall(Generic[T]):
     trace: Untraced = UNTRACED
     keep: Callable[[InferenceRecord, T], Awaitable[None]] | None = None
     by_row: bool = False
+    names: Callable[[str], Awaitable[tuple[str, str | None]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +253,13 @@ class Pipeline:
 
     async def _route(self, record: InferenceRecord, call: InferCall[T]) -> Target:
         tenant = record.principal.tenant
-        target = self.routes.known(tenant, call.model, call.version)
+        model, version = call.model, call.version
+        if call.names is not None:
+            model, version = await call.names(tenant)
+            record.model = model
+        target = self.routes.known(tenant, model, version)
         if target is None:
-            target = await asyncio.to_thread(self.routes.resolve, tenant, call.model, call.version)
+            target = await asyncio.to_thread(self.routes.resolve, tenant, model, version)
         record.aim(target)
         return target
 

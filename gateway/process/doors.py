@@ -1,6 +1,8 @@
 """The doors of one gateway process.
 
-They open after every part has started and close before any part stops.
+They open after every part has started and close before any part stops. Most are ASGI applications
+behind uvicorn (`Door`); one that speaks otherwise brings the protocol of its connections
+(`ProtocolDoor`).
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Protocol
 
 import structlog
 import uvicorn
@@ -20,6 +24,11 @@ from starlette.types import ASGIApp
 from gateway.errors import ConfigurationError
 from gateway.process.bounded_head import BoundedHead
 from gateway.settings import Settings
+
+BACKLOG: Final = 1024
+"""Connections that wait to be taken, half of what uvicorn lets wait."""
+TLS_SECONDS: Final = 10.0
+"""For a handshake: a few round trips of any network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,38 @@ class Door:
     key: Path | None = None
 
 
+class Protocols(Protocol):
+    """What serves the connections of a `ProtocolDoor`."""
+
+    def protocol(self) -> asyncio.Protocol:
+        """Make the protocol of one connection."""
+        ...
+
+    async def close(self, grace: float) -> None:
+        """Take no more calls, give those under way `grace` seconds, and end all connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolDoor:
+    """Protocols of its own on one address.
+
+    Attributes:
+        name: For the log.
+        protocols: Serves the connections.
+        certificate, key: TLS, or `None` for clear text on loopback or behind a proxy.
+        alpn: Names of what is spoken inside TLS (RFC 7301).
+    """
+
+    name: str
+    protocols: Protocols
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+    alpn: tuple[str, ...] = ()
+
+
 class _Server(uvicorn.Server):
     """A server that leaves the signals to `serve_doors`, which has several."""
 
@@ -46,6 +87,56 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Install nothing."""
         yield
+
+    def stop(self) -> None:
+        """Finish what is under way, and end."""
+        self.should_exit = True
+
+
+class _ProtocolServer:
+    """A server of connections whose protocol is not uvicorn's."""
+
+    def __init__(self, door: ProtocolDoor, grace: int) -> None:
+        self._door = door
+        self._grace = grace
+        self._stopping = asyncio.Event()
+
+    async def serve(self, sockets: list[socket.socket]) -> None:
+        """Serve until `stop`."""
+        loop = asyncio.get_running_loop()
+        tls = _tls(self._door)
+        patience = TLS_SECONDS if tls else None
+        servers = [
+            await loop.create_server(
+                self._door.protocols.protocol,
+                sock=listener,
+                backlog=BACKLOG,
+                ssl=tls,
+                ssl_handshake_timeout=patience,
+            )
+            for listener in sockets
+        ]
+        try:
+            await self._stopping.wait()
+        finally:
+            for server in servers:
+                server.close()
+            await self._door.protocols.close(self._grace)
+
+    def stop(self) -> None:
+        """Finish what is under way, and end."""
+        self._stopping.set()
+
+
+def _tls(door: ProtocolDoor) -> ssl.SSLContext | None:
+    if door.certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(door.certificate, door.key)
+    if door.alpn:
+        context.set_alpn_protocols(list(door.alpn))
+    return context
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -68,7 +159,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve_doors(doors: list[Door], settings: Settings, grace: int) -> None:
+async def serve_doors(doors: Sequence[Door | ProtocolDoor], settings: Settings, grace: int) -> None:
     """Open all doors, serve until SIGTERM or SIGINT, then finish what is under way.
 
     Args:
@@ -81,7 +172,7 @@ async def serve_doors(doors: list[Door], settings: Settings, grace: int) -> None
     """
     with contextlib.ExitStack() as listeners:
         sockets = [listeners.enter_context(bind(door.host, door.port)) for door in doors]
-        servers = [_Server(_configuration(door, settings, grace)) for door in doors]
+        servers = [_server(door, settings, grace) for door in doors]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, servers)
@@ -91,9 +182,15 @@ async def serve_doors(doors: list[Door], settings: Settings, grace: int) -> None
                 structlog.get_logger().info("door_open", door=door.name, port=door.port)
 
 
-def _stop(servers: list[_Server]) -> None:
+def _server(door: Door | ProtocolDoor, settings: Settings, grace: int) -> _Server | _ProtocolServer:
+    if isinstance(door, ProtocolDoor):
+        return _ProtocolServer(door, grace)
+    return _Server(_configuration(door, settings, grace))
+
+
+def _stop(servers: Sequence[_Server | _ProtocolServer]) -> None:
     for server in servers:
-        server.should_exit = True
+        server.stop()
 
 
 def _configuration(door: Door, settings: Settings, grace: int) -> uvicorn.Config:

@@ -60,6 +60,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
             place,
             {
                 "127.0.0.1:8080": f"127.0.0.1:{place.port}",
+                "127.0.0.1:8001": f"127.0.0.1:{place.grpc_port}",
                 "127.0.0.1:8081": f"127.0.0.1:{mine}",
                 "127.0.0.1:9090": f"127.0.0.1:{operations}",
             },

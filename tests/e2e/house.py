@@ -261,13 +261,20 @@ def moved(house: House, folder: Path, **settings: Any) -> House:
 
 
 def at_free_ports(place: Place) -> Place:
-    """Give a place three ports that nobody else has got."""
-    port, operations_port, sites_port = (free_port() for _ in range(3))
-    place = replace(place, port=port, operations_port=operations_port, sites_port=sites_port)
+    """Give a place four ports that nobody else has got."""
+    port, grpc_port, operations_port, sites_port = (free_port() for _ in range(4))
+    place = replace(
+        place,
+        port=port,
+        grpc_port=grpc_port,
+        operations_port=operations_port,
+        sites_port=sites_port,
+    )
     configure(
         place,
         public_url=place.url,
         port=port,
+        grpc_port=grpc_port,
         operations_port=operations_port,
         sites_port=sites_port,
     )

@@ -31,7 +31,7 @@ def found(folder: Path, database_url: str, port: int) -> Place:
         *("--origin", ORIGIN, "--database-url", database_url, "--json"),
     )
     assert done.returncode == 0, done.stderr
-    place = Place(folder, port, free_port(), free_port(), log_key="")
+    place = Place(folder, port, free_port(), free_port(), free_port(), log_key="")
     configure(
         place,
         operations_port=place.operations_port,

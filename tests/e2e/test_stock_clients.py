@@ -20,12 +20,13 @@ from tests.e2e.house import House
 
 pytestmark = [pytest.mark.clients, pytest.mark.usefixtures("still_well")]
 
+GRPC = {"triton_grpc": "tritonclient.grpc", "kserve_grpc": "kserve"}
 SCRIPTS = Path(__file__).parent / "clients"
 
 
 def run(client: str, address: str, token: str, house: House, model: str = "digits") -> Any:
-    package = {"triton": "tritonclient", "kserve": "kserve"}[client]
-    if importlib.util.find_spec(package) is None:
+    package = {"triton": "tritonclient", "kserve": "kserve", **GRPC}[client]
+    if importlib.util.find_spec(package.partition(".")[0]) is None:
         pytest.skip(f"{package} is not installed")
     rows = io.BytesIO()
     np.save(rows, house.owned["digits"].rows[:2])
@@ -138,3 +139,47 @@ def test_another_tenants_model_looks_absent_to_stock_clients(house: House) -> No
     theirs = run("kserve", house.url, bank, house)
     assert theirs["infer_refusal"][0] == 404
     assert theirs == run("kserve", house.url, bank, house, "absent")
+
+
+def grpc_address(house: House) -> str:
+    return f"127.0.0.1:{house.place.grpc_port}"
+
+
+def test_tritonclient_gets_the_same_over_grpc(house: House, expected: Any) -> None:
+    said = run("triton_grpc", grpc_address(house), house.token(), house)
+    assert "refusal" not in said, said
+    assert (said["live"], said["ready"], said["model_ready"]) == (True, True, True)
+    assert said["server"]["name"] == "sealgate"
+    assert {"name": "digits", "version": "1.0", "state": "READY"} in said["index"]["models"]
+    assert said["metadata"]["inputs"] == [
+        {"name": "image", "datatype": "FP32", "shape": ["-1", "1", "8", "8"]}
+    ]
+    assert said["config"]["config"]["input"][0]["data_type"] == "TYPE_FP32"
+    assert said["stats"]["model_stats"][0]["name"] == "digits"
+    assert said["raw"] == said["gzip"] == said["deflate"] == said["version"] == expected
+    assert said["stream"] == [[str(at), said["raw"]] for at in range(20)]
+    assert said["mixed"] == ["", "no such model", ""]
+    assert said["load"] == "StatusCode.UNIMPLEMENTED"
+
+
+def test_kserve_gets_the_same_over_grpc(house: House, expected: Any) -> None:
+    said = run("kserve_grpc", grpc_address(house), house.token(), house)
+    assert "refusal" not in said, said
+    assert (said["live"], said["ready"], said["model_ready"]) == (True, True, True)
+    assert said["raw"] == said["typed"] == expected
+
+
+@pytest.mark.parametrize("client", GRPC)
+def test_without_a_token_grpc_clients_are_refused(house: House, client: str) -> None:
+    said = run(client, grpc_address(house), "", house)
+    assert (said["live"], said["ready"]) == (True, True)
+    assert said["refusal"] == said["infer_refusal"]
+    assert said["refusal"][0] == "StatusCode.UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("client", GRPC)
+def test_another_tenants_model_looks_absent_to_grpc_clients(house: House, client: str) -> None:
+    bank = house.token("bank-app")
+    theirs = run(client, grpc_address(house), bank, house)
+    assert theirs["infer_refusal"] == ["StatusCode.NOT_FOUND", "no such model"]
+    assert theirs == run(client, grpc_address(house), bank, house, "absent")

@@ -18,6 +18,7 @@ from gateway.composition.bootstrap import Plan, found
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import Foundation, open_foundation
 from gateway.composition.gateway import compose
+from gateway.process.doors import Door
 from gateway.settings import load_settings
 from tests.gateway.engine.threads import ThreadServer
 from tests.gateway.serving import HTTPTOOLS, Served, serving
@@ -103,7 +104,7 @@ def served_place(
             gateway = compose(foundation)
             gateway.start()
             try:
-                app = gateway.doors[0].app
+                app = next(door.app for door in gateway.doors if isinstance(door, Door))
                 with serving(app, listener, protocols=protocols) as served:
                     yield Place(folder, loaded.public_url, foundation, served)
             finally:

@@ -16,6 +16,7 @@ from gateway.composition.bootstrap import Plan, found
 from gateway.composition.foundation import Foundation, open_foundation
 from gateway.composition.gateway import Gateway, compose
 from gateway.errors import ConfigurationError
+from gateway.process.doors import Door
 from gateway.settings import load_settings
 from gateway.web.infer import PublicApp
 from policies.errors import PolicyError
@@ -40,7 +41,8 @@ class Composed:
     base: Foundation
 
     def door(self, name: str) -> ASGIApp:
-        return next(door.app for door in self.gateway.doors if door.name == name)
+        doors = [door for door in self.gateway.doors if isinstance(door, Door)]
+        return next(door.app for door in doors if door.name == name)
 
     def public(self, method: str, path: str, **options: Any) -> httpx.Response:
         return call(self.door("public"), method, path, **options)

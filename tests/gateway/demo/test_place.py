@@ -29,7 +29,8 @@ def test_the_place_is_a_gateways_on_loopback(place: Place) -> None:
     assert settings.public_url == place.url
     assert place.operations_url.endswith(f":{settings.operations_port}")
     assert place.sites_address.endswith(f":{settings.sites_port}")
-    assert len({place.port, place.operations_port, place.sites_port}) == 3
+    ports = {place.port, place.grpc_port, place.operations_port, place.sites_port}
+    assert len(ports) == 4
     assert place.log_key.startswith("demo.sealgate/platform+")
 
 

@@ -1,0 +1,1 @@
+"""The gRPC door: `inference.GRPCInferenceService` of the Open Inference Protocol v2."""
