@@ -90,12 +90,15 @@ def _array(vector: Vector) -> ArrayRecord:
 
 
 def _vector(records: RecordDict) -> Vector:
-    arrays = list(records[VECTOR].values())
+    arrays = list(records.array_records[VECTOR].values())
     if len(arrays) != 1 or arrays[0].dtype != "float64":
         raise WireInvalid
     if len(arrays[0].shape) != 1 or arrays[0].shape[0] > MAX_PARAMETERS:
         raise WireInvalid
-    values = arrays[0].numpy()
+    try:
+        values = arrays[0].numpy()
+    except Exception:  # the reader of the bytes' header raises whatever its parser does
+        raise WireInvalid from None
     if values.dtype != np.float64 or values.ndim != 1 or values.size > MAX_PARAMETERS:
         raise WireInvalid
     return np.array(values, dtype=np.float64)

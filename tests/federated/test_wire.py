@@ -89,8 +89,22 @@ def test_any_records_end_as_an_instruction_or_our_error(records: Any) -> None:
         return
 
 
-def test_bytes_that_are_no_array_are_a_failure() -> None:
-    array = flwr.Array(dtype="float64", shape=(2,), stype="numpy.ndarray", data=b"not an npy")
+def test_settings_in_the_place_of_the_array_are_a_failure() -> None:
+    records = flwr.RecordDict({"vector": flwr.ConfigRecord({"rows": 1})})
+    assert isinstance(records_to_answer(records, "a"), SiteFailure)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"not an npy",
+        b"",
+        b"\x93NUMPY\x01\x00\x02\x00((",  # its parser has an error of its own for this
+        b"\x93NUMPY\x03\x00\x01\x00\x00\x00\xff",
+    ],
+)
+def test_bytes_that_are_no_array_are_a_failure(data: bytes) -> None:
+    array = flwr.Array(dtype="float64", shape=(2,), stype="numpy.ndarray", data=data)
     records = flwr.RecordDict(
         {
             "vector": flwr.ArrayRecord({"0": array}),
