@@ -102,6 +102,7 @@ class Served:
     Attributes:
         gone: It takes no more requests.
         used: Seconds of the loop's clock when it was last asked.
+        runs: Runs that came to their end; shared ones count once.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Served:
         self.recipe = recipe
         self.gone = False
         self.used = 0.0
+        self.runs = 0
         self._timeout = timeout
         self._set_aside = set_aside
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -165,6 +167,11 @@ class Served:
         except asyncio.CancelledError:
             self._abandoned(asked)
             raise
+
+    def check(self) -> None:
+        """Raise `SetAside` while the model rests."""
+        if self._loop is not None and self._health.resting(self._loop.time()):
+            raise SetAside
 
     def close(self) -> None:
         """End its engines; for any thread. What runs or waits fails."""
@@ -254,6 +261,7 @@ class Served:
             return
         except SealgateError as refused:
             outputs, fault = [], refused
+        self.runs += 1
         place.process.give_back()
         self._finish(place)
         if len(batch) == 1:

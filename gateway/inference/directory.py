@@ -74,8 +74,10 @@ class ModelDirectory:
 
         Raises:
             ModelUnavailable: It cannot be opened.
+            SetAside: It ended its engines again and again, and rests.
         """
-        await self.models.get(target.version)
+        model = await self.models.get(target.version)
+        model.engine.check()
 
     async def describe(self, target: Target) -> dict[str, Any]:
         """OIP model metadata.
@@ -99,7 +101,9 @@ class ModelDirectory:
     def _counted(self, target: Target) -> dict[str, Any]:
         version = target.version
         key = (version.tenant, version.model, version.version)
-        return _statistics(version.model, version.version, self.counts.of(key))
+        return _statistics(
+            version.model, version.version, self.counts.of(key), self.models.runs(key)
+        )
 
     async def index(self, call: Call) -> list[dict[str, str]]:
         """List what is released and the caller may know of, by name."""
@@ -156,14 +160,14 @@ def _configured(tensor: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": tensor["name"], "data_type": datatype, "dims": tensor["shape"]}
 
 
-def _statistics(model: str, version: str, counted: VersionStatistics) -> dict[str, Any]:
+def _statistics(model: str, version: str, counted: VersionStatistics, runs: int) -> dict[str, Any]:
     """Triton's statistics of a version; what is not looked at was never collected."""
     return {
         "name": model,
         "version": version,
         "last_inference": counted.last_inference,
         "inference_count": counted.inference_count,
-        "execution_count": counted.execution_count,
+        "execution_count": runs,
         "inference_stats": {
             "success": asdict(counted.success),
             "fail": asdict(counted.fail),

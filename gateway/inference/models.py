@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -76,6 +76,7 @@ class Models:
         )
         self._lock = threading.Lock()
         self._ready: OrderedDict[Key, ServableModel] = OrderedDict()
+        self._past: Counter[Key] = Counter()
         self._loading: dict[Key, asyncio.Task[ServableModel]] = {}
 
     async def get(self, version: ModelVersion) -> ServableModel:
@@ -110,6 +111,11 @@ class Models:
             return dict(zip(model.wanted, found, strict=True))
         raise ModelUnavailable
 
+    def runs(self, key: Key) -> int:
+        """Return how many runs of a version came to their end in this process."""
+        found = self._ready.get(key)
+        return self._past[key] + (found.engine.runs if found is not None else 0)
+
     def is_ready(self, version: ModelVersion) -> bool:
         """Whether the version has an engine."""
         found = self._ready.get(_key(version))
@@ -142,8 +148,9 @@ class Models:
     def _keep(self, key: Key, model: ServableModel) -> None:
         with self._lock:
             for gone in [known for known, each in self._ready.items() if each.engine.gone]:
-                del self._ready[gone]
+                self._past[gone] += self._ready.pop(gone).engine.runs
             before, self._ready[key] = self._ready.get(key), model
+            self._past[key] += before.engine.runs if before is not None else 0
         if before is not None:
             before.engine.close()
 
@@ -158,7 +165,8 @@ class Models:
         for key, model in ready:
             if not wanted(key, model):
                 with self._lock:
-                    self._ready.pop(key, None)
+                    swept = self._ready.pop(key, None)
+                    self._past[key] += swept.engine.runs if swept is not None else 0
                 model.engine.close()
 
 

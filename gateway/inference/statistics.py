@@ -36,14 +36,12 @@ class VersionStatistics:
     Attributes:
         last_inference: Unix milliseconds of the last request; 0 before the first.
         inference_count: Rows that were answered.
-        execution_count: Runs that led to an answer.
         success: Requests that were answered, from the token to the durable record.
         fail: Requests that were refused or failed after the model was found for their caller.
     """
 
     last_inference: int = 0
     inference_count: int = 0
-    execution_count: int = 0
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
 
@@ -75,7 +73,6 @@ class Statistics:
         if answered:
             found.success.add(seconds)
             found.inference_count += rows
-            found.execution_count += 1
         else:
             found.fail.add(seconds)
 

@@ -17,6 +17,7 @@ class Engine:
     """Knows only whether it was given up."""
 
     gone = False
+    runs = 3
 
     def close(self) -> None:
         self.gone = True
@@ -133,6 +134,7 @@ def test_a_version_whose_engine_was_given_up_is_loaded_anew() -> None:
         model = await models.get(version())
         model.engine.close()
         assert (await models.get(version())).engine is not model.engine
+        assert models.runs(("acme", "m", "1")) == 6, "those of the earlier engine count, too"
 
     asyncio.run(scenario())
     assert len(loader.calls) == 2
