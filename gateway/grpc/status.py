@@ -71,7 +71,7 @@ _CODES: Final[dict[Status, frozenset[str]]] = {
     ),
     Status.INVALID_ARGUMENT: frozenset(
         {
-            *("answer_not_finite", "unsupported_parameter"),
+            *("answer_not_finite", "unsupported_parameter", "rows_refused"),
             *("malformed_request", "contract_violation", "run_failed", "invalid_request"),
             *("oauth_refusal", "signature_refused", "key_refused", "registration_refused"),
             *("policy_set_invalid", "policy_bundle_refused", "age", "age_header", "age_no_match"),
