@@ -117,20 +117,26 @@ class Incoming:
             self._until_then = None
         return bool(stream.received)
 
-    async def beginning(self, tenant: str) -> tuple[bytes, bool]:
+    async def beginning(self, tenant: str, least: int) -> tuple[bytes, bool]:
         """Return what has arrived of a message that is not compressed, and whether it is all.
 
         A compressed one is waited for and inflated. It stays to be taken.
+
+        Args:
+            tenant: As of `message`.
+            least: Bytes that are waited for, or all of a shorter message.
 
         Raises:
             As `message`.
         """
         await self._claim(tenant)
-        received = self._stream.received
-        if self._loaded is None and len(received) > PREFIX and not received[0]:
-            size = self._length()
-            with memoryview(received) as view:
-                return bytes(view[PREFIX : PREFIX + size]), len(received) >= PREFIX + size
+        if self._loaded is None:
+            await self._until(PREFIX)
+            received, size = self._stream.received, PREFIX + self._length()
+            if not received[0]:
+                await self._until(min(PREFIX + least, size))
+                with memoryview(received) as view:
+                    return bytes(view[PREFIX:size]), len(received) >= size
         return await self.whole(tenant), True
 
     async def whole(self, tenant: str) -> bytes:

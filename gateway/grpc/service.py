@@ -65,11 +65,11 @@ class Service:
         codec = GrpcCodec()
 
         async def names(tenant: str) -> Names:
-            beginning, whole = await call.incoming.beginning(tenant)
-            found = names_so_far(beginning, whole=whole)
-            if found is None:
-                found = names_so_far(await call.incoming.whole(tenant), whole=True)
-                assert found is not None
+            found, least = None, 1
+            while found is None:
+                beginning, whole = await call.incoming.beginning(tenant, least)
+                found = names_so_far(beginning, whole=whole)
+                least = 2 * len(beginning) + 1
             codec.names = found
             return found
 
