@@ -97,7 +97,7 @@ def facts_of(trial: Trial) -> dict[str, str]:
         "run_us": trial.run_us,
         "us_a_row": {str(rows): taken for rows, taken in trial.curve.items()},
         "differs": trial.differs,
-        "refused": trial.refused,
+        "left_out": trial.refused,
     }
     return {KIND: trial.kind, ROWS: str(trial.rows), TRIAL: json.dumps(measured)}
 

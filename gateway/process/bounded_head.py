@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 # Two tokens bound to a key take 7 kB; the proxy of `deploy/` passes as much as this.
 MAX_HEAD_BYTES: Final = 64 * 1024
 _TOO_LARGE: Final = "the request line and headers are larger than the gateway accepts"
-_NO_REQUEST: Final = "this is not a request of HTTP/1.1"
+_NO_REQUEST: Final = "this is not an HTTP request"
 
 
 class BoundedHead(HttpToolsProtocol):

@@ -158,6 +158,7 @@ RETRY_SOON: Final = frozenset(
         "engines_down",
         "evidence_unavailable",
         "storage_unavailable",
+        "store_fault",
         "too_many_requests",
     }
 )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import httpx
 
+from audit.event import is_event_id
 from tests.e2e.house import Event, House, problem
 
 # Sent in many places; no answer, log line or record may repeat it.
@@ -16,6 +17,13 @@ def refused(answer: httpx.Response, status: int, code: str) -> None:
     """Fail unless the answer is this problem and says nothing of what was sent."""
     assert (answer.status_code, problem(answer)) == (status, code)
     assert MARKER not in answer.text + str(answer.headers)
+
+
+def nameless(answer: httpx.Response) -> bytes:
+    """The body of an answer without the id of its request, which no two answers share."""
+    name = answer.headers["sealgate-request-id"]
+    assert is_event_id(name)
+    return answer.content.replace(name.encode(), b"-")
 
 
 def newest(house: House, **where: Any) -> Event:

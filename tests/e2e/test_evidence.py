@@ -124,7 +124,9 @@ def test_without_room_for_evidence_there_are_no_answers(
             until(lambda: any(answer.status == 503 for answer in load.answers))
             load.wait_for(40)
         assert {answer.status for answer in load.answers} <= {200, 403, 404, 503}
-        assert {a.code for a in load.answers if a.status == 503} == {"audit-unavailable"}
+        told = {a.code for a in load.answers if a.status == 503}
+        assert "audit-unavailable" in told
+        assert told <= {"audit-unavailable", "store-fault"}  # the log, or where subjects are kept
         answer = house.infer()
         assert (answer.status_code, problem(answer)) == (503, "audit-unavailable")
         assert "sealgate-audit" not in answer.headers

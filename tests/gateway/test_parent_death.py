@@ -69,11 +69,12 @@ def trap(tmp_path: Path) -> Path:
 
 
 def ports() -> dict[str, str]:
-    first, second = free_ports(2)
+    public, operations, sites = free_ports(3)
     return {
         **os.environ,
-        "SEALGATE_PORT": str(first),
-        "SEALGATE_OPERATIONS_PORT": str(second),
+        "SEALGATE_PORT": str(public),
+        "SEALGATE_OPERATIONS_PORT": str(operations),
+        "SEALGATE_SITES_PORT": str(sites),
         "SEALGATE_FEDERATION": "on",
     }
 
