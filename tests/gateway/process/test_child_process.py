@@ -92,10 +92,13 @@ def said(pipe: Path) -> int:
     """Wait for the next child to say its number."""
     descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     ready, _, _ = select.select([descriptor], [], [], 20)
-    os.set_blocking(descriptor, True)
-    with os.fdopen(descriptor) as stream:
+    try:
         assert ready, "no child came"
-        return int(stream.read())
+        return int(
+            os.read(descriptor, 64)
+        )  # not to the end: it may hold the pipe open again by now
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
