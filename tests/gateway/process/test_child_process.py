@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +90,15 @@ def pipe(tmp_path: Path) -> Path:
 def said(pipe: Path) -> int:
     """Wait for the next child to say its number."""
     descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    ready, _, _ = select.select([descriptor], [], [], 20)
+    pause = threading.Event()
     try:
-        assert ready, "no child came"
-        return int(
-            os.read(descriptor, 64)
-        )  # not to the end: it may hold the pipe open again by now
+        for _ in range(2_000):
+            # Not to the end of the pipe: the child may hold it open again by now.
+            with suppress(BlockingIOError):
+                if digits := os.read(descriptor, 64):
+                    return int(digits)
+            pause.wait(0.01)
+        raise AssertionError("no child came")
     finally:
         os.close(descriptor)
 
