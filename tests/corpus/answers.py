@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -81,8 +81,10 @@ def compare(place: Place, work: Path, models: Sequence[tuple[str, Path]]) -> lis
             client: asked_by(client, (module, str(work), *arguments), work)
             for client, (module, *arguments) in clients(place).items()
         }
+    took = json.loads((work / "took.json").read_text())
     for question in questions:
         outcomes.append(looked_at(work, question, faults))
+        outcomes[-1].asked = asked_on(took[question.model])
         print(row(outcomes[-1]), flush=True)
     return outcomes
 
@@ -189,10 +191,18 @@ def looked_at(work: Path, question: Question, faults: dict[str, dict[str, str]])
     return judged(question.model, said, finite=is_finite(wanted))
 
 
+def asked_on(plan: dict[str, Any]) -> str:
+    """Say in short what a model was asked."""
+    sizes = " ".join(f"{name}{shape}" for name, shape in plan["shapes"].items())
+    return f"{plan['values']}: {sizes}"
+
+
 def row(outcome: Compared) -> str:
     """A line of the table."""
     agree = f"{outcome.agreeing}/{len(outcome.clients)}" if outcome.clients else ""
-    return f"{outcome.outcome:<11}{agree:<5}{outcome.model:<46}{outcome.told[:300]}"
+    return (
+        f"{outcome.outcome:<11}{agree:<5}{outcome.model:<46}{(outcome.told or outcome.asked)[:300]}"
+    )
 
 
 def summed_up(outcomes: list[Compared]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,12 +26,14 @@ class Compared:
             aside`, because it does not answer in process or not the same twice.
         told: The first fault, or why.
         clients: `exact`, `cannot send: …` or the fault, by client.
+        asked: On what.
     """
 
     model: str
     outcome: str = EXACT
     told: str = ""
     clients: dict[str, str] = field(default_factory=dict)
+    asked: str = ""
 
     @property
     def agreeing(self) -> int:
@@ -74,6 +76,24 @@ def difference(name: str, wanted: NDArray[Any], got: NDArray[Any]) -> str:
         apart = np.abs(wanted.astype(np.float64) - got.astype(np.float64))
     most = float(np.max(apart, initial=0.0, where=~np.isnan(apart)))
     return f"`{name}` differs in {count} of {wanted.size} elements, by {most:.3g} at most"
+
+
+def misdescribed(told: Sequence[Mapping[str, Any]], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Say which tensor is not as the metadata tell it; empty when all are.
+
+    Args:
+        told: `name` and `shape` of each, -1 where any size is right.
+    """
+    shapes = {str(one["name"]): [int(size) for size in one["shape"]] for one in told}
+    for name, array in arrays.items():
+        declared = shapes.get(name)
+        if declared is None:
+            return f"`{name}` is not in the metadata"
+        if len(declared) != array.ndim or any(
+            size not in (-1, real) for size, real in zip(declared, array.shape, strict=True)
+        ):
+            return f"`{name}` is {list(array.shape)}, and the metadata tell {declared}"
+    return ""
 
 
 def is_finite(arrays: Mapping[str, NDArray[Any]]) -> bool:

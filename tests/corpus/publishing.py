@@ -6,21 +6,24 @@ import contextlib
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.artifacts.errors import ModelRefused
-from gateway.artifacts.manifest import Manifest, parse_manifest
+from gateway.artifacts.manifest import Manifest, TensorSpec, parse_manifest
 from gateway.cli.connection import Connection
 from gateway.cli.main import invoke
 from gateway.cli.profile import load_profile
-from tests.corpus.clients.exchange import Question, Tensor
+from tests.corpus.clients.exchange import Plan, Question, Tensor
 
 VERSION: Final = "1"
 STEM: Final = 40
 """Letters of a file's name that a model's keeps."""
+
+
+ROWS: Final = 3
 
 
 class Failed(Exception):
@@ -93,15 +96,30 @@ def named(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def question_of(name: str, file: Path, manifest: Manifest) -> Question:
-    """What to ask a model: its trial's sizes, with small random numbers if it takes them."""
+    """What to ask a model: small random numbers in some rows, else what it was admitted with."""
     trial = manifest.trial
     shapes = {one: list(shape) for one, shape in trial.shapes.items()} if trial else {}
-    values = trial.values if trial else "zeros"
+    fed = [one for one in manifest.inputs if one.name in shapes]
+    plans = [Plan("small", grown(fed, shapes)), Plan("small", shapes)]
+    plans.append(Plan(trial.values if trial else "zeros", shapes))
     return Question(
         name,
         str(file),
-        shapes,
-        tuple(dict.fromkeys(("small", values))),
-        tuple(Tensor(one.name, one.datatype) for one in manifest.inputs if one.name in shapes),
+        tuple(plan for at, plan in enumerate(plans) if plan not in plans[:at]),
+        tuple(Tensor(one.name, one.datatype) for one in fed),
         tuple(Tensor(one.name, one.datatype) for one in manifest.outputs),
     )
+
+
+def grown(fed: Sequence[TensorSpec], shapes: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """Give inputs `ROWS` rows: in open first dimensions, and wherever their names stand."""
+    names = {one.symbols[0] for one in fed if one.shape[:1] == (-1,) and one.symbols} - {""}
+    return {
+        one.name: [
+            ROWS if open_ == -1 and (symbol in names or (axis == 0 and not symbol)) else size
+            for axis, (open_, symbol, size) in enumerate(
+                zip(one.shape, one.symbols or [""] * len(one.shape), shapes[one.name], strict=True)
+            )
+        ]
+        for one in fed
+    }

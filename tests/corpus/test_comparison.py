@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from tests.corpus.clients.exchange import Tensor, keep, kept
-from tests.corpus.comparison import BINARY, EXACT, NOT_FINITE, difference, is_finite, judged
+from tests.corpus.comparison import (
+    BINARY,
+    EXACT,
+    NOT_FINITE,
+    difference,
+    is_finite,
+    judged,
+    misdescribed,
+)
 
 ONE = np.array([1.0, -0.0, np.nan, np.inf], np.float32)
 
@@ -50,3 +58,14 @@ def test_a_refusal_of_json_is_right_only_where_json_cannot_carry_the_answer() ->
 def test_what_a_client_cannot_say_is_no_fault_and_no_agreement() -> None:
     found = judged("m", {BINARY: EXACT, "curl_json": "cannot send: BF16 in JSON"}, finite=True)
     assert (found.outcome, found.agreeing) == (EXACT, 1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [([-1], ""), ([4], ""), ([3], "the metadata tell [3]"), ([-1, 1], "the metadata tell [-1, 1]")],
+)
+def test_metadata_that_do_not_fit_an_answer_are_told(shape: list[int], told: str) -> None:
+    wrong = misdescribed([{"name": "y", "datatype": "FP32", "shape": shape}], {"y": ONE})
+    assert told in wrong
+    assert bool(told) == bool(wrong)
+    assert misdescribed([], {"y": ONE}) == "`y` is not in the metadata"

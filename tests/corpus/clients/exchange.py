@@ -34,19 +34,30 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """Inputs that a model may take.
+
+    Attributes:
+        values: What is in them, as `gateway.artifacts.trial.make_values` has it.
+        shapes: Their sizes, by name.
+    """
+
+    values: str
+    shapes: dict[str, list[int]]
+
+
+@dataclass(frozen=True)
 class Question:
     """One model, and what it is asked.
 
     Attributes:
         file: The model, for who runs it without a gateway.
-        shapes: Sizes of its inputs, by name.
-        tried: Contents of inputs that may do, the best first.
+        plans: Inputs that it may take, the best first.
     """
 
     model: str
     file: str
-    shapes: dict[str, list[int]]
-    tried: tuple[str, ...]
+    plans: tuple[Plan, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
@@ -60,6 +71,7 @@ def read_questions(folder: Path) -> list[Question]:
         Question(
             **{
                 **told,
+                "plans": tuple(Plan(**one) for one in told["plans"]),
                 "inputs": tuple(Tensor(**one) for one in told["inputs"]),
                 "outputs": tuple(Tensor(**one) for one in told["outputs"]),
             }

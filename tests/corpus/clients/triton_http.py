@@ -1,4 +1,7 @@
-"""tritonclient over HTTP; argv: folder, address, `binary` or `json`."""
+"""tritonclient over HTTP; argv: folder, address, `binary` or `json`.
+
+It asks for the metadata, too, and holds what goes in and out to them.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,13 @@ from tests.corpus.clients.exchange import (
     ask_all,
     authorization,
 )
+from tests.corpus.comparison import misdescribed
 
 SECONDS = 180.0
+
+
+class WrongMetadata(Exception):
+    """A tensor is not as the gateway describes it."""
 
 
 def main(address: str, form: str) -> None:
@@ -29,13 +37,15 @@ def main(address: str, form: str) -> None:
         outputs = [
             triton.InferRequestedOutput(one.name, binary_data=binary) for one in question.outputs
         ]
-        answer = client.infer(
-            question.model,
-            inputs,
-            outputs=outputs,
-            headers={"Authorization": authorization(folder)},
-        )
-        return {one.name: answer.as_numpy(one.name) for one in question.outputs}
+        headers = {"Authorization": authorization(folder)}
+        # The client writes its own headers into those that it is given.
+        answer = client.infer(question.model, inputs, outputs=outputs, headers=dict(headers))
+        got = {one.name: answer.as_numpy(one.name) for one in question.outputs}
+        told = client.get_model_metadata(question.model, headers=headers)
+        wrong = misdescribed(told["inputs"], given) or misdescribed(told["outputs"], got)
+        if wrong:
+            raise WrongMetadata(wrong)
+        return got
 
     def tensor(name: str, datatype: str, array: Any) -> Any:
         made = triton.InferInput(name, list(array.shape), datatype)
