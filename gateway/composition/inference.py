@@ -13,7 +13,7 @@ from gateway.composition.foundation import Foundation
 from gateway.engine.pool import Engines, Room, bounded
 from gateway.engine.ports import EngineKind
 from gateway.engine.process import Bounds
-from gateway.engine.served import Recipe
+from gateway.engine.starting import Recipe
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.records import Tenant
 from gateway.inference.directory import ModelDirectory

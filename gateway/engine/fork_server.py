@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -93,7 +94,12 @@ class _Nursery:
         pid = os.fork()
         if pid == 0:
             inside.become_engine(order, descriptors, server, confined_network=self._network)
-        descriptor = os.pidfd_open(pid)  # nobody but this thread reaps it: the id is its own
+        try:
+            descriptor = os.pidfd_open(pid)  # nobody but this thread reaps it: the id is its own
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
         self._selector.register(descriptor, selectors.EVENT_READ, order.engine)
         started = report(STARTED, order.engine, pid)
         socket.send_fds(self._control, [started], [descriptor])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -58,6 +59,7 @@ class ForkServer:
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ends: dict[int, int] = {}
+        self._running: set[int] = set()
         # The kernel ends the server with the *thread* that started it: this one lives as long.
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix=f"engines-{kind.name}")
 
@@ -98,12 +100,21 @@ class ForkServer:
         raise AssertionError("unreachable")
 
     def end_of(self, engine: int) -> int | None:
-        """Return how an engine ended (exit code, or minus the signal), if that is known yet."""
-        with self._lock:
-            with contextlib.suppress(OSError, struct.error):
-                while self._control is not None and self._readable(self._control, 0.0):
-                    self._note(self._control.recv(MAX_REPORT))
-            return self._ends.pop(engine, None)
+        """Return how an engine ended (exit code, or minus the signal), if that is known yet.
+
+        Does not wait, not for an engine that is being started either.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            while self._control is not None and self._readable(self._control, 0.0):
+                self._note(self._control.recv(MAX_REPORT))
+        except (OSError, struct.error):  # it is gone, and its engines with it
+            self._stop()
+        finally:
+            found = self._ends.pop(engine, None)
+            self._lock.release()
+        return found
 
     def kill(self, process: int) -> None:
         """End an engine at once, through the descriptor of its process."""
@@ -115,8 +126,8 @@ class ForkServer:
             return self._control
         try:
             return self._keeper.submit(self._launch).result()
-        except (OSError, struct.error, subprocess.SubprocessError) as fault:
-            self._stop()
+        except (OSError, struct.error, subprocess.SubprocessError, RuntimeError) as fault:
+            self._stop()  # RuntimeError: closed, or no thread is left
             raise EnginesDown from fault
 
     def _launch(self) -> socket.socket:
@@ -147,9 +158,14 @@ class ForkServer:
 
     def _await_start(self, control: socket.socket, engine: int) -> tuple[int, int]:
         while self._readable(control, ORDER_SECONDS):
-            message, descriptors, _, _ = socket.recv_fds(control, MAX_REPORT, 1)
+            message, descriptors, _, _ = socket.recv_fds(
+                control, MAX_REPORT, 1, socket.MSG_CMSG_CLOEXEC
+            )
             kind, about, value, _ = read_report(message)
             if kind == STARTED and about == engine:
+                if not descriptors:  # none is left here; the engine ends as its bells are closed
+                    raise EnginesDown from OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+                self._running.add(engine)
                 return value, descriptors[0]
             if kind == FAULT and about == engine:
                 raise EnginesDown from OSError(value, os.strerror(value))
@@ -159,6 +175,7 @@ class ForkServer:
     def _note(self, message: bytes) -> None:
         kind, engine, value, _ = read_report(message)
         if kind == ENDED:
+            self._running.discard(engine)
             self._ends[engine] = value
             while len(self._ends) > _KEPT_ENDS:
                 del self._ends[next(iter(self._ends))]
@@ -171,10 +188,14 @@ class ForkServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+        self._ends |= dict.fromkeys(self._running, -signal.SIGKILL)  # they end with it
+        self._running.clear()
 
     @staticmethod
     def _readable(control: socket.socket, seconds: float) -> bool:
-        return bool(select.select([control], [], [], seconds)[0])
+        poll = select.poll()  # `select` takes no descriptor beyond 1023
+        poll.register(control, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
 
 def _environment(of_ours: Mapping[str, str]) -> dict[str, str]:

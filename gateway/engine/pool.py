@@ -3,8 +3,9 @@
 Safety argument.
 1. Engines are bounded in number, each in memory by the kernel, and all together by what they
    really hold (resident memory, not the length of a plaintext).
-2. Room is made by giving up what is idle, of the tenant that holds most, the least recently used
-   first: a tenant that asks for model after model gives up its own and nobody else's.
+2. Room is made by giving up what is idle, of the tenant that holds most (the newcomer counts as
+   its tenant's), the least recently used first: a tenant that asks for model after model, or for
+   large ones, gives up its own and nobody else's.
 3. What runs is never given up for another; when nothing is idle the newcomer is refused.
 """
 
@@ -20,9 +21,11 @@ from typing import Final
 import numpy as np
 
 from gateway.engine.errors import EngineBusy, EngineError, EnginesDown
+from gateway.engine.memory_files import seal
 from gateway.engine.ports import PLAIN, Server
-from gateway.engine.process import LOAD_SECONDS, Border, Bounds, EngineProcess, seal
-from gateway.engine.served import Recipe, Served
+from gateway.engine.process import LOAD_SECONDS, Border, Bounds, EngineProcess
+from gateway.engine.served import Served
+from gateway.engine.starting import Recipe
 from gateway.errors import ConfigurationError
 
 # Weights as the runtime keeps them, packed copies and the graph: a model of 137 MB took 392 MB.
@@ -112,6 +115,7 @@ class Engines:
         self._lock = threading.Lock()
         self._served: list[Served] = []
         self._starting: Counter[str] = Counter()
+        self._reserved: Counter[str] = Counter()
         self._closed = False
 
     def start(self) -> None:
@@ -190,7 +194,8 @@ class Engines:
         server = self._servers.get(graph.kind)
         if server is None:
             raise EnginesDown(f"the kind of engine `{graph.kind}` is not set up here")
-        self._make_room(graph)
+        need = max(_SMALLEST_BYTES, _COPIES * graph.size)
+        self._make_room(graph.tenant, need)
         try:
             model = graph.open()
             try:
@@ -200,6 +205,7 @@ class Engines:
         finally:
             with self._lock:
                 self._starting[graph.tenant] -= 1
+                self._reserved[graph.tenant] -= need
 
     def has_room(self) -> bool:
         """Whether one more engine of a usual size fits without giving another up."""
@@ -217,32 +223,41 @@ class Engines:
             waiting=sum(each.waiting for each in served),
         )
 
-    def _make_room(self, graph: Graph) -> None:
+    def _make_room(self, tenant: str, need: int) -> None:
         """Count one engine more, giving others up for it where that is needed."""
-        need = max(_SMALLEST_BYTES, _COPIES * graph.size)
         with self._lock:
             self._served = [each for each in self._served if not each.gone]
             while not self._fits(need):
-                victim = self._least_wanted()
+                victim = self._least_wanted(tenant, need)
                 if victim is None:
                     raise EngineBusy("there is no room for one more engine; try again shortly")
                 self._served.remove(victim)
                 victim.close()
-            self._starting[graph.tenant] += 1
+            self._starting[tenant] += 1
+            self._reserved[tenant] += need
 
     def _fits(self, need: int) -> bool:
         count = sum(each.engines for each in self._served) + self._starting.total()
         if count == 0:
             return True  # one that is larger than all the room still runs, alone
-        held = sum(each.resident() for each in self._served)
+        held = sum(each.resident() for each in self._served) + self._reserved.total()
         return count < self._room.engines and held + need <= self._room.memory_bytes
 
-    def _least_wanted(self) -> Served | None:
-        held = Counter(each.recipe.tenant for each in self._served)
-        idle = [each for each in self._served if each.idle]
+    def _least_wanted(self, tenant: str, need: int) -> Served | None:
+        idle = [each for each in self._served if each.idle and each.engines]
         if not idle:
             return None
-        return max(idle, key=lambda each: (held[each.recipe.tenant], -each.used))
+        engines = self._starting + Counter({tenant: 1})
+        memory = self._reserved + Counter({tenant: need})
+        for each in self._served:
+            engines[each.recipe.tenant] += each.engines
+            memory[each.recipe.tenant] += each.resident()
+        most, all_memory = self._room.engines, self._room.memory_bytes
+
+        def share(tenant: str) -> float:
+            return max(engines[tenant] / most, memory[tenant] / all_memory)
+
+        return max(idle, key=lambda each: (share(each.recipe.tenant), -each.used))
 
 
 def bounded(each: Bounds, *, memory_bytes: int, body_bytes: int) -> Bounds:

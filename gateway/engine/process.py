@@ -5,19 +5,20 @@ Safety argument.
    too, so that a hostile engine cannot change an answer after it was judged.
 2. An engine is ended through the descriptor of its process, never by a number that could be
    another's; `close` ends it whatever it does.
+4. A bell is a pipe of which each side has one end: no engine can make the gateway wait at its own
+   end, as it could through an eventfd, whose flags and count both sides share.
 3. The model's plaintext goes through a sealed memory file that is closed here as soon as the
    engine has mapped it, and lies in no file system.
 """
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
+import math
 import mmap
 import os
 import select
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 
 from gateway.engine import wire
 from gateway.engine.errors import EngineFailed, EnginesDown, RunFailed, RunTimeout
+from gateway.engine.memory_files import make_region
 from gateway.engine.orders import Order
 from gateway.engine.ports import Server
 from gateway.engine.texts import pack_texts, unpack_texts
@@ -45,7 +47,12 @@ _KEPT_LAYOUTS: Final = 64
 # A runtime, and weights as it keeps them with packed copies: a model of 137 MB took 392 MB.
 _LEAST_BYTES: Final = 24 << 20
 _COPIES: Final = 3
-_RING: Final = (1).to_bytes(8, "little")
+_RING: Final = b"\1"
+_RINGS: Final = 256
+# Texts of one answer: each is made into an object, a million in some 0.3 s.
+MAX_TEXTS: Final = 1 << 20
+# A byte of texts, or of references to them, takes as long as so many of numbers.
+_TEXT_COST: Final = 64
 _numbers: Final = itertools.count(1)
 
 
@@ -84,6 +91,7 @@ class EngineProcess:
     Attributes:
         exited: Readable once the process has ended.
         bell: Readable once a run has ended.
+        bulky: Bytes of inputs from which on `put` is worth a thread.
     """
 
     def __init__(
@@ -96,10 +104,12 @@ class EngineProcess:
         self._output_at = _whole_pages(wire.DATA_AT + bounds.input_bytes)
         self._size = _whole_pages(self._output_at + bounds.output_bytes)
         self._layouts: dict[Any, tuple[bytes, tuple[wire.Placed, ...]]] = {}
-        self._answer: tuple[bytes, tuple[wire.Placed, ...]] = (b"", ())
+        self._answer: tuple[bytes, tuple[wire.Placed, ...], bool] = (b"", (), False)
         self._touched = 0
         self._guess = _LEAST_BYTES + _COPIES * os.fstat(model).st_size
         self.number = next(_numbers)
+        texts = wire.TEXT in self._types
+        self.bulky = BULKY_BYTES // _TEXT_COST if texts else BULKY_BYTES
         self._start(model, bounds)
         try:
             self._await_ready(timeout)
@@ -108,10 +118,12 @@ class EngineProcess:
             raise
 
     def _start(self, model: int, bounds: Bounds) -> None:
-        region = bells = None
+        opened: list[int] = []
         try:
-            region = _region(self._size)
-            bells = [os.eventfd(0, os.EFD_CLOEXEC) for _ in range(2)]
+            opened.append(make_region(self._size))
+            opened += os.pipe2(os.O_CLOEXEC)
+            opened += os.pipe2(os.O_CLOEXEC)
+            region, bell_in, ring_at, bell, bell_out = opened
             self._region = mmap.mmap(region, self._size)
             specification = self._specification()
             end = wire.DATA_AT + len(specification)
@@ -126,20 +138,18 @@ class EngineProcess:
                 nice=bounds.nice,
                 wide=self._server.kind.wide,
             )
-            self.pid, self.exited = self._server.fork(order, [model, region, *bells])
-        except OSError as fault:
-            for descriptor in bells or ():
+            self.pid, self.exited = self._server.fork(order, [model, region, bell_in, bell_out])
+        except BaseException as fault:
+            for descriptor in opened:
                 os.close(descriptor)
-            raise EnginesDown from fault
-        except BaseException:
-            for descriptor in bells or ():
-                os.close(descriptor)
+            if isinstance(fault, OSError):
+                raise EnginesDown from fault
             raise
-        finally:
-            if region is not None:
-                os.close(region)
-        self._ring_at, self.bell = bells
-        os.set_blocking(self.bell, False)
+        self._file, self._ring_at, self.bell = region, ring_at, bell
+        for descriptor in (bell_in, bell_out):
+            os.close(descriptor)
+        for descriptor in (ring_at, bell):
+            os.set_blocking(descriptor, False)
 
     def _specification(self) -> bytes:
         inputs = list(self._border.inputs.items())
@@ -207,17 +217,35 @@ class EngineProcess:
 
     def ring(self) -> None:
         """Begin a run on what was put."""
-        os.write(self._ring_at, _RING)
+        try:
+            os.write(self._ring_at, _RING)
+        except (BrokenPipeError, BlockingIOError):
+            return  # it has ended or does not listen: its end, or the deadline, tells
+
+    def rang(self) -> bool:
+        """Empty the bell; False when the engine has closed it, as by its end."""
+        try:
+            return bool(os.read(self.bell, _RINGS))
+        except BlockingIOError:
+            return True
 
     def take(self) -> list[Array]:
         """Return the outputs of the run that has ended, as copies, in order.
+
+        Raises:
+            RunFailed, EngineFailed: As `look` and `copies`.
+        """
+        return self.copies(self.look()[0])
+
+    def look(self) -> tuple[tuple[wire.Placed, ...], bool]:
+        """Return where the outputs of the run that has ended lie, and whether copies take long.
 
         Raises:
             RunFailed: The runtime refused the input, ran out of memory, or gave no tensors.
             EngineFailed: What the engine wrote is nonsense.
         """
         try:
-            state, placed = self._read_head()
+            state, placed, bulky = self._read_head()
             if state == wire.NO_MEMORY:
                 raise RunFailed("the model needs more memory for this input than it may have")
             if state == wire.TOO_LARGE:
@@ -226,33 +254,57 @@ class EngineProcess:
                 raise RunFailed
             if self._border.outputs and len(placed) != len(self._border.outputs):
                 raise wire.WireError("outputs")
-            return self._copies(placed)
-        except (wire.WireError, ValueError) as nonsense:
+        except wire.WireError as nonsense:
             raise EngineFailed from nonsense
+        return placed, bulky
 
-    def _read_head(self) -> tuple[int, tuple[wire.Placed, ...]]:
-        known, placed = self._answer
+    def _read_head(self) -> tuple[int, tuple[wire.Placed, ...], bool]:
+        known, placed, bulky = self._answer
         at = wire.ANSWER_AT
         if known and self._region[at : at + len(known)] == known:
-            return wire.DONE, placed
+            return wire.DONE, placed, bulky
         try:
             head = self._region[at : at + _SHORT_HEAD]
             state, placed = wire.decode_head(head, self._output_at, self._size)
         except wire.WireError:
             head = self._region[at : at + wire.HEAD_BYTES]
             state, placed = wire.decode_head(head, self._output_at, self._size)
-        if state == wire.DONE and not any(tensor.datatype == wire.TEXT for tensor in placed):
-            self._answer = wire.encode_head(state, placed), placed
-        return state, placed
+        texts = [tensor for tensor in placed if tensor.datatype == wire.TEXT]
+        if sum(math.prod(tensor.shape) for tensor in texts) > MAX_TEXTS:
+            return wire.TOO_LARGE, (), False
+        bulky = sum(tensor.length for tensor in texts) > BULKY_BYTES // _TEXT_COST
+        bulky |= sum(tensor.length for tensor in placed) > BULKY_BYTES
+        if state == wire.DONE and not texts:
+            self._answer = wire.encode_head(state, placed), placed, bulky
+        return state, placed, bulky
 
-    def _copies(self, placed: tuple[wire.Placed, ...]) -> list[Array]:
+    def copies(self, placed: tuple[wire.Placed, ...]) -> list[Array]:
+        """Return outputs that `look` found, as copies, in order.
+
+        Raises:
+            RunFailed: There is no memory for them.
+            EngineFailed: They are not what the engine said.
+        """
         if not placed:
             return []
         start = placed[0].start
         end = placed[-1].start + placed[-1].length
-        data = self._region[start:end]
         self._touched = max(self._touched, end - self._output_at)
-        return [_array(tensor, data, tensor.start - start) for tensor in placed]
+        try:
+            data = self._copied(start, end)
+            return [_array(tensor, data, tensor.start - start) for tensor in placed]
+        except MemoryError as full:
+            raise RunFailed("the outputs are larger than one answer may be") from full
+        except (ValueError, OverflowError) as nonsense:
+            raise EngineFailed from nonsense
+
+    def _copied(self, start: int, end: int) -> bytes | memoryview:
+        if end - start <= BULKY_BYTES:
+            return self._region[start:end]
+        # NumPy copies without the interpreter's lock: other threads go on.
+        copied: Array = np.frombuffer(self._region, np.uint8, end - start, start).copy()
+        copied.flags.writeable = False
+        return copied.data
 
     def run(self, inputs: Mapping[str, Array], timeout: float) -> list[Array]:
         """Run once and wait; blocks.
@@ -272,8 +324,7 @@ class EngineProcess:
         poll.register(self.bell, select.POLLIN)
         poll.register(self.exited, select.POLLIN)
         happened = {descriptor for descriptor, _ in poll.poll(timeout * 1000)}
-        if self.bell in happened:
-            os.read(self.bell, 8)
+        if self.bell in happened and self.rang():
             try:
                 return wire.decode_head(
                     self._region[wire.ANSWER_AT : wire.ANSWER_AT + wire.HEAD_BYTES],
@@ -282,7 +333,7 @@ class EngineProcess:
                 )[0]
             except wire.WireError as nonsense:
                 raise EngineFailed from nonsense
-        if self.exited in happened:
+        if happened:
             raise EngineFailed
         self.kill()
         raise RunTimeout
@@ -295,21 +346,20 @@ class EngineProcess:
             self._touched = 0
 
     def resident(self) -> int:
-        """Bytes of memory that are this engine's own; a guess where the kernel hides processes."""
+        """Bytes of memory that are this engine's own, what it holds of the region included.
+
+        The former is a guess where the kernel hides processes.
+        """
         try:
+            region = os.fstat(self._file).st_blocks * 512
             fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+            return (int(fields[1]) - int(fields[2])) * _PAGE + region
         except OSError:
             return self._guess
-        return (int(fields[1]) - int(fields[2])) * _PAGE
 
     def end(self) -> int | None:
-        """Return how the process ended: exit code, or minus the signal; `None` when not known."""
-        deadline = time.monotonic() + 0.2
-        while (found := self._server.end_of(self.number)) is None:
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(0.001)
-        return found
+        """Return how the process ended: exit code, or minus the signal; `None`: not known yet."""
+        return self._server.end_of(self.number)
 
     def kill(self) -> None:
         """End the process at once."""
@@ -318,41 +368,10 @@ class EngineProcess:
     def close(self) -> None:
         """End the process and give everything back."""
         self.kill()
-        for descriptor in (self.exited, self.bell, self._ring_at):
+        for descriptor in (self.exited, self.bell, self._ring_at, self._file):
             os.close(descriptor)
         with suppress(BufferError):  # a view is still alive: the map goes with it
             self._region.close()
-
-
-def seal(content: bytes | bytearray | memoryview | mmap.mmap) -> int:
-    """Put bytes into a memory file that nobody can change any more; the caller closes it.
-
-    Raises:
-        EnginesDown: There is no descriptor or memory left.
-    """
-    try:
-        descriptor = os.memfd_create("model", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    except OSError as fault:
-        raise EnginesDown from fault
-    try:
-        view = memoryview(content).cast("B")
-        while view:
-            view = view[os.write(descriptor, view) :]
-        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
-    except OSError as fault:
-        os.close(descriptor)
-        raise EnginesDown from fault
-    return descriptor
-
-
-def _region(size: int) -> int:
-    """Make the shared memory file: sparse, and of this size for good."""
-    descriptor = os.memfd_create("region", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(descriptor, size)
-    seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
-    return descriptor
 
 
 def _bytes_of(kind: int, shape: tuple[int, ...]) -> int:
@@ -362,7 +381,7 @@ def _bytes_of(kind: int, shape: tuple[int, ...]) -> int:
     return count * wire.NUMPY[wire.DATATYPES[kind]].itemsize
 
 
-def _array(tensor: wire.Placed, data: bytes, offset: int) -> Array:
+def _array(tensor: wire.Placed, data: bytes | memoryview, offset: int) -> Array:
     """Return one output, read-only."""
     datatype = wire.DATATYPES[tensor.datatype]
     if tensor.datatype == wire.TEXT:

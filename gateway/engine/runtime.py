@@ -11,7 +11,7 @@ import mmap
 import os
 import select
 import time
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime as ort
@@ -28,7 +28,7 @@ _IDLE_MS: Final = 200
 _OPTIONS: Final = {
     "OpenVINOExecutionProvider": {"device_type": "CPU", "num_of_threads": "1", "precision": "FP32"}
 }
-_RING: Final = (1).to_bytes(8, "little")
+_RING: Final = b"\1"
 _BF16: Final = wire.DATATYPES.index("BF16")
 _ONNX_BF16: Final = 16
 _LIBC: Final = ctypes.CDLL(None)
@@ -64,8 +64,8 @@ class Runtime:
         self._values = False
         self._last: tuple[bytes, dict[str, Any]] = (b"", {})
 
-    def serve(self, model: mmap.mmap) -> NoReturn:
-        """Load the model, close it, and answer for as long as the process lives."""
+    def serve(self, model: mmap.mmap) -> None:
+        """Load the model, close it, and answer for as long as the gateway holds the bells."""
         self._tell(self._load(model))
         peak = True
         poll = select.poll()
@@ -74,7 +74,8 @@ class Runtime:
             if peak and not poll.poll(_IDLE_MS):
                 _LIBC.malloc_trim(0)
                 peak = False
-            os.read(self._bell_in, 8)
+            if not os.read(self._bell_in, 8):
+                return
             began = time.monotonic()
             moved = self._answer()
             os.write(self._bell_out, _RING)

@@ -8,21 +8,24 @@ Safety argument.
 3. What waits is bounded in number here, and in bytes by the door that read it. A request waits no
    longer for its turn than it may run.
 4. A run that several requests shared and that failed is done again for each alone: nobody's input
-   fails another's. A run that nobody waits for any more is ended.
+   fails another's. A run that nobody waits for any more is ended, and that is not held against
+   the model.
+5. An engine that rings without a run is hostile and is ended; one that is being ended gets no run
+   and gives no answer. Nothing that an engine does makes the loop wait: what takes long to copy is
+   copied in a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-import structlog
 from numpy.typing import NDArray
 
 from gateway.engine.batching import by_row, share_out, take
@@ -34,8 +37,21 @@ from gateway.engine.errors import (
     RunTimeout,
     SetAside,
 )
-from gateway.engine.health import Health
-from gateway.engine.process import BULKY_BYTES, EngineProcess
+from gateway.engine.health import REST_SECONDS, Health
+from gateway.engine.place import (
+    ABANDONED,
+    NONSENSE,
+    TIME,
+    Asked,
+    Place,
+    answer,
+    copies,
+    put,
+    report_end,
+    tell,
+)
+from gateway.engine.process import EngineProcess
+from gateway.engine.starting import Recipe, start_aside
 from gateway.errors import SealgateError
 
 Array: TypeAlias = NDArray[Any]
@@ -51,43 +67,6 @@ MAX_ENGINES: Final = os.cpu_count() or 1
 
 class Gone(Exception):
     """The version's engines were given up to make room: ask for them anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What an engine is made from.
-
-    Attributes:
-        tenant, model, version: What it runs, for logs and shares.
-        start: Starts an engine; blocks; raises what the caller should hear.
-        rows: Rows that one shared run may have; 1 where rows may depend on each other.
-    """
-
-    tenant: str
-    model: str
-    version: str
-    start: Callable[[], EngineProcess]
-    rows: int = 1
-
-
-@dataclass(slots=True, eq=False)
-class _Asked:
-    inputs: Mapping[str, Array]
-    rows: int
-    answer: asyncio.Future[list[Array]]
-    since: float
-    alone: bool
-
-
-@dataclass(slots=True, eq=False)
-class _Place:
-    """One engine and its run."""
-
-    process: EngineProcess
-    flight: list[_Asked] = field(default_factory=list)
-    deadline: float = 0.0
-    late: bool = False
-    timer: asyncio.TimerHandle | None = None
 
 
 class Served:
@@ -116,13 +95,13 @@ class Served:
         self.gone = False
         self.used = 0.0
         self.runs = 0
-        self._timeout = timeout
-        self._set_aside = set_aside
+        self._timeout, self._set_aside = timeout, set_aside
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: deque[_Asked] = deque()
-        self._places = [_Place(process)]
+        self._waiting: deque[Asked] = deque()
+        self._places = [Place(process)]
         self._health = Health()
-        self._starting: asyncio.Task[None] | None = None
+        self._attaching = threading.Lock()
+        self._starting: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
         self._soon = False
 
@@ -150,7 +129,7 @@ class Served:
 
         Raises:
             RunTimeout, RunFailed, EngineFailed, EngineBusy, SetAside: As named.
-            Gone: Its engines were given up before the run began.
+            Gone: Its engines were given up before the run ended.
         """
         loop = self._attached()
         self.used = loop.time()
@@ -159,7 +138,7 @@ class Served:
         if len(self._waiting) >= MAX_WAITING:
             raise EngineBusy
         alone = self.recipe.rows == 1 or not by_row(inputs, rows)
-        asked = _Asked(inputs, rows, loop.create_future(), self.used, alone)
+        asked = Asked(inputs, rows, loop.create_future(), self.used, alone)
         self._waiting.append(asked)
         self._dispatch_soon()
         try:
@@ -174,11 +153,12 @@ class Served:
             raise SetAside
 
     def close(self) -> None:
-        """End its engines; for any thread. What runs or waits fails."""
-        self.gone = True
-        if self._loop is None or self._loop.is_closed():
-            self._end_all()
-            return
+        """End its engines; for any thread. What runs or waits hears `Gone`."""
+        with self._attaching:  # or a first request would watch what is closed here
+            self.gone = True
+            if self._loop is None or self._loop.is_closed():
+                self._end_all()
+                return
         with suppress(RuntimeError):  # the loop closed meanwhile: the kernel ends them with us
             self._loop.call_soon_threadsafe(self._end_all)
 
@@ -187,13 +167,19 @@ class Served:
             raise Gone
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # the first request, or the first on a loop that came after
+            self._attach(loop)
+        return loop
+
+    def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._attaching:
+            if self.gone:
+                raise Gone
             self._loop, self._soon, self._starting, self._looking = loop, False, None, None
             for place in self._places:
                 place.timer = None
                 self._watch(place)
-        return loop
 
-    def _watch(self, place: _Place) -> None:
+    def _watch(self, place: Place) -> None:
         assert self._loop is not None
         self._loop.add_reader(place.process.bell, self._rang, place)
         self._loop.add_reader(place.process.exited, self._ended, place)
@@ -215,90 +201,111 @@ class Served:
         if self._waiting:
             self._look_later()
 
-    def _free(self) -> _Place | None:
-        return next((place for place in self._places if not place.flight), None)
+    def _free(self) -> Place | None:
+        return next((each for each in self._places if not each.flight and not each.doom), None)
 
-    def _begin(self, place: _Place, batch: list[_Asked]) -> None:
+    def _begin(self, place: Place, batch: list[Asked]) -> None:
         assert self._loop is not None
         place.flight = batch
         place.deadline = self._loop.time() + self._timeout
         if place.timer is None:
             place.timer = self._loop.call_at(place.deadline, self._check, place)
-        if sum(array.nbytes for asked in batch for array in asked.inputs.values()) > BULKY_BYTES:
-            copying = self._loop.run_in_executor(None, self._put, place, batch)
+        bulky = place.process.bulky
+        if sum(array.nbytes for asked in batch for array in asked.inputs.values()) > bulky:
+            copying = self._loop.run_in_executor(None, put, place, batch)
             copying.add_done_callback(partial(self._copied, place, batch))
         else:
-            self._copied(place, batch, self._put(place, batch))
+            self._copied(place, batch, put(place, batch))
 
-    @staticmethod
-    def _put(place: _Place, batch: list[_Asked]) -> Exception | None:
-        try:
-            place.process.put([asked.inputs for asked in batch])
-        except Exception as fault:
-            return fault
-        return None
-
-    def _copied(self, place: _Place, batch: list[_Asked], found: Any) -> None:
+    def _copied(self, place: Place, batch: list[Asked], found: Any) -> None:
         fault = found.result() if isinstance(found, asyncio.Future) else found
-        if place not in self._places:
-            return  # it ended meanwhile, and the batch was told
+        if place.doom or place not in self._places:
+            return  # it ended meanwhile or is about to, and the batch is told
         if fault is None:
+            place.running = True
             place.process.ring()
             return
-        self._finish(place)
-        self._tell(batch, fault if isinstance(fault, EngineError) else RunFailed())
+        place.flight = []
+        self._dispatch_soon()  # not at once: as many as wait may fail like this
+        if len(batch) > 1:
+            self._alone(batch)
+        else:
+            tell(batch, fault if isinstance(fault, EngineError) else RunFailed())
 
-    def _rang(self, place: _Place) -> None:
-        """A run has ended."""
-        with suppress(BlockingIOError):
-            os.read(place.process.bell, 8)
-        batch, fault = place.flight, None
-        try:
-            outputs = place.process.take()
-        except EngineFailed as nonsense:
-            self._blame(place, nonsense)
-            place.process.kill()
+    def _rang(self, place: Place) -> None:
+        """A run has ended, or so the engine says."""
+        if not place.process.rang():
+            self._doom(place, "")  # its end is near and says why
             return
-        except SealgateError as refused:
-            outputs, fault = [], refused
+        if not place.running:
+            self._doom(place, NONSENSE)
+            return
+        place.running = False
+        try:
+            placed, bulky = place.process.look()
+        except EngineError as fault:
+            self._taken(place, fault)
+            return
+        if not bulky:
+            self._taken(place, copies(place, placed))
+            return
+        assert self._loop is not None
+        copying = self._loop.run_in_executor(None, copies, place, placed)
+        copying.add_done_callback(lambda done: self._taken(place, done.result()))
+
+    def _taken(self, place: Place, found: list[Array] | EngineError) -> None:
+        """Answer what was in a run."""
+        if place.doom or place not in self._places:
+            return
+        if isinstance(found, EngineFailed):
+            self._doom(place, NONSENSE)
+            return
+        outputs, fault = ([], found) if isinstance(found, EngineError) else (found, None)
+        batch = place.flight
         self.runs += 1
         place.process.give_back()
         self._finish(place)
         if len(batch) == 1:
-            self._tell(batch, fault) if fault else _answer(batch[0], outputs)
+            tell(batch, fault) if fault else answer(batch[0], outputs)
             return
         shares = None if fault else share_out(outputs, [asked.rows for asked in batch])
         if shares is None:
             self._alone(batch)
             return
         for asked, share in zip(batch, shares, strict=True):
-            _answer(asked, share)
+            answer(asked, share)
 
-    def _alone(self, batch: list[_Asked]) -> None:
+    def _alone(self, batch: list[Asked]) -> None:
         """Run each request of a shared run that failed by itself: claim 4."""
         for asked in reversed(batch):
             asked.alone = True
             self._waiting.appendleft(asked)
         self._dispatch_soon()
 
-    def _finish(self, place: _Place) -> None:
+    def _finish(self, place: Place) -> None:
         place.flight = []
         if self._waiting:
             self._dispatch()
 
-    def _check(self, place: _Place) -> None:
+    def _check(self, place: Place) -> None:
         """End an engine that is over its deadline."""
         assert self._loop is not None
         place.timer = None
         if not place.flight or place not in self._places:
             return
         if self._loop.time() >= place.deadline:
-            place.late = True
-            place.process.kill()
+            self._doom(place, TIME)
         else:
             place.timer = self._loop.call_at(place.deadline, self._check, place)
 
-    def _abandoned(self, asked: _Asked) -> None:
+    def _doom(self, place: Place, why: str) -> None:
+        """End an engine: it gets no more runs and is not listened to."""
+        assert self._loop is not None
+        place.doom = place.doom or why or "ended"
+        self._loop.remove_reader(place.process.bell)
+        place.process.kill()
+
+    def _abandoned(self, asked: Asked) -> None:
         """Do not work for a caller who is gone."""
         with suppress(ValueError):
             self._waiting.remove(asked)
@@ -307,42 +314,30 @@ class Served:
                 assert self._loop is not None
                 self._loop.call_later(ABANDONED_SECONDS, self._give_up, place, place.flight)
 
-    def _give_up(self, place: _Place, flight: list[_Asked]) -> None:
+    def _give_up(self, place: Place, flight: list[Asked]) -> None:
         if place.flight is flight and place in self._places:
-            place.late = True
-            place.process.kill()
+            self._doom(place, ABANDONED)
 
-    def _ended(self, place: _Place) -> None:
+    def _ended(self, place: Place) -> None:
         """An engine is gone."""
         assert self._loop is not None
-        code = place.process.end()
-        batch, late = place.flight, place.late
         self._remove(place)
-        self._tell(batch, RunTimeout() if late else EngineFailed())
+        tell(place.flight, RunTimeout() if place.doom == TIME else EngineFailed())
         if self.gone:
             return
-        reason = "time" if late else f"signal_{-code}" if code and code < 0 else "ended"
-        made = self.recipe
-        structlog.get_logger().warning(
-            "engine_ended",
-            tenant=made.tenant,
-            model=made.model,
-            version=made.version,
-            reason=reason,
-        )
-        pause = self._health.ended(self._loop.time())
-        if self._health.resting(self._loop.time()):
-            self._set_aside(self.recipe, reason)
-            self._tell(list(self._waiting), SetAside())
+        pause = 0.0
+        if place.doom != ABANDONED:  # that was its callers' choice
+            pause = self._health.ended(self._loop.time())
+        rests = pause >= REST_SECONDS
+        told = self._set_aside if rests else None
+        report_end(self._loop, self.recipe, place, told)
+        if rests:
+            tell(list(self._waiting), SetAside())
             self._waiting.clear()
         if not self._places:
             self._start_soon(pause)
 
-    def _blame(self, place: _Place, fault: EngineError) -> None:
-        batch, place.flight = place.flight, []
-        self._tell(batch, fault)
-
-    def _remove(self, place: _Place) -> None:
+    def _remove(self, place: Place) -> None:
         assert self._loop is not None
         if place.timer is not None:
             place.timer.cancel()
@@ -353,25 +348,22 @@ class Served:
 
     def _start_soon(self, pause: float) -> None:
         if self._starting is None and self._loop is not None:
-            self._starting = self._loop.create_task(self._start(pause))
+            start = partial(start_aside, self._loop, self.recipe.start, self._started)
+            self._starting = self._loop.call_later(pause, start)
 
-    async def _start(self, pause: float) -> None:
-        """Start one more engine; what waits hears of it when that fails and there is none."""
-        try:
-            await asyncio.sleep(pause)
-            process = await asyncio.to_thread(self.recipe.start)
-        except SealgateError as fault:
-            self._starting = None
+    def _started(self, process: EngineProcess | None, fault: SealgateError | None) -> None:
+        """Take one more engine; what waits hears of it when that failed and there is none."""
+        self._starting = None
+        if process is None:
             if not self._places:
-                self._tell(list(self._waiting), fault)
+                tell(list(self._waiting), fault or EngineFailed())
                 self._waiting.clear()
                 self.gone = True  # the next request looks at the version anew
             return
-        self._starting = None
         if self.gone:
             process.close()
             return
-        place = _Place(process)
+        place = Place(process)
         self._places.append(place)
         self._watch(place)
         self._dispatch()
@@ -386,33 +378,23 @@ class Served:
         self._looking = None
         now = self._loop.time()
         while self._waiting and self._waiting[0].since < now - self._timeout:
-            self._tell([self._waiting.popleft()], RunTimeout())
+            tell([self._waiting.popleft()], RunTimeout())
         if self._waiting:
             if self._waiting[0].since < now - HELP_SECONDS and len(self._places) < MAX_ENGINES:
                 self._start_soon(0.0)
             self._look_later()
-
-    def _tell(self, batch: list[_Asked], fault: Exception) -> None:
-        for asked in batch:
-            if not asked.answer.done():
-                asked.answer.set_exception(fault)
 
     def _end_all(self) -> None:
         if self._looking is not None:
             self._looking.cancel()
         if self._starting is not None:
             self._starting.cancel()
-        self._tell(list(self._waiting), EngineFailed())
+        tell(list(self._waiting), Gone())
         self._waiting.clear()
         for place in list(self._places):
-            self._tell(place.flight, EngineFailed())
+            tell(place.flight, Gone())
             if self._loop is None:
                 self._places.remove(place)
                 place.process.close()
             else:
                 self._remove(place)
-
-
-def _answer(asked: _Asked, outputs: list[Array]) -> None:
-    if not asked.answer.done():
-        asked.answer.set_result(outputs)

@@ -10,6 +10,8 @@ take memory up to its bound, and ring the two bells that it was given:
 3. A call by the numbers of another architecture (x32, 32 bit) ends the process: numbers mean
    something else there.
 4. Landlock denies every file beneath every folder, also where a filter is not to be had.
+5. `fcntl` copies descriptors and tells of them, and no more: with an owner and O_ASYNC on a pipe
+   (F_SETOWN, F_SETSIG) the kernel would send any signal to any process of the user.
 
 Other providers than the plain one load libraries late, compile, and start threads. Their engines
 are confined less (`wide`): files of the system and of their own environment can be read, and none
@@ -113,7 +115,8 @@ _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT, _THIRD_ARGUMENT_AT = 0, 4, 32  # struct seccomp_data, little-endian
 _PROT_EXEC: Final = 4
 _CLONE_THREAD: Final = 0x10000
-_FIRST_ARGUMENT_AT: Final = 16
+_FIRST_ARGUMENT_AT, _SECOND_ARGUMENT_AT = 16, 24
+_COMMANDS: Final = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC
 _SECCOMP_SET_MODE_FILTER: Final = 1
 _SECCOMP: Final = {"x86_64": 317, "aarch64": 277}
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446  # on both architectures
@@ -135,13 +138,14 @@ def _steps(architecture: Architecture, wide: bool) -> Iterator[tuple[int, int, i
     yield _RETURN, 0, 0, _KILL
     yield _LOAD, 0, 0, _NUMBER_AT
     allowed = (*architecture.allowed, *architecture.wide) if wide else architecture.allowed
+    yield from _descriptors_only(numbers["fcntl"])  # claim 5
     if wide:  # a thread, and no process
         yield _EQUAL, 0, 4, numbers["clone"]
         yield _LOAD, 0, 0, _FIRST_ARGUMENT_AT
         yield _BITS, 1, 0, _CLONE_THREAD
         yield _RETURN, 0, 0, _KILL
         yield _RETURN, 0, 0, _ALLOW
-    for name in dict.fromkeys(allowed):
+    for name in (name for name in dict.fromkeys(allowed) if name != "fcntl"):
         if name in {"mmap", "mprotect"} and not wide:  # claim 2
             yield _EQUAL, 0, 4, numbers[name]
             yield _LOAD, 0, 0, _THIRD_ARGUMENT_AT
@@ -156,6 +160,15 @@ def _steps(architecture: Architecture, wide: bool) -> Iterator[tuple[int, int, i
         # ENOSYS makes the C library fall back from `clone3` to what is refused by number.
         yield _RETURN, 0, 0, _ERRNO | (errno.ENOSYS if name == "clone3" else errno.EPERM)
     yield _RETURN, 0, 0, _KILL
+
+
+def _descriptors_only(number: int) -> Iterator[tuple[int, int, int, int]]:
+    yield _EQUAL, 0, len(_COMMANDS) + 3, number
+    yield _LOAD, 0, 0, _SECOND_ARGUMENT_AT
+    for place, command in enumerate(_COMMANDS):
+        yield _EQUAL, len(_COMMANDS) - place, 0, command
+    yield _RETURN, 0, 0, _ERRNO | errno.EPERM
+    yield _RETURN, 0, 0, _ALLOW
 
 
 def filter_calls(*, wide: bool = False) -> bool:

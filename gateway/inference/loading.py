@@ -23,9 +23,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.errors import PayloadAbsent, PayloadCorrupt, StatementInvalid
 from gateway.artifacts.signature import LinkStatement, verify_link
+from gateway.engine.memory_files import seal
 from gateway.engine.pool import Graph
 from gateway.engine.ports import PLAIN
-from gateway.engine.process import Border, seal
+from gateway.engine.process import Border
 from gateway.engine.served import Served
 from gateway.inference.errors import ModelUnavailable
 from gateway.inference.measuring import KIND, rows_of

@@ -14,9 +14,10 @@ from typing import Final
 from gateway.artifacts.manifest import Manifest, TrialValues
 from gateway.artifacts.trial import make_values
 from gateway.engine.errors import EnginesDown, RunFailed, RunTimeout
+from gateway.engine.memory_files import seal
 from gateway.engine.pool import Engines, Graph
 from gateway.engine.ports import PLAIN
-from gateway.engine.process import Border, seal
+from gateway.engine.process import Border
 from gateway.engine.trial import ROWS_COMPARED, Trial, try_out
 from gateway.registry.packaging import Plain
 from gateway.screening.screens import SCORES

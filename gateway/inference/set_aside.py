@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from gateway.authorization.recorder import Recorder
-from gateway.engine.served import Recipe
+from gateway.engine.starting import Recipe
 from gateway.registry.facts import version_resource
 
 ACTION = "setAside"
@@ -29,7 +29,8 @@ class SetAsideNotices:
 
         Args:
             recipe: What was run.
-            reason: How its last engine ended: `time`, `ended`, or `signal_` and a number.
+            reason: How its last engine ended: `time`, `nonsense`, `ended`, or `signal_` and a
+                number.
         """
         self._threads.submit(self._record, recipe, reason)
 

@@ -21,9 +21,10 @@ from rich.table import Table
 
 from gateway.engine.errors import EngineError
 from gateway.engine.forking import ForkServer
+from gateway.engine.memory_files import seal
 from gateway.engine.pool import Engines, Graph, Room
 from gateway.engine.ports import PLAIN, EngineKind
-from gateway.engine.process import Border, Bounds, seal
+from gateway.engine.process import Border, Bounds
 from gateway.engine.served import Served
 from tests.bench.kinds import models
 from tests.gateway.engine.dangers import plain, wide

@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.engine.forking import ForkServer
+from gateway.engine.memory_files import seal
 from gateway.engine.ports import PLAIN, EngineKind
-from gateway.engine.process import Border, Bounds, EngineProcess, seal
+from gateway.engine.process import Border, Bounds, EngineProcess
 from gateway.engine.trial import difference, try_out
 from tests.bench.processes import cpu_seconds
 

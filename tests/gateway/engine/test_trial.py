@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.engine.errors import EngineError, EnginesDown, RunFailed
+from gateway.engine.memory_files import seal
 from gateway.engine.ports import PLAIN
-from gateway.engine.process import Border, Bounds, EngineProcess, seal
+from gateway.engine.process import Border, Bounds, EngineProcess
 from gateway.engine.trial import SIZES, WORTH, difference, rows_of, try_out
 from tests.gateway.artifacts.hostile_models import build, constant, linear, node, tensor
 from tests.gateway.engine.dangers import plain

@@ -123,12 +123,11 @@ class ThreadServer:
         if isinstance(runtime._session, _Stoppable):
             runtime._session.options.terminate = True
             runtime._session._gate = sys.exit  # ends the thread, and nothing is said of it
-        os.eventfd_write(runtime._bell_in, 1)
 
     @staticmethod
     def _serve(runtime: _Held, model: mmap.mmap, bells: tuple[int, int]) -> None:
         try:
-            with suppress(SystemExit):
+            with suppress(SystemExit, OSError):  # its bells are closed
                 runtime.serve(model)
         finally:
             for bell in bells:

@@ -1,0 +1,127 @@
+"""One engine with its run, what is told of the run, and what is told of the engine's end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import structlog
+from numpy.typing import NDArray
+
+from gateway.engine.errors import EngineError
+from gateway.engine.process import EngineProcess
+from gateway.engine.starting import Recipe
+from gateway.engine.wire import Placed
+
+Array: TypeAlias = NDArray[Any]
+
+# How an engine ended is known when its parent has told: looked for so often, so many seconds apart.
+_LOOKS: Final = 20
+_LOOK_SECONDS: Final = 0.01
+TIME: Final = "time"
+ABANDONED: Final = "abandoned"
+NONSENSE: Final = "nonsense"
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """One request that waits or runs.
+
+    Attributes:
+        inputs, rows: What it brings.
+        answer: Told the outputs, or what went wrong.
+        since: When it came, by the loop's clock.
+        alone: It shares no run.
+    """
+
+    inputs: Mapping[str, Array]
+    rows: int
+    answer: asyncio.Future[list[Array]]
+    since: float
+    alone: bool
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """One engine and its run.
+
+    Attributes:
+        process: The engine.
+        flight: The requests of the run.
+        running: The engine was told to run and has not rung since.
+        deadline: Of the run, by the loop's clock.
+        doom: Why it is being ended; empty while it is not.
+    """
+
+    process: EngineProcess
+    flight: list[Asked] = field(default_factory=list)
+    running: bool = False
+    deadline: float = 0.0
+    doom: str = ""
+    timer: asyncio.TimerHandle | None = None
+
+
+def put(place: Place, batch: Sequence[Asked]) -> Exception | None:
+    """Lay the inputs of a run into the engine's region; returns what was wrong with them."""
+    try:
+        place.process.put([asked.inputs for asked in batch])
+    except Exception as fault:
+        return fault
+    return None
+
+
+def copies(place: Place, placed: tuple[Placed, ...]) -> list[Array] | EngineError:
+    """Return the outputs of a run, or what is wrong with them."""
+    try:
+        return place.process.copies(placed)
+    except EngineError as fault:
+        return fault
+
+
+def answer(asked: Asked, outputs: list[Array]) -> None:
+    """Answer a request, if it still waits."""
+    if not asked.answer.done():
+        asked.answer.set_result(outputs)
+
+
+def tell(batch: Sequence[Asked], fault: Exception) -> None:
+    """Tell requests that still wait what went wrong."""
+    for asked in batch:
+        if not asked.answer.done():
+            asked.answer.set_exception(fault)
+
+
+def report_end(
+    loop: asyncio.AbstractEventLoop,
+    recipe: Recipe,
+    place: Place,
+    set_aside: Callable[[Recipe, str], None] | None,
+    looks: int = _LOOKS,
+) -> None:
+    """Say how an engine ended, once that is known: its parent may be slow, or be stopped.
+
+    Args:
+        loop: Where it is looked for again; nothing waits.
+        recipe: What the engine was made from.
+        place: Its place.
+        set_aside: Told as well where the model rests from now on.
+        looks: How often it is looked for yet.
+    """
+    reason = place.doom
+    if reason not in {TIME, ABANDONED, NONSENSE}:
+        code = place.process.end()
+        if code is None and looks:
+            loop.call_later(_LOOK_SECONDS, report_end, loop, recipe, place, set_aside, looks - 1)
+            return
+        reason = f"signal_{-code}" if code and code < 0 else "ended"
+    structlog.get_logger().warning(
+        "engine_ended",
+        tenant=recipe.tenant,
+        model=recipe.model,
+        version=recipe.version,
+        reason=reason,
+    )
+    if set_aside is not None:
+        set_aside(recipe, reason)
