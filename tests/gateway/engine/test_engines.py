@@ -386,7 +386,7 @@ def test_no_descriptor_is_left(engines: Engines) -> None:
 
 
 CONFINED = """
-import ctypes, mmap, os, socket, sys, threading
+import ctypes, fcntl, mmap, os, socket, sys, threading
 from gateway.engine import inside
 from gateway.engine.orders import Order
 attempt, wide = sys.argv[1], sys.argv[2] == "wide"
@@ -402,6 +402,9 @@ def try_it():
     elif attempt == "executable": mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)
     elif attempt == "memory": bytearray(1 << 31)
     elif attempt == "library": open("/usr/bin/env", "rb")
+    elif attempt == "flags": fcntl.fcntl(0, fcntl.F_SETFL, os.O_ASYNC)
+    elif attempt == "owner": fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    elif attempt == "copy": fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 5)
     elif attempt == "thread": threading.Thread(target=int).start()
 parent = os.getpid()
 pid = os.fork()
@@ -425,6 +428,9 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         ("socket", 40),
         ("executable", 40),
         ("memory", 40),
+        ("flags", 40),
+        ("owner", 40),
+        ("copy", 41),
         ("fork", -signal.SIGSYS),
         ("exec", -signal.SIGSYS),
         ("kill", -signal.SIGSYS),
@@ -445,6 +451,9 @@ def test_inside_nothing_but_computing_is_left(attempt: str, ends: int) -> None:
         ("write", 40),
         ("socket", 40),
         ("memory", 40),
+        ("flags", 40),
+        ("owner", 40),
+        ("copy", 41),
         ("fork", -signal.SIGSYS),
         ("exec", -signal.SIGSYS),
         ("kill", -signal.SIGSYS),
