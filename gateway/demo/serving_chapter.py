@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -121,7 +122,7 @@ class ServingChapter:
             theirs = self._cast.infer(stranger, MODEL, body)
             absent = self._cast.infer(stranger, "no-such-model", body)
             hold(theirs.status_code == absent.status_code == 404, f"status {theirs.status_code}")
-            hold(theirs.content == absent.content, "the two answers differ")
+            hold(_nameless(theirs) == _nameless(absent), "the two answers differ")
         with self._say.check("a purpose that is not registered is refused"):
             answer = self._cast.infer(token, MODEL, request("image", row, purpose="marketing"))
             hold(answer.status_code == 404, f"status {answer.status_code}")
@@ -193,3 +194,8 @@ def _standardised(data: Hospitals) -> Hospitals:
         calibration=scaled(data.calibration),
         test=scaled(data.test),
     )
+
+
+def _nameless(answer: httpx.Response) -> bytes:
+    """The body without the id of its request, which no two answers share."""
+    return answer.content.replace(answer.headers["sealgate-request-id"].encode(), b"")
