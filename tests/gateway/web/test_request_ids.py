@@ -70,6 +70,7 @@ def test_what_is_recorded_of_a_change_carries_the_id_of_its_request(place: Place
     assert [event.request_id for event in asked] == [answer.headers["sealgate-request-id"]]
 
 
+@pytest.mark.federated
 def test_every_other_door_names_its_requests_too(tmp_path: Path) -> None:
     with served_place(tmp_path):
         pass
