@@ -41,7 +41,7 @@ from gateway.inference.bfloat16 import BF16
 from gateway.inference.codec import Array, InferRequest
 from gateway.inference.errors import MalformedRequest, UnsupportedParameter
 from gateway.inference.oip import MAX_TENSORS
-from gateway.inference.subjects import MAX_IDENTIFIER, NOT_SHORT, SUBJECT_INPUT, data_subjects
+from gateway.inference.subjects import MAX_IDENTIFIER, SUBJECT_INPUT, data_subjects, short_text
 from gateway.inference.tensors import DTYPES, MAX_RANK, from_binary, to_binary
 
 MODEL_NAME, MODEL_VERSION, ID, PARAMETERS, INPUTS, OUTPUTS, RAW = range(1, 8)
@@ -208,8 +208,8 @@ def _request(message: _Message) -> GrpcRequest:
         id=message.id,
         inputs=inputs,
         outputs=tuple(_output(one) for one in message.outputs),
-        purpose=_short(parameters, "purpose"),
-        subjects=data_subjects(inputs.pop(SUBJECT_INPUT, None), _short(parameters, "subject")),
+        purpose=short_text(parameters, "purpose"),
+        subjects=data_subjects(inputs.pop(SUBJECT_INPUT, None), short_text(parameters, "subject")),
         bfloat16=frozenset(bfloat16),
         final_wanted=parameters.get(FINAL_WANTED) is True,
     )
@@ -312,15 +312,6 @@ def _choice(message: memoryview) -> bool | int | float | str:
         else:
             raise MalformedRequest
     return chosen
-
-
-def _short(parameters: Parameters, name: str) -> str | None:
-    value = parameters.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_IDENTIFIER:
-        raise MalformedRequest(NOT_SHORT)
-    return value
 
 
 def respond(

@@ -31,7 +31,7 @@ from gateway.inference.bfloat16 import BF16
 from gateway.inference.classification import classified
 from gateway.inference.codec import Array, InferRequest
 from gateway.inference.errors import AnswerNotFinite, MalformedRequest, UnsupportedParameter
-from gateway.inference.subjects import MAX_IDENTIFIER, NOT_SHORT, SUBJECT_INPUT, data_subjects
+from gateway.inference.subjects import MAX_IDENTIFIER, SUBJECT_INPUT, data_subjects, short_text
 from gateway.inference.tensors import from_binary, from_json, to_binary
 
 # A model with more inputs or outputs than this is not servable over one JSON header.
@@ -175,9 +175,9 @@ def parse(body: bytes, header_length: int | None) -> OipRequest:
         binary=binary,
         takes_binary=by_default or bool(binary),
         classes=_classes(outputs),
-        purpose=_text(parsed.parameters, "purpose"),
+        purpose=short_text(parsed.parameters, "purpose"),
         subjects=data_subjects(
-            inputs.pop(SUBJECT_INPUT, None), _text(parsed.parameters, "subject")
+            inputs.pop(SUBJECT_INPUT, None), short_text(parsed.parameters, "subject")
         ),
     )
 
@@ -226,15 +226,6 @@ def _classes(outputs: list[_Output]) -> dict[str, int]:
             raise MalformedRequest("`classification` is the number of classes that are wanted")
         wanted[output.name] = count
     return wanted
-
-
-def _text(parameters: Parameters, name: str) -> str | None:
-    value = parameters.get(name) if parameters else None
-    if value is None:
-        return None
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_IDENTIFIER:
-        raise MalformedRequest(NOT_SHORT)
-    return value
 
 
 def render(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from gateway.inference.codec import Array
 from gateway.inference.errors import MalformedRequest
@@ -11,6 +12,20 @@ from gateway.inference.errors import MalformedRequest
 MAX_IDENTIFIER: Final = 512
 SUBJECT_INPUT: Final = "sealgate_subject"
 NOT_SHORT: Final = "a parameter of the request must be a short text"
+
+
+def short_text(parameters: Mapping[str, Any] | None, name: str) -> str | None:
+    """Return a parameter of a request that names somebody or something; `None` where it is absent.
+
+    Raises:
+        MalformedRequest: It is no text, empty, or longer than `MAX_IDENTIFIER`.
+    """
+    value = parameters.get(name) if parameters else None
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_IDENTIFIER:
+        raise MalformedRequest(NOT_SHORT)
+    return value
 
 
 def data_subjects(column: Array | None, whole: str | None) -> tuple[str, ...]:
