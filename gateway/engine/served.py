@@ -320,6 +320,8 @@ class Served:
 
     def _ended(self, place: Place) -> None:
         """An engine is gone."""
+        if place not in self._places:
+            return  # it was closed while this call waited for its turn
         assert self._loop is not None
         self._remove(place)
         tell(place.flight, RunTimeout() if place.doom == TIME else EngineFailed())
