@@ -174,6 +174,8 @@ class Served:
         with self._attaching:
             if self.gone:
                 raise Gone
+            if self._loop is not None and self._loop.is_running():
+                raise RuntimeError("a version's engines are used on one event loop at a time")
             self._loop, self._soon, self._starting, self._looking = loop, False, None, None
             for place in self._places:
                 place.timer = None

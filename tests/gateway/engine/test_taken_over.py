@@ -405,6 +405,28 @@ def test_a_first_request_and_the_end_of_its_version_do_not_meet() -> None:
         assert it.engines == 0
 
 
+def test_engines_serve_one_event_loop_at_a_time() -> None:
+    """Two loops that heard the same bell took each other's answers: a sound engine was ended."""
+    it = served(HostileServer(honest))
+
+    async def elsewhere() -> None:
+        def once_more() -> None:
+            with pytest.raises(RuntimeError, match="one event loop"):
+                asyncio.run(it.run(X, 1))
+
+        await it.run(X, 1)
+        await asyncio.to_thread(once_more)
+        assert (await it.run(X, 1))[0].tolist() == [1.0]
+
+    asyncio.run(elsewhere())
+
+    async def later() -> None:
+        assert (await it.run(X, 1))[0].tolist() == [1.0]
+        it.close()
+
+    asyncio.run(later())
+
+
 def test_an_engine_that_cannot_be_started_leaves_no_descriptor() -> None:
     class Full(HostileServer):
         def fork(self, order: Order, descriptors: Sequence[int]) -> tuple[int, int]:

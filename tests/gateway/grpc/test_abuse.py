@@ -48,6 +48,14 @@ def shop() -> Iterator[Works]:
 
 
 @pytest.fixture(scope="module")
+def alone() -> Iterator[Works]:
+    """Beside `shop`, whose engines the door of this module uses on its own event loop."""
+    with works() as made:
+        made.publish()
+        yield made
+
+
+@pytest.fixture(scope="module")
 def door(shop: Works) -> Iterator[Door]:
     with opened(shop) as served:
         yield served
@@ -251,9 +259,9 @@ def test_a_block_in_endless_parts_ends_the_connection(door: Door) -> None:
         assert peer.end() == frames.ENHANCE_YOUR_CALM
 
 
-def test_who_sends_beyond_a_window_loses_the_stream(shop: Works) -> None:
+def test_who_sends_beyond_a_window_loses_the_stream(alone: Works) -> None:
     """Nobody who is not known makes the door keep more than the first window."""
-    with opened(shop, timeout=3600.0) as door, door.peer() as peer:
+    with opened(alone, timeout=3600.0) as door, door.peer() as peer:
         number = peer.begin(INFER, door.bearer())
         peer.data(number, b"\x00" + (1 << 20).to_bytes(4, "big"), end=False)
         until(lambda: door.budget.held > 0)  # the caller is known
@@ -275,8 +283,8 @@ def test_bodies_of_callers_who_are_not_known_have_a_bound_together(door: Door) -
         door.unclaimed.held -= UNCLAIMED_BYTES
 
 
-def test_a_request_by_bytes_is_read_and_one_that_stalls_is_not_waited_for(shop: Works) -> None:
-    with opened(shop, timeout=0.2) as door:
+def test_a_request_by_bytes_is_read_and_one_that_stalls_is_not_waited_for(alone: Works) -> None:
+    with opened(alone, timeout=0.2) as door:
         with door.peer() as peer:
             whole = frame(HEADERS, END_HEADERS, 1, peer.head(INFER, door.bearer()))
             whole += frame(DATA, END_STREAM, 1, message(request()))
@@ -316,8 +324,8 @@ def test_what_was_begun_must_be_finished_soon(door: Door, begun: bytes) -> None:
         assert peer.end() == frames.PROTOCOL_ERROR
 
 
-def test_an_idle_connection_is_ended_and_one_with_a_call_is_not(shop: Works) -> None:
-    with opened(shop) as door, door.peer() as idle, door.peer() as busy:
+def test_an_idle_connection_is_ended_and_one_with_a_call_is_not(alone: Works) -> None:
+    with opened(alone) as door, door.peer() as idle, door.peer() as busy:
         assert idle.call(request(), door.bearer()).status == Status.OK
         busy.begin(INFER, door.bearer())
         until(lambda: bool(door.server.works))
@@ -327,8 +335,8 @@ def test_an_idle_connection_is_ended_and_one_with_a_call_is_not(shop: Works) -> 
         assert busy.answer(1).status == Status.OK
 
 
-def test_who_does_not_take_its_answer_loses_it(shop: Works) -> None:
-    with opened(shop) as door:
+def test_who_does_not_take_its_answer_loses_it(alone: Works) -> None:
+    with opened(alone) as door:
         with door.peer(settings=((frames.INITIAL_WINDOW_SIZE, 3),)) as peer:
             number = peer.begin(INFER, door.bearer())
             peer.data(number, message(request()))
