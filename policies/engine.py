@@ -13,7 +13,7 @@ The safety argument:
 6. A set comes into force as a whole by one assignment, only with a genuine signature, and never an
    older one. A decision that begins after `load` returned uses the new set.
 7. A remembered decision is one that this set gave for facts which it cannot tell from these
-   (`policies.memo`).
+   (`policies.memo`), or that these very sets gave for these very objects: facts never change.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ from policies.rendering import FactsConflict, context_of, entity_slice
 REMEMBERED: Final = frozenset({"infer", "releaseOutput", "readMetadata"})
 """Actions of the hot path. The others are rare and decided anew each time."""
 
+MAX_RECENT: Final = 4096
+"""Questions whose objects are known; beyond it they are all forgotten."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -60,6 +63,18 @@ class Decision:
     policy_ids: tuple[str, ...]
     epoch: int
     error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question of late with its answer.
+
+    INVARIANT: it holds its facts, so no other object can have their identity.
+    """
+
+    sets: Mapping[str, _LoadedSet]
+    facts: tuple[object, object, object]
+    decision: Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +103,8 @@ class PolicyEngine:
         self._lock = threading.Lock()
         self._sets: Mapping[str, _LoadedSet] = {}
         self.generation = 0
+        self._recent: dict[Hashable, _Asked] = {}
+        self._recalled = 0
         self._platform = _LoadedSet("", 0, "", platform_set())
 
     def load(
@@ -132,7 +149,7 @@ class PolicyEngine:
     @property
     def hits(self) -> int:
         """Decisions that were remembered, over the sets in force."""
-        return sum(loaded.memo.hits for loaded in self._sets.values())
+        return self._recalled + sum(loaded.memo.hits for loaded in self._sets.values())
 
     @property
     def misses(self) -> int:
@@ -154,6 +171,34 @@ class PolicyEngine:
             `evaluation` (a policy erred).
         """
         sets = self._sets
+        key = (id(principal), id(resource), id(context), action)
+        asked = self._recent.get(key)
+        if (
+            asked is not None
+            and asked.sets is sets
+            and asked.facts[0] is principal
+            and asked.facts[1] is resource
+            and asked.facts[2] is context
+        ):
+            self._recalled += 1
+            return asked.decision
+        decision = self._decide(sets, principal, action, resource, context)
+        if action in REMEMBERED and decision.error is None:
+            owners = {principal.tenant.id, resource.tenant.id}
+            if all(sets[owner].compiled.keys[action] is not None for owner in owners):
+                if len(self._recent) >= MAX_RECENT:
+                    self._recent = {}
+                self._recent[key] = _Asked(sets, (principal, resource, context), decision)
+        return decision
+
+    def _decide(
+        self,
+        sets: Mapping[str, _LoadedSet],
+        principal: PrincipalFacts,
+        action: str,
+        resource: ResourceFacts,
+        context: ContextFacts,
+    ) -> Decision:
         if action not in ACTIONS:
             return Decision(False, (), self.epoch(principal.tenant.id), "unknown_action")
         if action == "administer":

@@ -13,7 +13,8 @@ Safety argument:
 4. A decision is for a caller who is valid at this moment: token, client and tenant are looked at
    anew each time, not as they were when the request came in.
 5. Facts of tenants and sites are remembered under one value of the revocation epoch only
-   (`gateway.epoch_memo`), which every suspension and revocation raises.
+   (`gateway.epoch_memo`), which every suspension and revocation raises; so are those of a caller
+   with the circumstances of its call.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ from policies.facts import (
     TenantFacts,
     VerdictFacts,
 )
+
+MAX_ASKERS: Final = 4096
+"""Callers with a purpose and a verdict whose facts are kept; beyond it all are made anew."""
 
 HIDDEN: Final = (ModelFacts, ModelVersionFacts, FederationFacts)
 """Kinds of things whose existence is told only to those who may read their metadata."""
@@ -83,6 +87,7 @@ class Guard:
         self._epoch = epoch
         self._solo = solo
         self._tenant_facts: EpochMemo[str, TenantFacts] = EpochMemo(epoch)
+        self._askers: dict[Hashable, tuple[Principal, ServiceFacts, ContextFacts]] = {}
         self._caller_facts: EpochMemo[tuple[object, ...], ServiceFacts] = EpochMemo(epoch)
         self._site_facts: EpochMemo[tuple[str, str], SiteFacts] = EpochMemo(epoch)
 
@@ -132,21 +137,29 @@ class Guard:
         recipient: str | None = None,
     ) -> Decision:
         """Decide, without recording anything."""
-        principal = call.principal
-        context = ContextFacts(
-            scopes=principal.scopes,
-            binding=principal.binding,
-            acr=principal.acr,
-            auth_age=principal.auth_age,
-            region=self._region,
-            epoch=self._epoch(),
-            purpose=call.purpose,
-            verdict=verdict,
-            approvals=approvals,
-            solo=self._solo(),
-            recipient=recipient,
-        )
-        return self._engine.decide(self.principal(principal), action, resource, context)
+        principal, purpose = call.principal, call.purpose
+        epoch, solo = self._epoch(), self._solo()
+        key = (id(principal), purpose, verdict, approvals, recipient, epoch, solo)
+        asker = self._askers.get(key)
+        if asker is None or asker[0] is not principal:
+            context = ContextFacts(
+                scopes=principal.scopes,
+                binding=principal.binding,
+                acr=principal.acr,
+                auth_age=principal.auth_age,
+                region=self._region,
+                epoch=epoch,
+                purpose=purpose,
+                verdict=verdict,
+                approvals=approvals,
+                solo=solo,
+                recipient=recipient,
+            )
+            asker = principal, self.principal(principal), context
+            if len(self._askers) >= MAX_ASKERS:
+                self._askers = {}
+            self._askers[key] = asker
+        return self._engine.decide(asker[1], action, resource, asker[2])
 
     def may_read(self, call: Call, about: ResourceFacts | None) -> bool:
         """Tell whether there is a thing that the caller may know of; nothing is recorded.

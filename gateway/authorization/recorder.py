@@ -156,32 +156,28 @@ class Recorder:
             decision: The decision that led here, if there was one.
             **details: What else is known.
         """
-        given: dict[str, object] = dict(details)
-        event_id = str(given.pop("id", "") or self.new_id())
-        tenant = str(given.pop("tenant", "") or (principal.tenant if principal else ""))
-        fields: dict[str, object] = {}
+        fields: dict[str, object] = {
+            "ts": int(self._clock() * 1_000_000_000),
+            "category": CATEGORIES[action],
+            "action": action,
+            "outcome": outcome,
+            "region": self._region,
+            "gateway_id": self._gateway_id,
+            "boot_id": self._boot_id,
+        }
         if principal is not None:
-            fields |= {
-                "actor_ref": principal.subject,
-                "actor_type": principal.kind,
-                "client_id": principal.client_id,
-                "auth_method": principal.binding,
-            }
+            fields["tenant"] = principal.tenant
+            fields["actor_ref"] = principal.subject
+            fields["actor_type"] = principal.kind
+            fields["client_id"] = principal.client_id
+            fields["auth_method"] = principal.binding
         if decision is not None:
-            fields |= {"policy_ids": decision.policy_ids, "policy_epoch": decision.epoch}
-        fields |= given
-        return Event(
-            id=event_id,
-            ts=int(self._clock() * 1_000_000_000),
-            tenant=tenant,
-            category=CATEGORIES[action],
-            action=action,
-            outcome=outcome,
-            region=self._region,
-            gateway_id=self._gateway_id,
-            boot_id=self._boot_id,
-            **fields,  # type: ignore[arg-type]  # the keys are those of Details
-        )
+            fields["policy_ids"] = decision.policy_ids
+            fields["policy_epoch"] = decision.epoch
+        fields.update(details)
+        if not fields.get("id"):
+            fields["id"] = self.new_id()
+        return Event(**fields)  # type: ignore[arg-type]  # the keys are those of Details
 
     def record(
         self,

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
+from msgspec import structs
 
 from audit.errors import SubjectErased
 from audit.sealing import SubjectVault
@@ -244,7 +245,7 @@ class Chunks:
             plain.wipe()
         request = parse(body, part.head)
         if batch.subject_ref:
-            request = replace(request, subjects=(self._one_subject(batch),))
+            request = structs.replace(request, subjects=(self._one_subject(batch),))
         return _Asked(principal, body, request)
 
     def _one_subject(self, batch: Batch) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from contextlib import suppress
 
@@ -32,6 +33,8 @@ def serve(settings: Settings, environment: Environment) -> None:
     ):
         gateway = compose(base)
         gateway.start()
+        gc.collect()
+        gc.freeze()  # what stands for good is not looked through again and again
         try:
             runner.run(_serve(gateway, settings, environment))
         finally:

@@ -63,8 +63,7 @@ Parameters: TypeAlias = "dict[str, bool | int | float | str]"
 _DATATYPES: Final = {dtype: name for name, dtype in reversed(DTYPES.items())}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrpcRequest(InferRequest):
+class GrpcRequest(InferRequest, frozen=True, kw_only=True):
     """A request with what its answer depends on.
 
     Attributes:

@@ -7,9 +7,9 @@ call, so it may keep what the answer depends on (an id to give back, forms that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+import msgspec
 from numpy.typing import NDArray
 
 from gateway.inference.errors import MalformedRequest
@@ -18,8 +18,7 @@ Array: TypeAlias = NDArray[Any]
 Rendered = TypeVar("Rendered", covariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InferRequest:
+class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request as every door states it.
 
     Attributes:

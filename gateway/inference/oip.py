@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -72,8 +72,7 @@ _SHARED_MEMORY: Final = ("shared_memory_region", "shared_memory_byte_size", "sha
 _SEQUENCE: Final = ("sequence_id", "sequence_start", "sequence_end")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OipRequest(InferRequest):
+class OipRequest(InferRequest, frozen=True, kw_only=True):
     """A request with what its answer depends on.
 
     Attributes:
@@ -86,7 +85,7 @@ class OipRequest(InferRequest):
     id: str | None
     binary: frozenset[str] | None
     takes_binary: bool = False
-    classes: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +195,10 @@ def _tensor(tensor: _Input, tail: memoryview) -> tuple[Array, memoryview]:
     """Read one input from its JSON data or from the head of the binary `tail`."""
     size = tensor.parameters.get("binary_data_size") if tensor.parameters else None
     if size is None:
-        if bytes(tensor.data) in {b"", b"null"}:
+        data = bytes(tensor.data)
+        if data in {b"", b"null"}:
             raise MalformedRequest("an input has no data")
-        return from_json(tensor.datatype, tensor.shape, bytes(tensor.data)), tail
+        return from_json(tensor.datatype, tensor.shape, data), tail
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(tail):
         raise MalformedRequest("an input's binary size does not fit the body")
     return from_binary(tensor.datatype, tensor.shape, tail[:size]), tail[size:]

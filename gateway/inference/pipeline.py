@@ -33,6 +33,8 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+import msgspec
+
 from audit.log import AuditLog, Receipt
 from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Call
@@ -73,8 +75,7 @@ OF_VALUES: Final = frozenset({"not_finite", "out_of_range"})
 """Reasons of a contract that are found in single rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class InferCall(Generic[T]):
+class InferCall(msgspec.Struct, Generic[T], frozen=True):
     """One call as a door received it.
 
     Attributes:
@@ -112,8 +113,7 @@ class InferAnswer(Generic[T]):
     receipt: Receipt
 
 
-@dataclass(frozen=True, slots=True)
-class FirstLook:
+class FirstLook(msgspec.Struct, frozen=True):
     """The decision for the caller's default purpose, and the moment (`Guard.moment`) of it."""
 
     decision: Decision

@@ -16,6 +16,7 @@ Source: KServe Open Inference Protocol v2, "Tensor Data Types", and its binary d
 
 from __future__ import annotations
 
+import struct
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +28,8 @@ from gateway.inference.errors import MalformedRequest
 
 # More elements than this cannot be served from one request of the largest allowed body.
 MAX_ELEMENTS: Final = 1 << 28
+# Up to so many numbers are made into an array without NumPy's conversion of Python objects.
+FEW: Final = 256
 # Deeper than any layout in use (batch, time, channel, height, width, …).
 MAX_RANK: Final = 8
 # A data subject's identifier or a word of text, not a document.
@@ -115,11 +118,13 @@ def from_json(datatype: str, shape: list[int], data: bytes) -> NDArray[Any]:
     if len(values) != count:
         raise MalformedRequest("a tensor's data does not fill its shape")
     try:
+        if datatype == "FP32" and count <= FEW:  # a third of the time, rounded in the same way
+            return np.frombuffer(struct.pack(f"<{count}f", *values), dtype).reshape(shape)
         with np.errstate(over="raise"):  # JSON has no infinity: none may come of a large number
             if datatype == BF16:
                 return from_float64(np.array(values, np.float64)).reshape(shape)
             return np.array(values, dtype=dtype).reshape(shape)
-    except (ArithmeticError, ValueError, TypeError):
+    except (ArithmeticError, ValueError, TypeError, struct.error):
         raise MalformedRequest("a tensor's data does not fit its datatype") from None
 
 

@@ -75,6 +75,7 @@ class _Rule:
     name: str
     dtype: np.dtype[Any]
     sizes: tuple[int, ...]
+    tail: tuple[int, ...] | None  # what follows the first size, where only that is open
     rows: str | None  # the symbol of an open first dimension, perhaps empty
     optional: bool
     any_value: bool  # texts and whole numbers, and floating ones that need not be finite
@@ -86,17 +87,20 @@ class _Rule:
         if array.dtype != self.dtype:
             return "datatype"
         shape = array.shape
-        if len(shape) != len(self.sizes) or any(
-            want not in (-1, got) for want, got in zip(self.sizes, shape, strict=True)
-        ):
+        if (not shape or shape[1:] != self.tail) and not self._fits(shape):
             return "shape"
         if self.low is not None:
             inside = (array >= self.low) & (array <= self.high)
-            if not inside.all():
+            if np.count_nonzero(inside) != inside.size:
                 return self._outside(array, inside)
         elif not self.any_value and not self._finite(array).all():
             return "not_finite"
         return None
+
+    def _fits(self, shape: tuple[int, ...]) -> bool:
+        return len(shape) == len(self.sizes) and all(
+            want in (-1, got) for want, got in zip(self.sizes, shape, strict=True)
+        )
 
     def _outside(self, array: NDArray[Any], inside: NDArray[np.bool_]) -> Reason | None:
         """Tell what is outside of the range from what is no number."""
@@ -222,6 +226,7 @@ def _rule(spec: TensorSpec, bounds: Range | None) -> _Rule:
         name=spec.name,
         dtype=dtype,
         sizes=tuple(spec.shape),
+        tail=tuple(spec.shape[1:]) if _only_first_open(spec.shape) else None,
         rows=(spec.symbols[0] if spec.symbols else "") if spec.shape[:1] == (-1,) else None,
         optional=spec.optional,
         any_value=spec.allow_nan or not (dtype.kind == "f" or bfloat),
@@ -229,6 +234,10 @@ def _rule(spec: TensorSpec, bounds: Range | None) -> _Rule:
         low=low,
         high=high,
     )
+
+
+def _only_first_open(sizes: Sequence[int]) -> bool:
+    return sizes[:1] == (-1,) and -1 not in sizes[1:]
 
 
 def _bounds(bounds: Range, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

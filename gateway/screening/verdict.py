@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gateway.screening.errors import ScreenMismatch
 from gateway.screening.profile import Profile
-from gateway.screening.screens import SCORES, strangeness
+from gateway.screening.screens import SCORES, strangeness, strangeness_of_row
 
 # MITRE ATLAS: evade an AI model; craft adversarial data.
 ATLAS: Final = ("AML.T0015", "AML.T0043")
@@ -73,6 +73,8 @@ class Judge:
         scores = outputs.get(SCORES)
         if scores is None or scores.shape != (rows, len(self._warning)) or rows < 1:
             raise ScreenMismatch
+        if rows == 1 and strangeness_of_row(scores[0].tolist()) <= self._flag:
+            return self._pass
         total = strangeness(scores)
         worst = float(total.max())
         if worst <= self._flag:

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies import facts
+from policies.author import PolicyAuthor
 from policies.compiled import ACTIONS, compile_set, starter_text
+from policies.engine import PolicyEngine
 from policies.facts import ContextFacts
 from policies.memo import MAX_FACTS, KeyPlan, Memo
 from tests.policies.test_isolation import contexts, principals, resources, tenants
@@ -18,9 +20,12 @@ from tests.policies.world import (
     APP,
     CONTEXT,
     ECG,
+    KEY,
     OTHER,
     PERMIT_ALL,
     RESOURCES,
+    DictStore,
+    clock,
     engine_with,
 )
 
@@ -242,3 +247,33 @@ def test_a_change_of_one_fact_is_decided_as_if_nothing_were_remembered(data: st.
         assert REMEMBERING.decide(who, "infer", what, when) == FORGETTING.decide(
             who, "infer", what, when
         )
+
+
+def test_the_very_same_facts_are_answered_from_what_these_sets_said() -> None:
+    engine = engine_with(acme=starter_text())
+    first = engine.decide(APP, "infer", ECG, CONTEXT)
+    assert engine.decide(APP, "infer", ECG, CONTEXT) is first
+    assert (engine.hits, engine.misses) == (1, 1)
+    blocked = replace(CONTEXT, verdict=facts.VerdictFacts(outcome="block"))
+    assert not engine.decide(APP, "releaseOutput", ECG, blocked).allowed
+    assert not engine.decide(APP, "infer", replace(ECG, signed=False), CONTEXT).allowed
+
+
+def test_the_very_same_facts_are_asked_anew_of_another_set() -> None:
+    engine = PolicyEngine(clock)
+    author = PolicyAuthor(engine, DictStore(), KEY, clock)
+    author.publish("acme", PERMIT_ALL, "author")
+    assert engine.decide(APP, "infer", ECG, CONTEXT).allowed
+    author.publish("acme", '@id("none") forbid (principal, action, resource);', "author")
+    assert not engine.decide(APP, "infer", ECG, CONTEXT).allowed
+
+
+def test_the_very_same_facts_are_asked_anew_where_the_time_counts() -> None:
+    moment = [1_500_000_000.0]
+    engine = PolicyEngine(lambda: moment[0])
+    author = PolicyAuthor(engine, DictStore(), KEY, clock)
+    text = '@id("early") permit (principal, action, resource) when { context.now < datetime("2020-01-01") };'
+    author.publish("acme", text, "author")
+    assert engine.decide(APP, "infer", ECG, CONTEXT).allowed
+    moment[0] = 1_600_000_000.0
+    assert not engine.decide(APP, "infer", ECG, CONTEXT).allowed

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gateway.inference.errors import MalformedRequest
-from gateway.inference.tensors import DTYPES, datatype_of, from_binary, from_json, to_binary
+from gateway.inference.tensors import DTYPES, FEW, datatype_of, from_binary, from_json, to_binary
 
 FIXED = sorted(set(DTYPES) - {"BYTES", "BF16"})
 
@@ -31,6 +31,26 @@ def test_fixed_size_tensors_survive_both_forms(datatype: str, data: st.DataObjec
     for form in (array, array.ravel()):
         text = json.dumps(form.astype(float if datatype == "FP16" else array.dtype).tolist())
         np.testing.assert_array_equal(from_json(datatype, shape, text.encode()), array)
+
+
+@given(st.lists(st.floats(width=64, allow_nan=False, allow_infinity=False), min_size=1))
+@example([3.4028235677973362e38])  # the largest that is rounded to a number of FP32
+@example([3.4028235677973366e38])
+@example([-1e300, 0.0])
+@example([1.401298464324817e-45 / 2, -0.0])
+def test_few_numbers_are_rounded_as_many_are(values: list[float]) -> None:
+    """Two conversions, one for requests of a row: which of them is taken must not be seen."""
+    many = values + [0.0] * (FEW + 1)
+
+    def read(numbers: list[float]) -> bytes | None:
+        try:
+            return from_json("FP32", [len(numbers)], json.dumps(numbers).encode()).tobytes()
+        except MalformedRequest:
+            return None
+
+    few, whole = read(values[:FEW]), read(many)
+    if len(values) <= FEW:
+        assert few == (None if whole is None else whole[: 4 * len(values)])
 
 
 @given(st.lists(st.text(max_size=20), max_size=6))

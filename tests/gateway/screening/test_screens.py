@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
 
 from gateway.screening.reference import MAX_REFERENCES, fit_reference
 from gateway.screening.screens import (
@@ -11,6 +13,7 @@ from gateway.screening.screens import (
     raw_scores,
     scaled_scores,
     strangeness,
+    strangeness_of_row,
     two_columns,
 )
 from tests.gateway.screening.classifiers import CENTRES, CLASSES, clouds
@@ -93,3 +96,8 @@ def test_scaled_scores_are_bounded_and_never_hide_a_fault() -> None:
 def test_strangeness_adds_squares_and_never_hides_a_fault() -> None:
     scores = np.array([[1.0, 2.0, 0.0, 0.0], [np.nan, 0.0, 0.0, 0.0]], dtype=np.float32)
     assert strangeness(scores).tolist() == [5.0, np.inf]
+
+
+@given(hnp.arrays(np.float32, (1, len(SCREENS))))
+def test_one_row_is_as_strange_alone_as_among_others(scores: np.ndarray) -> None:
+    assert strangeness_of_row(scores[0].tolist()) == strangeness(scores)[0]
