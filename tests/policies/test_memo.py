@@ -272,8 +272,8 @@ def test_the_very_same_facts_are_asked_anew_where_the_time_counts() -> None:
     moment = [1_500_000_000.0]
     engine = PolicyEngine(lambda: moment[0])
     author = PolicyAuthor(engine, DictStore(), KEY, clock)
-    text = '@id("early") permit (principal, action, resource) when { context.now < datetime("2020-01-01") };'
-    author.publish("acme", text, "author")
+    early = 'when { context.now < datetime("2020-01-01") };'
+    author.publish("acme", f'@id("early") permit (principal, action, resource) {early}', "author")
     assert engine.decide(APP, "infer", ECG, CONTEXT).allowed
     moment[0] = 1_600_000_000.0
     assert not engine.decide(APP, "infer", ECG, CONTEXT).allowed
