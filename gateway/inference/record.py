@@ -81,7 +81,9 @@ class InferenceRecord:
 
     def commit(self, body: bytes) -> str:
         """Return the salted commitment to a body; for threads, too."""
-        return hashlib.sha256(self.salt + body).hexdigest()
+        digest = hashlib.sha256(self.salt)
+        digest.update(body)  # not put together: a body may be large
+        return digest.hexdigest()
 
     def state(self, request: InferRequest, length: int, commitment: str) -> Call:
         """Note what was asked in a body, and return the call as policy sees it."""
