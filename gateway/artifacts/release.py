@@ -17,7 +17,6 @@ import base64
 import dataclasses
 import hashlib
 
-import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -26,6 +25,7 @@ from gateway.artifacts.canonical import well_formed
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.manifest import Manifest, PayloadEntry, parse_manifest
 from gateway.artifacts.signature import LinkStatement, verify_link
+from gateway.strict_json import strict_json
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def load_release(manifest: bytes, link: bytes, release_key_pem: bytes, *, now: f
 def _envelope(link: bytes) -> bytes:
     """Take the link out of the document that also holds the owner's signature."""
     with well_formed():
-        document = msgspec.json.decode(link)
+        document = strict_json(link)
         if isinstance(document, dict) and isinstance(document.get("link"), str):
             return base64.b64decode(document["link"], validate=True)
     return link

@@ -40,6 +40,7 @@ from gateway.artifacts.canonical import (
 )
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.manifest import Digest, Name, Seconds, Version
+from gateway.strict_json import strict_json
 
 MODEL_FILE: Final = "model.onnx"
 """The name under which the owner signs the one file of a model."""
@@ -224,7 +225,7 @@ def _listed_files(payload: bytes) -> dict[str, str]:
 
 def _parse_json(data: bytes) -> object:
     with well_formed():
-        value: object = msgspec.json.decode(data)
+        value: object = strict_json(data)
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from gateway.cli.output import (
     show,
     show_list,
 )
+from gateway.strict_json import strict_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -139,9 +141,11 @@ def disable(
 
 def _read_keys(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as cause:
+        return strict_json(path.read_bytes().removeprefix(BOM_UTF8))
+    except OSError as cause:
         raise CommandFailed("the public keys cannot be read", ExitCode.USAGE) from cause
+    except ValueError as cause:
+        raise CommandFailed(f"the public keys cannot be read: {cause}", ExitCode.USAGE) from cause
 
 
 def _secret_file(profile: Path) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from gateway.cli.output import (
     show_line,
     show_list,
 )
+from gateway.strict_json import strict_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -238,9 +239,11 @@ def _read_key(path: Path) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError) as cause:
-        raise CommandFailed(f"{path} cannot be read as JSON", ExitCode.USAGE) from cause
+        value = strict_json(path.read_bytes().removeprefix(BOM_UTF8))
+    except OSError as cause:
+        raise CommandFailed(f"{path} cannot be read", ExitCode.USAGE) from cause
+    except ValueError as cause:
+        raise CommandFailed(f"{path} cannot be read: {cause}", ExitCode.USAGE) from cause
     if not isinstance(value, dict):
         raise CommandFailed("the settings must be a JSON object", ExitCode.USAGE)
     return value

@@ -26,8 +26,8 @@ import structlog
 from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken, IssuerUnavailable, KeyRefused
 from gateway.identity.key_admission import TrustedKey, admit_set
-from gateway.identity.signed import strict_json
 from gateway.identity.trust import IssuerTrust, require_safe_url
+from gateway.strict_json import strict_json
 
 FRESH_SECONDS: Final = 300.0
 """Keys younger than this are used without asking: providers announce keys hours ahead."""

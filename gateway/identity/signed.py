@@ -14,7 +14,6 @@ Access tokens, DPoP proofs and client assertions all come through here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +26,7 @@ from joserfc.util import urlsafe_b64decode
 
 from gateway.identity.errors import SignatureRefused
 from gateway.identity.key_admission import TrustedKey
+from gateway.strict_json import strict_json
 
 MAX_HEADER: Final = 2048
 """Base64url bytes of a header: a proof that carries a 4096-bit RSA key needs about 1,100."""
@@ -126,18 +126,6 @@ def verify(unverified: Unverified, key: TrustedKey) -> Mapping[str, Any]:
     return unverified.claims
 
 
-def strict_json(data: bytes) -> Any:
-    """Decode JSON in UTF-8 that repeats no name and holds no NaN or infinity.
-
-    Raises:
-        ValueError: It is not such a document.
-    """
-    try:
-        return _DECODER.decode(data.decode("utf-8"))
-    except RecursionError as cause:
-        raise ValueError("nested too deeply") from cause
-
-
 def numeric_date(value: object) -> int:
     """Return a NumericDate (RFC 7519 section 2) in whole Unix seconds; a fraction is cut off.
 
@@ -173,18 +161,6 @@ def _type(header: Mapping[str, Any]) -> str | None:
     return typ.lower().removeprefix("application/") if isinstance(typ, str) else None
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name is repeated")
-    return value
-
-
-def _no_constant(_: str) -> None:
-    raise ValueError("not a JSON number")
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_no_constant)
 _CAPS: Final = (MAX_HEADER, MAX_PAYLOAD, MAX_SIGNATURE)
 _REGISTRIES: Final = {
     name: _Registry(algorithms=[name], strict_check_header=False)

@@ -6,7 +6,8 @@ Safety argument. Any body ends as an `OipRequest` whose tensors are exactly what
 2. Binary tensors take their bytes in order and must use up the body to the last byte.
 3. `sealgate_subject` and the parameters `purpose` and `subject` are taken out here, so that no
    model sees who a row is about.
-4. A parameter that would change the meaning of the request is done or refused, never passed over.
+4. An object that gives a name twice is refused: others may have read the other value.
+5. A parameter that would change the meaning of the request is done or refused, never passed over.
    Others that are not known are passed over, as the protocol says.
 An answer says exactly what the model said: a value that JSON cannot carry goes out in binary form
 to a caller who takes that, and to nobody as something else.
@@ -33,6 +34,7 @@ from gateway.inference.codec import Array, InferRequest
 from gateway.inference.errors import AnswerNotFinite, MalformedRequest, UnsupportedParameter
 from gateway.inference.subjects import MAX_IDENTIFIER, SUBJECT_INPUT, data_subjects, short_text
 from gateway.inference.tensors import from_binary, from_json, to_binary
+from gateway.strict_json import repeats_a_name
 
 # A model with more inputs or outputs than this is not servable over one JSON header.
 MAX_TENSORS: Final = 256
@@ -61,6 +63,19 @@ class _Body(msgspec.Struct):
     outputs: list[_Output] | None = None
     id: str | None = None
     parameters: Parameters = None
+
+    def members(self) -> int:
+        """Count the members of all objects that were read."""
+        count = 1 + (self.outputs is not None) + (self.id is not None) + _given(self.parameters)
+        for tensor in self.inputs:
+            count += 3 + (len(tensor.data) > 0) + _given(tensor.parameters)
+        for output in self.outputs or ():
+            count += 1 + _given(output.parameters)
+        return count
+
+
+def _given(parameters: Parameters) -> int:
+    return 0 if parameters is None else 1 + len(parameters)
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -151,6 +166,9 @@ def parse(body: bytes, header_length: int | None) -> OipRequest:
                 "JSON has no NaN and no Infinity: send such an input in binary form"
             ) from None
         raise MalformedRequest from None
+    # A member has a colon. Where there are no more of them than members, none was given twice.
+    if head.count(b":") != parsed.members() and repeats_a_name(head):
+        raise MalformedRequest("an object of the request gives a name twice")
     outputs = parsed.outputs or []
     if len(parsed.inputs) > MAX_TENSORS or len(outputs) > MAX_TENSORS:
         raise MalformedRequest("the request names too many tensors")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
@@ -27,6 +26,7 @@ from gateway.artifacts.upload import Sealer
 from gateway.registry.errors import PublishRefused
 from gateway.registry.records import SealedPayload
 from gateway.screening.errors import CalibrationRefused
+from gateway.strict_json import strict_json
 from gateway.work.jobs import Progress
 
 CALIBRATION: Final = "gateway.screening.calibration"
@@ -285,9 +285,9 @@ def check_owner(bundle: bytes, key_pem: bytes, plain_digest: str) -> None:
         PublishRefused: It does not verify.
     """
     try:
-        parsed = msgspec.json.decode(bundle)
+        parsed = strict_json(bundle)
         verify_owner_statement(parsed, key_pem, {MODEL_FILE: plain_digest})
-    except (msgspec.MsgspecError, ValueError, RecursionError) as cause:
+    except ValueError as cause:
         raise PublishRefused("owner_signature", "the owner's bundle is no JSON") from cause
     except StatementInvalid as cause:
         raise PublishRefused("owner_signature", cause.public) from cause

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
+from pydantic import StrictBool
 
 from gateway.tenancy.administration import Administration, ClientOrder
 from gateway.web.bodies import Body, Name, Title, Words
 from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.shapes import client_body, page_body, tenant_body
+from gateway.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1", tags=["administration"])
+router = APIRouter(route_class=StrictRoute, prefix="/v1", tags=["administration"])
 Use = Annotated[Administration, provided(Administration)]
 
 
@@ -27,7 +29,7 @@ class NewTenant(Body):
 class Standing(Body):
     """Whether a tenant is suspended."""
 
-    suspended: bool
+    suspended: StrictBool
 
 
 class NewClient(Body):

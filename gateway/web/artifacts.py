@@ -20,8 +20,13 @@ from starlette.concurrency import run_in_threadpool
 from gateway.registry.delivery import Delivery, Opened
 from gateway.registry.records import SealedPayload
 from gateway.web.dependencies import CallDep, provided
+from gateway.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/models/{model}/versions/{version}/payloads", tags=["artifacts"])
+router = APIRouter(
+    route_class=StrictRoute,
+    prefix="/v1/models/{model}/versions/{version}/payloads",
+    tags=["artifacts"],
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from gateway.errors import NotFound
 from gateway.privacy.audit_access import AuditAccess
 from gateway.web.dependencies import CallDep, provided
 from gateway.web.shapes import entry_body, page_body
+from gateway.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/audit", tags=["audit"])
+router = APIRouter(route_class=StrictRoute, prefix="/v1/audit", tags=["audit"])
 Use = Annotated[AuditAccess, provided(AuditAccess)]
 
 CHUNK: Final = 1 << 20

@@ -15,8 +15,9 @@ from gateway.web.artifacts import MAX_RECIPIENT
 from gateway.web.bodies import Body, Name, Reference, VersionName
 from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.shapes import batch_body, page_body, part_body
+from gateway.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/batches", tags=["batches"])
+router = APIRouter(route_class=StrictRoute, prefix="/v1/batches", tags=["batches"])
 MAX_SUBJECT: Final = 512
 """Characters, as of the parameter `subject` of a call."""
 

@@ -7,15 +7,16 @@ from typing import Annotated, Any
 import msgspec
 import orjson
 from fastapi import APIRouter, Response
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from gateway.federation.federations import Federations, Plan
 from gateway.federation.runs import Runs
 from gateway.web.bodies import Body, Name, Reference, VersionName
 from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.shapes import federation_body, page_body, run_body, site_body
+from gateway.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/federations", tags=["federations"])
+router = APIRouter(route_class=StrictRoute, prefix="/v1/federations", tags=["federations"])
 Use = Annotated[Federations, provided(Federations)]
 UseRuns = Annotated[Runs, provided(Runs)]
 
@@ -30,8 +31,8 @@ class NewFederation(Body):
     model: Name
     task: Name = "logistic-regression"
     config: dict[str, Any]
-    quorum: int = 2
-    deadline_s: int = 600
+    quorum: StrictInt = 2
+    deadline_s: StrictInt = 600
     calibration: Reference | None = None
 
 
@@ -46,7 +47,7 @@ class NewRun(Body):
     """A run; its result becomes a candidate with this version name."""
 
     version: VersionName
-    rounds: int
+    rounds: StrictInt
 
 
 @router.get("")

@@ -13,9 +13,10 @@ from fastapi.responses import StreamingResponse
 from gateway.errors import NotFound
 from gateway.web.dependencies import CallDep, provided
 from gateway.web.shapes import job_body
+from gateway.web.strict_route import StrictRoute
 from gateway.work.jobs import MAX_RUNNING, Job, Jobs
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(route_class=StrictRoute, prefix="/v1/jobs", tags=["jobs"])
 Use = Annotated[Jobs, provided(Jobs)]
 
 LOOK_S: Final = 0.2

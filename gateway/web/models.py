@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from gateway.errors import InvalidRequest
 from gateway.registry.catalogue import Catalogue
@@ -18,9 +18,10 @@ from gateway.registry.releases import Releases
 from gateway.web.bodies import Body, Name, Reference, Title, VersionName, Words
 from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.shapes import job_body, model_body, page_body, release_body, version_body
+from gateway.web.strict_route import StrictRoute
 from gateway.work.jobs import Jobs
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(route_class=StrictRoute, prefix="/v1/models", tags=["models"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class NewModel(Body):
     """A name to publish under."""
 
     name: Name
-    personal: bool
+    personal: StrictBool
     data_class: Name = "internal"
     shared_with: Words = frozenset()
 

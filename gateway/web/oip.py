@@ -19,6 +19,7 @@ from gateway.authorization.recorder import Call
 from gateway.identity.authenticate import Credentials
 from gateway.inference.directory import EXTENSIONS, ModelDirectory, configuration
 from gateway.inference.routing import Target
+from gateway.web.strict_route import StrictRoute
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,7 +54,7 @@ def build_router(
         version: The gateway's own version.
         is_ready: Whether the audit log takes records.
     """
-    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+    router = APIRouter(route_class=StrictRoute, prefix="/v2", tags=["Open Inference Protocol"])
     reading = _reading(router)
 
     async def target_of(request: Request, model: str, number: str | None) -> Target:

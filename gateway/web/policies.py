@@ -10,10 +10,11 @@ from pydantic import Field
 from gateway.tenancy.policy_sets import PolicySets
 from gateway.web.bodies import Body, Name, VersionName
 from gateway.web.dependencies import CallDep, provided
+from gateway.web.strict_route import StrictRoute
 from policies.bundle import SignedBundle
 from policies.shape import MAX_TEXT_BYTES
 
-router = APIRouter(prefix="/v1/policies", tags=["policies"])
+router = APIRouter(route_class=StrictRoute, prefix="/v1/policies", tags=["policies"])
 Use = Annotated[PolicySets, provided(PolicySets)]
 
 

@@ -11,8 +11,9 @@ from gateway.privacy.subjects import Subjects
 from gateway.web.bodies import Body, Reference
 from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.shapes import entry_body, page_body
+from gateway.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
+router = APIRouter(route_class=StrictRoute, prefix="/v1/subjects", tags=["subjects"])
 Use = Annotated[Subjects, provided(Subjects)]
 
 

@@ -16,8 +16,9 @@ from gateway.errors import InvalidRequest
 from gateway.registry.uploads import ROWS, Arrived, Uploads
 from gateway.web.dependencies import CallDep, provided
 from gateway.web.shapes import upload_body
+from gateway.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+router = APIRouter(route_class=StrictRoute, prefix="/v1/uploads", tags=["uploads"])
 
 
 @dataclass(frozen=True, slots=True)

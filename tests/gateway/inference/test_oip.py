@@ -94,6 +94,36 @@ def test_malformed_bodies_are_refused(bad: bytes) -> None:
         parse(bad, None)
 
 
+@pytest.mark.parametrize(
+    "twice",
+    [
+        b'"inputs": [%T], "inputs": [%T]',
+        b'"inputs": [%T], "id": "a", "id": "b"',
+        b'"inputs": [%T], "id": "a", "id": null',
+        b'"inputs": [%T], "parameters": {"purpose": "a"}, "parameters": {"purpose": "b"}',
+        b'"inputs": [%T], "parameters": {"subject": "a", "subject": "b"}',
+        b'"inputs": [%T], "parameters": {"x": {"y": 1, "y": 2}}',
+        b'"inputs": [%T], "outputs": [{"name": "y", "name": "z"}]',
+        b'"inputs": [%T], "unknown": {"a": 1, "a": 2}',
+        b'"inputs": [%I, "data": [3, 4]}]',
+        b'"inputs": [%I, "sh\\u0061pe": [1, 2]}]',
+    ],
+)
+def test_a_name_given_twice_is_refused_wherever_it_is(twice: bytes) -> None:
+    """The last one won: what had looked at the request before could have taken the first."""
+    tensor = b'{"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]}'
+    text = b"{" + twice.replace(b"%T", tensor).replace(b"%I", tensor[:-1]) + b"}"
+    with pytest.raises(MalformedRequest, match="twice"):
+        parse(text, None)
+
+
+def test_colons_in_texts_and_members_that_nobody_knows_are_no_names_given_twice() -> None:
+    texts = {"name": "x", "shape": [2], "datatype": "BYTES", "data": ["a:b", '"x": 1, "x": 2']}
+    parameters = {"x": {"y": [{"z": ":"}]}}
+    request = {"inputs": [texts], "id": "::", "parameters": parameters, "more": {"a": ":", "b": {}}}
+    assert parse(json.dumps(request).encode(), None).inputs["x"].tolist() == texts["data"]
+
+
 @pytest.mark.parametrize("length", [0, -1, 10_000])
 def test_a_header_length_outside_the_body_is_refused(length: int) -> None:
     with pytest.raises(MalformedRequest):
