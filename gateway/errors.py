@@ -18,7 +18,8 @@ Nothing here knows HTTP: `gateway.web.problems` maps each class to a status.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Self
 
 
 class SealgateError(Exception):
@@ -29,6 +30,7 @@ class SealgateError(Exception):
 
     Attributes:
         receipt: Where the refusal is in the audit log (`origin/index`); empty when it is not.
+        retry_after: Whole seconds after which it may be well again; empty where nobody knows.
     """
 
     code: ClassVar[str] = "internal"
@@ -37,7 +39,13 @@ class SealgateError(Exception):
     def __init__(self, message: str | None = None) -> None:
         self.public = message or type(self).message
         self.receipt = ""
+        self.retry_after = ""
         super().__init__(self.public)
+
+    def again_in(self, seconds: float) -> Self:
+        """Say when it may be well again."""
+        self.retry_after = str(max(1, math.ceil(seconds)))
+        return self
 
 
 class ConfigurationError(SealgateError):

@@ -116,7 +116,7 @@ def make_pipeline(
     executor = FairExecutor()
     return Pipeline(
         authenticator=authenticator,
-        within_rate=Throttle(base.settings.rate_limit, environment.clock).spend,
+        over_rate=Throttle(base.settings.rate_limit, environment.clock).spend,
         routes=Routes(base.stores.registry, guard, lambda: base.revocation_state.epoch),
         guard=guard,
         models=Models(loader),

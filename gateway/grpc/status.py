@@ -135,6 +135,7 @@ _METADATA: Final = {
     "reason": b"sealgate-reason",
     "receipt": b"sealgate-audit",
     "challenge": b"www-authenticate",
+    "retry_after": b"retry-after",
 }
 """Attribute of an error → metadata that tells it."""
 

@@ -16,7 +16,8 @@ InferenceError
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Self
 
 from gateway.errors import SealgateError
 
@@ -150,10 +151,17 @@ class AnswerNotFinite(InferenceError):
 
 
 class TooManyRequests(InferenceError):
-    """The caller's rate is used up for now."""
+    """The caller's rate is used up for now, or too much is held at the moment."""
 
     code = "too_many_requests"
-    message = "the rate limit of this client is used up; try again shortly"
+    message = "too many requests are held at the moment; try again shortly"
+
+    @classmethod
+    def for_rate(cls, seconds: float) -> Self:
+        """Say that the rate is used up for so many seconds."""
+        again = max(1, math.ceil(seconds))
+        text = f"the rate limit of this client is used up; try again in {again} s"
+        return cls(text).again_in(again)
 
 
 class ModelUnavailable(InferenceError):

@@ -126,7 +126,7 @@ class Pipeline:
     """Holds what the steps need; has no state of its own."""
 
     authenticator: Authenticator
-    within_rate: Callable[[Principal], bool]
+    over_rate: Callable[[Principal], float]
     routes: Routes
     guard: Guard
     models: Models
@@ -212,9 +212,10 @@ class Pipeline:
             raise
 
     def _limit(self, principal: Principal) -> None:
-        if not self.within_rate(principal):
+        seconds = self.over_rate(principal)
+        if seconds:
             self.metrics.limited.labels(principal.tenant).inc()
-            raise TooManyRequests
+            raise TooManyRequests.for_rate(seconds)
 
     async def _allow_some_purpose(self, record: InferenceRecord, target: Target) -> FirstLook:
         """Go on only for a caller who may use the model for some purpose."""

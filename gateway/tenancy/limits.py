@@ -42,15 +42,19 @@ class Throttle:
         """How many windows are kept."""
         return len(self._windows)
 
-    def spend(self, principal: Principal) -> bool:
-        """Count one request; `False` when the client's rate is used up."""
+    def spend(self, principal: Principal) -> float:
+        """Count one request.
+
+        Returns:
+            0 when it is within the client's rate, else the seconds until the next that would be.
+        """
         key, now = (principal.tenant, principal.client_id), self._clock()
         count, until = self._windows.get(key, (0, 0.0))
         if now >= until:
             count, until = 0, now + self._seconds
             self._drop_ended(now)
         self._windows[key] = count + 1, until
-        return count < self._most
+        return 0.0 if count < self._most else until - now
 
     def _drop_ended(self, now: float) -> None:
         if len(self._windows) > KEPT:

@@ -149,7 +149,7 @@ STATUS: Final[dict[str, int]] = {
 METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 """Those that any route of ours may know."""
 
-# Codes of what may be well again in a second.
+# Codes of what may be well again in a second, where the error does not know better.
 RETRY_SOON: Final = frozenset(
     {
         "audit_unavailable",
@@ -192,8 +192,6 @@ def problem(
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]
-    if code in RETRY_SOON:
-        headers.append((b"retry-after", b"1"))
     return status, headers, body
 
 
@@ -219,6 +217,8 @@ def problem_of(error: Exception, scope: Scope) -> Problem:
     for attribute, header in _HEADERS.items():
         if isinstance(value := getattr(error, attribute, None), str) and value:
             headers.append((header, value.encode("latin-1")))
+    if code in RETRY_SOON and not getattr(error, "retry_after", ""):
+        headers.append((b"retry-after", b"1"))
     return status, headers, body
 
 
@@ -226,6 +226,7 @@ _HEADERS: Final[dict[str, bytes]] = {
     "receipt": b"sealgate-audit",
     "challenge": b"www-authenticate",
     "accept_encoding": b"accept-encoding",
+    "retry_after": b"retry-after",
 }
 """Attribute of an error → header that tells it."""
 

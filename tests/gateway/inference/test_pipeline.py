@@ -79,8 +79,9 @@ def test_a_client_over_its_rate_is_refused_before_its_body_is_read() -> None:
     with works(rate="1/day") as shop:
         shop.publish()
         ask(shop)
-        with pytest.raises(TooManyRequests):
+        with pytest.raises(TooManyRequests) as refused:
             ask(shop, read=read)
+        assert int(refused.value.retry_after) > 60, "a day has not gone by"
         limited = shop.metrics.registry.get_sample_value(
             "sealgate_rate_limited_total", {"tenant": TENANT}
         )

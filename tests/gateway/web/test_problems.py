@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from audit.errors import AuditError
 from gateway.errors import Forbidden, NotFound, SealgateError
-from gateway.inference.errors import UnsupportedEncoding
+from gateway.inference.errors import TooManyRequests, UnsupportedEncoding
 from gateway.web.boundary import Boundary
 from gateway.web.problems import STATUS, install_problems, problem_of
 from gateway.web.request_ids import request_id_of
@@ -158,3 +158,17 @@ def test_another_method_is_told_all_that_there_are() -> None:
 def test_a_refused_coding_is_told_which_ones_are_read() -> None:
     _, headers, _ = problem_of(UnsupportedEncoding(), SCOPE)
     assert (b"accept-encoding", b"gzip, deflate") in headers
+
+
+def test_retry_after_is_when_it_will_be_well_again() -> None:
+    """It was always 1, whatever was waited for."""
+
+    def told(error: Exception) -> list[bytes]:
+        return [value for name, value in problem_of(error, SCOPE)[1] if name == b"retry-after"]
+
+    assert told(TooManyRequests.for_rate(59.2)) == [b"60"]
+    assert told(TooManyRequests.for_rate(0.01)) == [b"1"]
+    assert told(TooManyRequests()) == [b"1"]
+    assert told(UnsupportedEncoding()) == []
+    detail = orjson.loads(problem_of(TooManyRequests.for_rate(59.2), SCOPE)[2])["detail"]
+    assert detail == "the rate limit of this client is used up; try again in 60 s"
