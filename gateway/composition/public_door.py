@@ -131,7 +131,11 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
             lambda tenant: public_pem(base.keys.release_key(tenant)),
         ),
         uploads.Receiving(
-            use.uploads, base.sealer.stage_stream, base.settings.max_upload_bytes, MAX_ROWS_BYTES
+            use.uploads,
+            base.sealer.stage_stream,
+            base.settings.body_timeout_seconds,
+            base.settings.max_upload_bytes,
+            MAX_ROWS_BYTES,
         ),
     )
 

@@ -13,7 +13,7 @@ from gateway.composition.environment import Environment
 from gateway.composition.foundation import open_foundation
 from gateway.composition.gateway import Gateway, compose
 from gateway.process.doors import serve_doors
-from gateway.process.ownership import keep_memory_private, owned
+from gateway.process.ownership import keep_memory_private, owned, take_descriptors
 from gateway.settings import Settings
 
 
@@ -26,6 +26,7 @@ def serve(settings: Settings, environment: Environment) -> None:
     """
     keep_memory_private()
     os.umask(0o077)
+    take_descriptors()
     with (
         owned(settings.data_dir),
         open_foundation(settings, environment) as base,

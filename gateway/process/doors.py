@@ -22,7 +22,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.errors import ConfigurationError
-from gateway.process.bounded_head import BoundedHead
+from gateway.process.bounded_http import IDLE_SECONDS, BoundedHttp
 from gateway.settings import Settings
 
 BACKLOG: Final = 1024
@@ -196,8 +196,10 @@ def _stop(servers: Sequence[_Server | _ProtocolServer]) -> None:
 def _configuration(door: Door, settings: Settings, grace: int) -> uvicorn.Config:
     return uvicorn.Config(
         door.app,
-        http=BoundedHead,
+        http=BoundedHttp,
         log_config=None,
+        log_level="error",  # its warnings are of what callers send, and as many as they like
+        timeout_keep_alive=IDLE_SECONDS,
         access_log=False,
         server_header=False,
         date_header=False,

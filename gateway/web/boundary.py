@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +13,9 @@ from gateway.artifacts.errors import Interrupted
 from gateway.traces import UNTRACED, Traces
 from gateway.web import request_ids, tracing
 from gateway.web.problems import STATUS, problem_of
+
+NO_STORE: Final = (b"cache-control", b"no-store")
+"""Of every answer that does not say otherwise: some hold secrets, all are for one caller."""
 
 
 class Boundary:
@@ -53,10 +57,10 @@ class Boundary:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    (request_ids.HEADER, request_id.encode()),
-                ]
+                headers = [*message.get("headers", ()), (request_ids.HEADER, request_id.encode())]
+                if all(name != b"cache-control" for name, _ in headers):
+                    headers.append(NO_STORE)
+                message["headers"] = headers
             await send(message)
 
         try:

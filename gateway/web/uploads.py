@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -13,20 +14,30 @@ from starlette.requests import ClientDisconnect
 
 from gateway.artifacts.errors import UploadTooLarge, UploadTruncated
 from gateway.errors import InvalidRequest
+from gateway.inference.errors import BodyTimeout
 from gateway.registry.uploads import ROWS, Arrived, Uploads
 from gateway.web.dependencies import CallDep, provided
 from gateway.web.shapes import upload_body
 from gateway.web.strict_route import StrictRoute
+
+LEAST_RATE: Final = 16 << 10
+"""Bytes a second of an upload: less than any line that carries a model."""
 
 router = APIRouter(route_class=StrictRoute, prefix="/v1/uploads", tags=["uploads"])
 
 
 @dataclass(frozen=True, slots=True)
 class Receiving:
-    """What these routes need; `stage` is `gateway.artifacts.upload.Sealer.stage_stream`."""
+    """What these routes need.
+
+    Attributes:
+        stage: `gateway.artifacts.upload.Sealer.stage_stream`.
+        patience: Seconds that a sender may be behind `LEAST_RATE`.
+    """
 
     uploads: Uploads
     stage: Callable[..., Awaitable[Arrived]]
+    patience: float
     max_bytes: int
     max_rows_bytes: int
 
@@ -57,7 +68,7 @@ async def upload(
     try:
         arrived = await use.stage(
             call.principal.tenant,
-            request.stream(),
+            paced(request.stream(), use.patience),
             limit=most,
             expected_length=content_length,
             role=ROWS if rows else "upload",
@@ -70,6 +81,30 @@ async def upload(
     finally:
         use.uploads.leave(place)
     return upload_body(kept)
+
+
+async def paced(pieces: AsyncIterator[bytes], patience: float) -> AsyncIterator[bytes]:
+    """Hand pieces on for as long as they come at `LEAST_RATE`, but for `patience` seconds.
+
+    What is done with a piece is not held against its sender.
+
+    Raises:
+        BodyTimeout: The sender is too slow, or has stopped.
+    """
+    loop, allowance = asyncio.get_running_loop(), patience
+    coming = aiter(pieces)
+    while True:
+        asked = loop.time()
+        try:
+            async with asyncio.timeout_at(asked + allowance):
+                piece = await anext(coming, None)
+        except TimeoutError:
+            raise BodyTimeout from None
+        if piece is None:
+            return
+        allowance -= loop.time() - asked
+        allowance = min(patience, max(allowance, 0.0) + len(piece) / LEAST_RATE)
+        yield piece
 
 
 @router.delete("/{upload_id}", status_code=204)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pytest
@@ -172,3 +173,14 @@ def test_retry_after_is_when_it_will_be_well_again() -> None:
     assert told(UnsupportedEncoding()) == []
     detail = orjson.loads(problem_of(TooManyRequests.for_rate(59.2), SCOPE)[2])["detail"]
     assert detail == "the rate limit of this client is used up; try again in 60 s"
+
+
+def test_what_does_not_say_otherwise_is_not_stored() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"cache-control", b"public")] if scope["path"] == "/known" else []
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"a secret"})
+
+    guarded = Boundary(app, lambda: "id")
+    assert call(guarded, "GET", "/made").headers["cache-control"] == "no-store"
+    assert call(guarded, "GET", "/known").headers["cache-control"] == "public"

@@ -6,13 +6,14 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import uvicorn
 
-from gateway.process.bounded_head import MAX_HEAD_BYTES, BoundedHead
+from gateway.process.bounded_http import MAX_HEAD_BYTES, BoundedHttp
 
 LINE = b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 3\r\nx: "
 END = b"\r\n\r\n"
@@ -32,10 +33,32 @@ async def _length(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": told})
 
 
+class Hasty(BoundedHttp):
+    head_seconds = 0.5
+    idle_seconds = 1.0
+    look_seconds = 0.1
+
+    @staticmethod
+    def most() -> int:
+        return 5
+
+
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
+    with serving(BoundedHttp) as found:
+        yield found
+
+
+@pytest.fixture
+def hasty() -> Iterator[int]:
+    with serving(Hasty) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def serving(protocol: type[BoundedHttp]) -> Iterator[int]:
     server = uvicorn.Server(
-        uvicorn.Config(_length, http=BoundedHead, log_config=None, lifespan="off", ws="none")
+        uvicorn.Config(_length, http=protocol, log_config=None, lifespan="off", ws="none")
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -104,3 +127,65 @@ def test_each_request_of_a_connection_is_counted_by_itself(port: int) -> None:
             answer = line.recv(65_536)
             assert answer.split()[1:2] in ([], [b"431"])
             assert line.recv(1) == b""
+
+
+def opened(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+
+
+def test_a_head_that_is_never_finished_is_not_waited_for(hasty: int) -> None:
+    """Half-sent heads stayed for ever."""
+    assert ask(hasty, LINE[:30]).split()[1] == b"408"
+
+
+def test_a_head_that_drips_is_not_waited_for(hasty: int) -> None:
+    with opened(hasty) as line, contextlib.suppress(ConnectionError):
+        line.settimeout(0.02)
+        for byte in LINE * 99:
+            line.send(bytes([byte]))
+            with contextlib.suppress(TimeoutError):
+                told = line.recv(9999)
+                assert told.split()[1:2] in ([], [b"408"])
+                return
+        raise AssertionError("all of it was waited for")
+
+
+def test_who_asks_for_nothing_is_not_kept(hasty: int) -> None:
+    """A thousand silent connections took every descriptor."""
+    assert ask(hasty) == b""
+
+
+def test_a_connection_that_is_used_again_and_again_is_kept(hasty: int) -> None:
+    with opened(hasty) as line:
+        for _ in range(8):
+            line.sendall(LINE + b"a" + END + b"abc")
+            assert line.recv(9999).endswith(b"1 3")
+            time.sleep(0.3)
+
+
+def test_one_connection_more_takes_the_place_of_the_longest_silent(hasty: int) -> None:
+    with contextlib.ExitStack() as stack:
+        first, *others = [stack.enter_context(opened(hasty)) for _ in range(5)]
+        for line in others:  # they have been asked later than the first
+            line.sendall(LINE + b"a" + END + b"abc")
+            assert line.recv(9999).endswith(b"1 3")
+        last = stack.enter_context(opened(hasty))
+        last.sendall(LINE + b"a" + END + b"abc")
+        assert last.recv(9999).endswith(b"1 3")
+        assert first.recv(9999) == b""
+        for line in others:
+            line.sendall(LINE + b"a" + END + b"abc")
+            assert line.recv(9999).endswith(b"1 3")
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nHost: b\r\n", b"400"),
+        (b"GET / HTTP/1.0\r\nhost: a\r\nhost: a\r\n", b"400"),
+        (b"GET / HTTP/1.0\r\nx: y\r\n", b"200"),
+    ],
+)
+def test_a_request_names_its_host_once(port: int, head: bytes, status: bytes) -> None:
+    assert ask(port, head + b"\r\n").split()[1] == status

@@ -1,0 +1,176 @@
+"""HTTP/1.1 whose connections, and the heads of whose requests, are bounded.
+
+Safety argument.
+1. No caller, known or not, makes the process keep more of a request's first line and headers than
+   `MAX_HEAD_BYTES`; of a request that was sent ahead of an answer, also what one read brought. The
+   parser alone keeps all of them.
+2. A head that is larger, or is none, ends its connection, before anything is asked of the
+   application. The answer is a problem as everywhere, with the `error` that clients of the Open
+   Inference Protocol read, as nobody has looked yet which path was meant. It repeats nothing, and
+   no line of the log is written for it.
+3. A head ends within `HEAD_SECONDS` of its first byte, however it is sent; a connection on which
+   nothing is asked for is closed after `IDLE_SECONDS`.
+4. A door has at most `most_connections()`. One more takes the place of the one on which nothing has
+   been asked for longest; where all are at work it is not let in. So nobody shuts others out by
+   holding connections open, and no door takes the descriptors that the others need.
+5. A request of HTTP/1.1 names its host once (RFC 9112 section 3.2): two readers could take two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+from http import HTTPStatus
+from typing import ClassVar, Final
+from uuid import uuid4
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# Two tokens bound to a key take 7 kB; the proxy of `deploy/` passes as much as this.
+MAX_HEAD_BYTES: Final = 64 * 1024
+HEAD_SECONDS: Final = 10.0
+"""As the proxy of `deploy/` gives its callers: some round trips of a bad line."""
+IDLE_SECONDS: Final = 75
+"""Longer than proxies keep a connection to use it again (nginx 60 s): else they meet its end."""
+LOOK_SECONDS: Final = 2.0
+"""From one look at a connection to the next."""
+MAX_CONNECTIONS: Final = 4096
+"""Some 40 MB, when all of them are held for nothing."""
+_TOO_LARGE: Final = "the request line and headers are larger than the gateway accepts"
+_TOO_SLOW: Final = "the request line and headers did not arrive in time"
+_NO_REQUEST: Final = "this is not an HTTP request, or it does not name its host once"
+
+
+def most_connections() -> int:
+    """Return how many connections one door may have: a quarter of the descriptors there are."""
+    return min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Uvicorn's protocol, given a head by pieces and no more than is allowed of it.
+
+    Attributes:
+        since: Seconds of the loop's clock when the head began, or when nothing was asked any more.
+    """
+
+    head_seconds: ClassVar[float] = HEAD_SECONDS
+    idle_seconds: ClassVar[float] = IDLE_SECONDS
+    look_seconds: ClassVar[float] = LOOK_SECONDS
+
+    _in_head = True
+    _length = 0
+    _look: asyncio.TimerHandle | None = None
+    since = 0.0
+
+    @staticmethod
+    def most() -> int:
+        """How many connections the door may have."""
+        return most_connections()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a request is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, and give up the one that is least needed where there are too many."""
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        self._look = self.loop.call_later(self.look_seconds, self._check)
+        if len(self.connections) > self.most():
+            idle = [one for one in self.connections if isinstance(one, BoundedHttp)]
+            idle = [one for one in idle if one is not self and not one.at_work]
+            (min(idle, key=lambda one: one.since) if idle else self).give_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look no more."""
+        if self._look is not None:
+            self._look.cancel()
+        super().connection_lost(exc)
+
+    def give_up(self) -> None:
+        """Close the connection, and count it no more at once."""
+        self.connections.discard(self)
+        self.transport.close()
+
+    def _check(self) -> None:
+        self._look = self.loop.call_later(self.look_seconds, self._check)
+        waited = self.loop.time() - self.since
+        if self.at_work or waited < self.head_seconds:
+            return
+        if self._length:
+            self._refuse(408, _TOO_SLOW)
+        elif waited >= self.idle_seconds:
+            self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the socket brought: of a head as much as there is room for, then the body."""
+        while data and self._in_head:
+            if not self._length:
+                self.since = self.loop.time()
+            room = MAX_HEAD_BYTES - self._length
+            if not room:
+                self._refuse(431, _TOO_LARGE)
+                return
+            piece, data = data[:room], data[room:]
+            self._length += len(piece)
+            super().data_received(piece)
+            if self.transport.is_closing():
+                return
+        if data:
+            super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """Count no more: what follows is a body, which the application bounds."""
+        self._in_head = False
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
+            raise ValueError(_NO_REQUEST)  # the parser ends, and `send_400_response` is called
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Count the next head of the connection."""
+        self._in_head, self._length = True, 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Note since when nothing is asked."""
+        self.since = self.loop.time()
+        super().on_response_complete()
+
+    def _refuse(self, status: int, detail: str) -> None:
+        # Not in the middle of an answer, nor before that of an earlier request.
+        if not self.at_work or not (self._in_head or self.cycle.response_started):
+            self.transport.write(_refusal(status, detail))
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # what uvicorn would say
+        """Tell that what came is no request."""
+        self._refuse(400, _NO_REQUEST)
+
+
+_TITLES: Final = {400: "http error", 408: "head timeout", 431: "head too large"}
+
+
+def _refusal(status: int, detail: str) -> bytes:
+    """Build an answer as the application would shape it (RFC 9457)."""
+    request_id = str(uuid4())  # names this answer only: nothing is kept of it
+    title = _TITLES[status]
+    problem = {
+        "type": "https://sealgate.dev/problems/" + title.replace(" ", "-"),
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "error": detail,
+        "request_id": request_id,
+    }
+    body = json.dumps(problem).encode()
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "content-type: application/problem+json",
+        f"content-length: {len(body)}",
+        f"sealgate-request-id: {request_id}",
+        "connection: close",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
