@@ -128,6 +128,12 @@ class Settings(BaseSettings):
     batch_rows_a_day: int = Field(default=20_000_000, ge=1)
     batch_bytes_a_day: int = Field(default=16 << 30, ge=1)
     batch_keep_days: int = Field(default=7, ge=1, le=365)
+    drain_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=300,
+        description="how long it goes on answering once it was asked to stop and is unready",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

@@ -21,7 +21,8 @@ def serve(
 
     The public door speaks OAuth, /v1 and /v2; metrics and health are on the operations port; sites
     of a federation have a port of their own. Settings: `sealgate.toml` in the data folder, or
-    `SEALGATE_…` in the environment.
+    `SEALGATE_…` in the environment. SIGHUP reads certificates, log level and trusted issuers again;
+    SIGTERM makes it unready, and it ends when what is under way has ended, or was given its time.
 
     Example: sealgate serve --data ./sealgate-data
 
@@ -29,9 +30,12 @@ def serve(
     """
     from gateway.composition.environment import system_environment
     from gateway.composition.serve import serve as serve_until_stopped
-    from gateway.settings import load_settings
+    from gateway.settings import Settings, load_settings
     from gateway.telemetry import configure_logs
 
-    settings = load_settings(data, host=host, port=port)
+    def read() -> Settings:
+        return load_settings(data, host=host, port=port)
+
+    settings = read()
     configure_logs(settings.log_level)
-    serve_until_stopped(settings, system_environment())
+    serve_until_stopped(settings, system_environment(), read)

@@ -31,6 +31,7 @@ from gateway.composition.inference import (
     make_warming,
 )
 from gateway.composition.public_door import public_app
+from gateway.composition.reloading import Reloading
 from gateway.composition.site_door import site_app
 from gateway.composition.tracing import Tracing
 from gateway.composition.use_cases import UseCases, make_use_cases
@@ -40,6 +41,7 @@ from gateway.inference.pipeline import Pipeline
 from gateway.inference.set_aside import SetAsideNotices
 from gateway.inference.warming import Warming
 from gateway.process.doors import Door, ProtocolDoor
+from gateway.process.life import Life
 from gateway.process.operations import OperationsApp
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
@@ -57,18 +59,26 @@ class Gateway:
         use: The use cases, as the doors call them.
         pipeline: The way of an inference request.
         batch_runner: Runs batch jobs, on the event loop of the doors.
+        life: Told what becomes of the process.
+        reload: Takes settings over that changed; tells whether all is well.
     """
 
     doors: list[Door | ProtocolDoor]
     use: UseCases
     pipeline: Pipeline
     batch_runner: BatchRunner
+    life: Life
+    reload: Callable[[], bool]
     start: Callable[[], None]
     close: Callable[[], None]
 
 
-def compose(base: Foundation) -> Gateway:
+def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gateway:
     """Compose a gateway on its foundation.
+
+    Args:
+        base: Keys, stores and settings.
+        read: Reads the settings again; by default they stay as they are.
 
     Raises:
         ConfigurationError: A setting asks for what cannot be had.
@@ -94,8 +104,10 @@ def compose(base: Foundation) -> Gateway:
     runner = make_runner(base, use.batch, recorder, pipeline, chunks.answer)
     housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming)
 
+    life = Life()
+
     def ready() -> bool:
-        return base.log.ready and warming.done
+        return base.log.ready and warming.done and not life.stopping
 
     directory = make_directory(base, pipeline)
     budget = BodyBudget()
@@ -114,6 +126,7 @@ def compose(base: Foundation) -> Gateway:
                 identity.authenticator,
                 engines=engines,
                 warming=warming,
+                life=life,
             ),
             recorder.new_id,
         ),
@@ -144,7 +157,14 @@ def compose(base: Foundation) -> Gateway:
         tracing.close()
 
     return Gateway(
-        doors=doors, use=use, pipeline=pipeline, batch_runner=runner, start=start, close=close
+        doors=doors,
+        use=use,
+        pipeline=pipeline,
+        batch_runner=runner,
+        life=life,
+        reload=Reloading(base.settings, read or (lambda: base.settings), doors, identity),
+        start=start,
+        close=close,
     )
 
 

@@ -15,7 +15,7 @@ from gateway.identity.dpop import ProofChecker
 from gateway.identity.issuers import Issuers, fetch_document
 from gateway.identity.tokens import TokenMinter
 from gateway.identity.trust import IssuerTrust
-from gateway.settings import TrustedIssuer
+from gateway.settings import Settings, TrustedIssuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def make_identity(base: Foundation) -> Identity:
     issuers = Issuers(
         minter.trust,
         minter.trusted_keys(),
-        [_trust(entry) for entry in base.settings.issuers],
+        trusted(base.settings),
         fetch=fetch,
         monotonic=environment.monotonic,
     )
@@ -69,6 +69,11 @@ def make_identity(base: Foundation) -> Identity:
         ),
         issuers,
     )
+
+
+def trusted(settings: Settings) -> list[IssuerTrust]:
+    """Return the trust entries of the issuers that the settings name."""
+    return [_trust(entry) for entry in settings.issuers]
 
 
 def _trust(entry: TrustedIssuer) -> IssuerTrust:

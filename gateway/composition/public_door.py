@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -80,8 +80,12 @@ def public_app(
     )
     app.include_router(api_page.router)
     install_problems(app, SealgateError, AuditError, PolicyError)
-    resource = resource_metadata(identity.server.issuer, identity.issuers.names)
-    app.include_router(oauth.build_router(identity.server, resource, use.tokens))
+    server, issuers = identity.server, identity.issuers
+
+    def resource() -> dict[str, Any]:
+        return resource_metadata(server.issuer, issuers.names)
+
+    app.include_router(oauth.build_router(server, resource, use.tokens))
     app.include_router(oip.build_router(directory, VERSION, ready))
     _provide(app, base, use)
     app.add_middleware(Authenticated, authenticator=identity.authenticator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from collections.abc import Callable
 from contextlib import suppress
 
 import uvloop
@@ -17,8 +18,15 @@ from gateway.process.ownership import keep_memory_private, owned, take_descripto
 from gateway.settings import Settings
 
 
-def serve(settings: Settings, environment: Environment) -> None:
+def serve(
+    settings: Settings, environment: Environment, read: Callable[[], Settings] | None = None
+) -> None:
     """Own the data folder and serve until SIGTERM or SIGINT; once a process.
+
+    Args:
+        settings: What the operator set.
+        environment: Time, randomness and patience.
+        read: Reads the settings again at SIGHUP; by default they stay as they are.
 
     Raises:
         SealgateError: It does not start: the folder, a setting or an address cannot be had, or
@@ -32,7 +40,7 @@ def serve(settings: Settings, environment: Environment) -> None:
         open_foundation(settings, environment) as base,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        gateway = compose(base)
+        gateway = compose(base, read)
         gateway.start()
         gc.collect()
         gc.freeze()  # what stands for good is not looked through again and again
@@ -46,7 +54,9 @@ async def _serve(gateway: Gateway, settings: Settings, environment: Environment)
     """Serve the doors, and run batch jobs beside them."""
     batches = asyncio.create_task(gateway.batch_runner.run())
     try:
-        await serve_doors(gateway.doors, settings, environment.grace.requests)
+        await serve_doors(
+            gateway.doors, settings, environment.grace.requests, gateway.life, gateway.reload
+        )
     finally:
         gateway.batch_runner.stop()
         # A chunk that does not end in time is asked again by the next process.

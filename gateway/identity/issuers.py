@@ -9,8 +9,8 @@
    costs one request.
 5. When the issuer cannot be reached, its keys are used until they are too old; then nothing of that
    issuer is accepted.
-6. A key that the issuer withdraws is gone with the next fetch, and `generation` tells whoever
-   remembers verified tokens.
+6. A key that the issuer withdraws is gone with the next fetch, and an issuer that is no longer
+   trusted at once; `generation` tells whoever remembers verified tokens.
 """
 
 from __future__ import annotations
@@ -175,14 +175,33 @@ class Issuers:
         monotonic: Callable[[], float],
     ) -> None:
         self.own = own
+        self._fetch, self._monotonic = fetch, monotonic
         self._entries: dict[str, tuple[IssuerTrust, KeySource]] = {
             own.issuer: (own, FixedKeys(own_keys))
         }
+        self._sources: tuple[KeySource, ...] = ()
+        self._before = 0
+        self.replace(foreign)
+
+    def replace(self, foreign: Iterable[IssuerTrust]) -> None:
+        """Trust these issuers beside our own and no others, from now on.
+
+        What was verified before is verified again; keys of an entry that stays are kept.
+
+        Raises:
+            ConfigurationError: Two entries name the same issuer, or one is unsafe; nothing changed.
+        """
+        entries = {self.own.issuer: self._entries[self.own.issuer]}
         for trust in foreign:
-            if trust.issuer in self._entries:
+            if trust.issuer in entries:
                 raise ConfigurationError("an issuer is trusted twice")
-            self._entries[trust.issuer] = (trust, FetchedKeys(trust, fetch, monotonic))
-        self._sources = tuple(source for _, source in self._entries.values())
+            known = self._entries.get(trust.issuer)
+            stays = known is not None and known[0] == trust
+            keys = known[1] if known and stays else FetchedKeys(trust, self._fetch, self._monotonic)
+            entries[trust.issuer] = (trust, keys)
+        sources = tuple(source for _, source in entries.values())
+        before = self.generation + 1 - sum(source.generation for source in sources)
+        self._entries, self._sources, self._before = entries, sources, before
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -191,8 +210,8 @@ class Issuers:
 
     @property
     def generation(self) -> int:
-        """Changes whenever any issuer has withdrawn a key."""
-        return sum(source.generation for source in self._sources)
+        """Changes whenever any issuer has withdrawn a key, and when others are trusted."""
+        return self._before + sum(source.generation for source in self._sources)
 
     def trust(self, issuer: str) -> IssuerTrust:
         """Return the trust entry of an issuer.

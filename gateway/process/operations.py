@@ -9,6 +9,7 @@ from audit.log import AuditLog
 from gateway.engine.pool import Engines
 from gateway.identity.authenticate import Authenticator
 from gateway.inference.warming import Warming
+from gateway.process.life import Life
 from gateway.telemetry import Metrics
 from policies.engine import PolicyEngine
 
@@ -24,6 +25,7 @@ class OperationsApp:
         engine, authenticator: Their memos' hit ratios are shown.
         engines: What runs models.
         warming: What has made the released models ready, and which it could not.
+        life: Tells whether the process was asked to stop.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class OperationsApp:
         *,
         engines: Engines,
         warming: Warming,
+        life: Life,
     ) -> None:
+        self._life = life
         self._engines = engines
         self._warming = warming
         self._metrics = metrics
@@ -69,6 +73,8 @@ class OperationsApp:
         return 404, _TEXT, b"try /metrics, /health/live, /health/ready or /health/models\n"
 
     def _ready(self) -> tuple[int, str, bytes]:
+        if self._life.stopping:
+            return 503, _TEXT, b"stopping\n"
         if not self._log.ready:
             return 503, _TEXT, b"the audit log is down\n"
         if not self._warming.done:

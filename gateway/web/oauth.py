@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
@@ -58,21 +58,22 @@ _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 def build_router(
-    server: AuthorizationServer, resource: Mapping[str, Any], evidence: Evidence
+    server: AuthorizationServer, resource: Callable[[], Mapping[str, Any]], evidence: Evidence
 ) -> APIRouter:
     """Build the routes of the authorization server and the two well-known documents.
 
     Args:
         server: The embedded authorization server.
-        resource: The protected resource metadata, see `gateway.identity.metadata`.
+        resource: Returns the protected resource metadata, see `gateway.identity.metadata`.
         evidence: Records what happens to tokens, before the answer leaves.
     """
     router = APIRouter(tags=["oauth"])
     endpoints = _Endpoints(server, evidence)
     router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], response_model=None)
     router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], response_model=None)
-    _add_document(router, JWKS_PATH, server.jwks)
-    _add_document(router, SERVER_METADATA_PATH, server_metadata(server.issuer))
+    _add_document(router, JWKS_PATH, lambda: server.jwks)
+    metadata = server_metadata(server.issuer)
+    _add_document(router, SERVER_METADATA_PATH, lambda: metadata)
     _add_document(router, PROTECTED_RESOURCE_PATH, resource)
     return router
 
@@ -193,11 +194,10 @@ def _refusal(refusal: OAuthRefusal | EvidenceUnavailable) -> Response:
     return Response(body, status, headers, "application/json")
 
 
-def _add_document(router: APIRouter, path: str, document: Mapping[str, Any]) -> None:
-    body = orjson.dumps(document)
+def _add_document(router: APIRouter, path: str, document: Callable[[], Mapping[str, Any]]) -> None:
     headers = {"Cache-Control": f"public, max-age={METADATA_SECONDS}"}
 
     async def serve() -> Response:
-        return Response(body, 200, headers, "application/json")
+        return Response(orjson.dumps(document()), 200, headers, "application/json")
 
     router.add_api_route(path, serve, methods=["GET"], response_model=None)

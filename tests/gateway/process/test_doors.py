@@ -17,6 +17,7 @@ import pytest
 
 from gateway.errors import ConfigurationError
 from gateway.process.doors import Door, bind, serve_doors
+from gateway.process.life import Life
 from gateway.process.ownership import owned
 from gateway.settings import Settings
 from tests.ports import free_port
@@ -191,7 +192,7 @@ def test_all_doors_open_and_finish_what_is_under_way_when_asked_to_stop(
         doors = [
             Door(app.name, app, "127.0.0.1", port) for app, port in zip(apps, ports, strict=True)
         ]
-        serving = asyncio.create_task(serve_doors(doors, SETTINGS, 6))
+        serving = asyncio.create_task(serve_doors(doors, SETTINGS, 6, Life(), lambda: True))
         told = [(await get(port)).text for port in ports]
         slow = apps[0]
         slow.reached.clear()
@@ -218,6 +219,6 @@ def test_when_one_address_is_taken_no_door_opens() -> None:
             Door("operations", Named("operations"), "127.0.0.1", taken.getsockname()[1]),
         ]
         with pytest.raises(ConfigurationError, match="is taken"):
-            asyncio.run(serve_doors(doors, SETTINGS, 6))
+            asyncio.run(serve_doors(doors, SETTINGS, 6, Life(), lambda: True))
         with socket.socket() as caller, pytest.raises(ConnectionRefusedError):
             caller.connect(("127.0.0.1", free))

@@ -10,6 +10,7 @@ from audit.log import AuditLog, Limits
 from audit.note import LogSigner
 from gateway.errors import SealgateError
 from gateway.inference.warming import Warming
+from gateway.process.life import Life
 from gateway.process.operations import OperationsApp
 from policies.engine import PolicyEngine
 from tests.audit.samples import until
@@ -37,6 +38,7 @@ def operations(
         PolicyEngine(lambda: NOW),
         shop.authenticator,
         engines=shop.engines,
+        life=Life(),
         warming=warming or warmed(shop),
     )
 

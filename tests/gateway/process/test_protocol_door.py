@@ -14,6 +14,7 @@ import pytest
 from gateway.composition.grpc_door import ALPN
 from gateway.demo.place import _make_certificates
 from gateway.process.doors import Door, ProtocolDoor, serve_doors
+from gateway.process.life import Life
 from tests.gateway.process.test_doors import SETTINGS, Named, free_ports, get
 
 
@@ -86,7 +87,7 @@ def test_it_opens_and_closes_with_the_others(tmp_path: Path, tls: bool) -> None:
             Door("public", Named("public"), "127.0.0.1", first),
             door,
         ]
-        serving = asyncio.create_task(serve_doors(doors, SETTINGS, 6))
+        serving = asyncio.create_task(serve_doors(doors, SETTINGS, 6, Life(), lambda: True))
         told = (await get(first)).text, await said(second, context)
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(serving, 20)

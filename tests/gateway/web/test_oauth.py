@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -60,7 +61,7 @@ class Site:
         self.world = World()
         self.events: list[TokenEvent] = []
         self.app = FastAPI()
-        resource = resource_metadata(URL, self.world.issuers.names)
+        resource = partial(resource_metadata, URL, self.world.issuers.names)
         evidence = Evidence(self.world, on_event or self.events.append, revoke)
         self.app.include_router(build_router(self.world.server, resource, evidence))
 

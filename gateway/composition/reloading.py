@@ -1,0 +1,72 @@
+"""SIGHUP: what a running gateway takes over from its settings, and what it says of the rest.
+
+1. Settings that are wrong, or a certificate that cannot be used, change nothing: what is in force
+   stays, and the log says what is wrong.
+2. What cannot change while it runs is named, and waits for the next start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from gateway.composition.identity import Identity, trusted
+from gateway.errors import ConfigurationError
+from gateway.process.doors import Door, ProtocolDoor, check_certificates
+from gateway.settings import Settings
+from gateway.telemetry import configure_logs
+
+RELOADABLE: Final = frozenset({"issuers", "log_level"})
+"""Settings that are taken over; certificates are read again from where they are."""
+
+
+class Reloading:
+    """Reads the settings again.
+
+    Args:
+        settings: Those in force.
+        read: Returns those of now.
+        doors: Whose certificates are read again.
+        identity: Trusts the issuers.
+        set_log_level: Takes over a log level.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        read: Callable[[], Settings],
+        doors: Sequence[Door | ProtocolDoor],
+        identity: Identity,
+        set_log_level: Callable[[str], None] = configure_logs,
+    ) -> None:
+        self._settings = settings
+        self._read = read
+        self._doors = doors
+        self._identity = identity
+        self._set_log_level = set_log_level
+
+    def __call__(self) -> bool:
+        """Take over what may change; tells whether all of it is well."""
+        log = structlog.get_logger()
+        try:
+            fresh = self._read()
+            check_certificates(self._doors)
+            self._identity.issuers.replace(trusted(fresh))
+        except ConfigurationError as fault:
+            log.error("reload_refused", reason=fault.public, next=fault.advice or None)
+            return False
+        names = type(fresh).model_fields
+        changed = {each for each in names if getattr(fresh, each) != getattr(self._settings, each)}
+        if "log_level" in changed:
+            self._set_log_level(fresh.log_level)
+        taken = {name: getattr(fresh, name) for name in changed & RELOADABLE}
+        self._settings = self._settings.model_copy(update=taken)
+        log.info(
+            "reloaded",
+            changed=sorted(taken),
+            needs_restart=sorted(changed - RELOADABLE),
+            certificates=[door.name for door in self._doors if door.certificate is not None],
+        )
+        return True

@@ -1,0 +1,97 @@
+"""What a running gateway takes over from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from gateway.composition.bootstrap import Plan, found
+from gateway.composition.foundation import open_foundation
+from gateway.composition.identity import make_identity
+from gateway.composition.reloading import Reloading
+from gateway.errors import ConfigurationError
+from gateway.identity.errors import InvalidToken
+from gateway.settings import Settings, TrustedIssuer, load_settings
+from tests.gateway.place import ENVIRONMENT
+
+HOSPITAL = TrustedIssuer(
+    issuer="https://id.example",
+    audience="sealgate",
+    clients={"their": "ours"},
+    tenants=("acme",),
+)
+
+
+class Scene:
+    def __init__(self, settings: Settings, identity: Any) -> None:
+        self.now: Settings | Exception = settings
+        self.identity = identity
+        self.levels: list[str] = []
+        self.reload = Reloading(settings, self.read, [], identity, self.levels.append)
+
+    def read(self) -> Settings:
+        if isinstance(self.now, Exception):
+            raise self.now
+        return self.now
+
+    def change(self, **values: Any) -> tuple[bool, dict[str, Any]]:
+        assert isinstance(self.now, Settings)
+        self.now = self.now.model_copy(update=values)
+        with structlog.testing.capture_logs() as lines:
+            well = self.reload()
+        return well, dict(lines[-1])
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    own: dict[str, str | int] = {
+        "public_url": "http://127.0.0.1:8080",
+        "audit_origin": "test",
+        "federation": "off",
+    }
+    found(tmp_path / "data", Plan(own, "eu"), ENVIRONMENT)
+    settings = load_settings(tmp_path / "data")
+    with open_foundation(settings, ENVIRONMENT) as base:
+        yield Scene(settings, make_identity(base))
+
+
+def test_an_issuer_is_trusted_and_no_longer_without_a_restart(scene: Scene) -> None:
+    issuers = scene.identity.issuers
+    before = issuers.generation
+    well, line = scene.change(issuers=(HOSPITAL,))
+    assert (well, line["event"], line["changed"]) == (True, "reloaded", ["issuers"])
+    assert issuers.trust(HOSPITAL.issuer).audience == "sealgate"
+    assert issuers.generation != before, "remembered tokens are looked at anew"
+    scene.change(issuers=())
+    with pytest.raises(InvalidToken):
+        issuers.trust(HOSPITAL.issuer)
+
+
+def test_what_needs_a_restart_is_said_until_there_is_one(scene: Scene) -> None:
+    for _ in range(2):
+        well, line = scene.change(port=8081, log_level="warning")
+        assert (well, line["needs_restart"]) == (True, ["port"])
+    assert (line["changed"], scene.levels) == ([], ["warning"])
+
+
+@pytest.mark.parametrize(
+    "issuers",
+    [(HOSPITAL, HOSPITAL), (HOSPITAL.model_copy(update={"algorithms": ("HS256",)}),)],
+)
+def test_settings_that_are_wrong_change_nothing(scene: Scene, issuers: Any) -> None:
+    scene.change(issuers=(HOSPITAL,))
+    generation = scene.identity.issuers.generation
+    well, line = scene.change(issuers=issuers)
+    assert (well, line["event"], line["log_level"]) == (False, "reload_refused", "error")
+    assert scene.identity.issuers.generation == generation
+
+
+def test_a_file_that_cannot_be_read_changes_nothing(scene: Scene) -> None:
+    scene.now = ConfigurationError("`sealgate.toml` cannot be read as TOML")
+    with structlog.testing.capture_logs() as lines:
+        assert not scene.reload()
+    assert lines[-1]["reason"] == "`sealgate.toml` cannot be read as TOML"
