@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.artifacts.manifest import TensorSpec
@@ -17,7 +18,7 @@ from gateway.artifacts.onnx_border import (
 from gateway.artifacts.onnx_inspection import inspect, parse
 from gateway.artifacts.sample import read_rows, read_sample
 from gateway.artifacts.sandbox import job
-from gateway.artifacts.trial_search import search, untied
+from gateway.artifacts.trial_search import of_other_sizes, search, untied
 
 
 def main(
@@ -51,9 +52,10 @@ def _admit(
     rows = read_rows(inputs["rows"], taken) if sample is None and "rows" in inputs else None
     runs = Runs(load(data), taken, Deadline(run_seconds, search_seconds))
     found = search(runs, taken, sample, rows, baked)
+    results = zip(found.results, *of_other_sizes(runs, found), strict=True)
     return {
         "inputs": [_plain(spec) for spec in untied(runs, found)],
-        "outputs": [_plain(_observed(*pair)) for pair in zip(given, found.results, strict=True)],
+        "outputs": [_plain(_observed(*pair)) for pair in zip(given, results, strict=True)],
         "opset": inspected.opset,
         "node_count": inspected.nodes,
         "trial": {"shapes": found.shapes, "values": found.values},
@@ -61,19 +63,22 @@ def _admit(
     }
 
 
-def _observed(border: Border, seen: Shape | None) -> TensorSpec:
-    """Correct what is declared of an output by what was seen.
+def _observed(border: Border, seen: Sequence[Shape | None]) -> TensorSpec:
+    """Correct what is declared of an output by what was seen, in one run or several.
 
-    The runtime only warns where a graph declares other sizes than it gives, and exporters do so:
-    a size that was not seen, or a whole shape of another rank, is open.
+    The runtime only warns where a graph declares other sizes than it gives, and exporters do so
+    (LightGBM's labels are `[1]` whatever the rows): a size that was not seen in every run, or a
+    whole shape of another rank, is open.
     """
-    spec = border.spec
-    if seen is None:
+    spec, first = border.spec, seen[0]
+    if first is None:
         raise Refusal("border_sequence", named("output", spec.name))
-    if len(seen) != len(spec.shape) or not border.ranked:
-        return TensorSpec(name=spec.name, datatype=spec.datatype, shape=(-1,) * len(seen))
+    if not border.ranked or any(len(each or ()) != len(spec.shape) for each in seen):
+        return TensorSpec(name=spec.name, datatype=spec.datatype, shape=(-1,) * len(first))
+    sizes = zip(*(each or () for each in seen), strict=True)
     shape = tuple(
-        size if size in (-1, actual) else -1 for size, actual in zip(spec.shape, seen, strict=True)
+        size if set(actual) == {size} else -1
+        for size, actual in zip(spec.shape, sizes, strict=True)
     )
     return TensorSpec(name=spec.name, datatype=spec.datatype, shape=shape, symbols=spec.symbols)
 

@@ -79,6 +79,54 @@ def plans(specs: Sequence[TensorSpec], baked: Sequence[int] = ()) -> Iterator[Sh
             yield shapes
 
 
+def grown(
+    specs: Sequence[TensorSpec], shapes: Mapping[str, Sequence[int]]
+) -> Iterator[list[Shapes]]:
+    """Yield for each open dimension, those of one symbol together, shapes in which it is larger.
+
+    Args:
+        specs: The inputs; those without a shape are left out.
+        shapes: Sizes by input name that the model runs on.
+
+    Yields:
+        Twice as long and longer by one: a model may take multiples of something only.
+    """
+    fed = [spec for spec in specs if spec.name in shapes]
+    for key in _keys(fed):
+        tried = [_grown(fed, shapes, key, double=double) for double in (True, False)]
+        yield [
+            each
+            for each in ([tried[0]] if tried[0] == tried[1] else tried)
+            if all(math.prod(each[spec.name]) <= _most(spec) for spec in fed)
+        ]
+
+
+def _grown(
+    specs: Sequence[TensorSpec], shapes: Mapping[str, Sequence[int]], key: str, *, double: bool
+) -> Shapes:
+    """Return the shapes with the dimensions of a key longer; a sum grows by what its part does."""
+    named = [(spec, axis) for spec in specs for axis in _of(spec, [key])]
+    step = next((shapes[spec.name][axis] or 1 for spec, axis in named), 1) if double else 1
+    found: Shapes = {}
+    for spec in specs:
+        sizes = list(shapes[spec.name])
+        for axis, size in enumerate(spec.shape):
+            terms = _terms(_open_key(spec, axis)) if size == -1 else []
+            alone = double and terms == [key]  # each by itself: a sample's may differ
+            sizes[axis] += (sizes[axis] or 1) if alone else step * terms.count(key)
+        found[spec.name] = tuple(sizes)
+    return found
+
+
+def _of(spec: TensorSpec, terms: list[str]) -> list[int]:
+    """Return the open dimensions whose size is named by exactly these terms."""
+    return [
+        axis
+        for axis, size in enumerate(spec.shape)
+        if size == -1 and _terms(_open_key(spec, axis)) == terms
+    ]
+
+
 def make_values(
     specs: Sequence[TensorSpec], shapes: Mapping[str, Sequence[int]], values: TrialValues
 ) -> dict[str, NDArray[Any]]:

@@ -13,18 +13,29 @@ from itertools import islice
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from gateway.artifacts.manifest import TensorSpec, TrialValues
 from gateway.artifacts.model_refusals import Refusal
 from gateway.artifacts.model_runs import Runs, Shape
 from gateway.artifacts.onnx_border import Border
-from gateway.artifacts.trial import GENERATED, RANKS, Shapes, make_values, plans, tied_rows
+from gateway.artifacts.trial import (
+    GENERATED,
+    RANKS,
+    Shapes,
+    grown,
+    make_values,
+    plans,
+    tied_rows,
+)
 
 PLANS_LIMIT: Final = 240
 """Sizes that are tried with each kind of values; most fail within a millisecond."""
 _ZEROS_SHARE: Final = 0.5
 """Of the time, for zeros of every size; the rest is for other values."""
+GROWN_LIMIT: Final = 16
+"""Open dimensions whose size is changed once more; models have one to six."""
 _ENDS: Final = frozenset({"time"})
 """What no other input mends, or what would take as long again."""
 
@@ -38,12 +49,14 @@ class Found:
         shapes: Sizes of those that were fed.
         values: What was in them.
         results: Shapes of what came out, in the order of the outputs; None: no tensor.
+        sample: The owner's own, where the model ran on nothing else.
     """
 
     specs: tuple[TensorSpec, ...]
     shapes: Shapes
     values: TrialValues
     results: list[Shape | None]
+    sample: Mapping[str, NDArray[Any]] | None = None
 
 
 def search(
@@ -102,6 +115,43 @@ def untied(runs: Runs, found: Found) -> tuple[TensorSpec, ...]:
     return tuple(_on_its_own(spec) if spec.name in apart else spec for spec in found.specs)
 
 
+def of_other_sizes(runs: Runs, found: Found) -> list[list[Shape | None]]:
+    """Return the shapes of what comes out where an open dimension has another size, each in turn.
+
+    Exporters write sizes of their example into outputs that follow the rows; one run does not
+    show it. Sizes that the model does not take show nothing.
+    """
+    results: list[list[Shape | None]] = []
+    for shapes in islice(grown(found.specs, found.shapes), GROWN_LIMIT):
+        for larger in shapes:
+            if runs.deadline.over():
+                return results
+            try:
+                results.append(runs.run(_larger(found, larger)))
+            except Refusal as refusal:
+                if refusal.reason in _ENDS:
+                    return results
+                continue
+            break
+    return results
+
+
+def _larger(found: Found, shapes: Shapes) -> dict[str, NDArray[Any]]:
+    """Make values of these sizes: those that ran, or the owner's own, repeated."""
+    if found.sample is None:
+        return make_values(found.specs, shapes, found.values)
+    return {name: _repeated(array, shapes[name]) for name, array in found.sample.items()}
+
+
+def _repeated(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    if 0 in array.shape:
+        return np.zeros(shape, array.dtype)
+    for axis, size in enumerate(shape):
+        if size != array.shape[axis]:
+            array = array.take(np.arange(size) % array.shape[axis], axis)
+    return array
+
+
 def _given(runs: Runs, borders: Sequence[Border], arrays: Mapping[str, NDArray[Any]]) -> Found:
     """Run what the owner sent; later, arrays of the same sizes may do as well."""
     results = runs.run(arrays)
@@ -115,7 +165,7 @@ def _given(runs: Runs, borders: Sequence[Border], arrays: Mapping[str, NDArray[A
                 break
             continue
         return Found(specs, shapes, values, results)
-    return Found(specs, shapes, "sample", results)
+    return Found(specs, shapes, "sample", results, arrays)
 
 
 def _tried(runs: Runs, borders: Sequence[Border], baked: Sequence[int]) -> Found:

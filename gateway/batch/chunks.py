@@ -95,6 +95,11 @@ class RowsCodec:
         del body
         return self._request
 
+    def takes_long(self, outputs: Mapping[str, Array]) -> bool:
+        """See the port: nothing is written here."""
+        del outputs
+        return False
+
     def render(
         self,
         model: str,

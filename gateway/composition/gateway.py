@@ -35,6 +35,8 @@ from gateway.composition.reloading import Reloading
 from gateway.composition.site_door import site_app
 from gateway.composition.tracing import Tracing
 from gateway.composition.use_cases import UseCases, make_use_cases
+from gateway.engine.idling import LOOK_SECONDS
+from gateway.engine.pool import Engines
 from gateway.inference.body_budget import BodyBudget
 from gateway.inference.measuring import Measuring
 from gateway.inference.pipeline import Pipeline
@@ -102,7 +104,7 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
     )
     chunks = make_chunks(base, use.batch.ledger, recorder, pipeline)
     runner = make_runner(base, use.batch, recorder, pipeline, chunks.answer)
-    housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming)
+    housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming, engines)
 
     life = Life()
 
@@ -175,6 +177,7 @@ def _housekeeping(
     use: UseCases,
     pipeline: Pipeline,
     warming: Warming,
+    engines: Engines,
 ) -> Housekeeping:
     tell = Duty("refusals", Refusals(identity.refusals, recorder).record, TELL_SECONDS)
     duties = [
@@ -184,6 +187,7 @@ def _housekeeping(
         Duty("changes", use.intents.settle_left, SETTLE_SECONDS),
         Duty("models", lambda: pipeline.sweep(base.environment.clock()), DROP_SECONDS),
         Duty("warming", warming.round, DROP_SECONDS),
+        Duty("idle_engines", engines.end_burning, LOOK_SECONDS),
     ]
     return Housekeeping(
         base.artifacts.clean, duties, tell.act, monotonic=base.environment.monotonic

@@ -26,7 +26,7 @@ from typing import Final, NoReturn
 from gateway.engine import wire
 from gateway.engine.orders import Order
 from gateway.engine.runtime import Runtime
-from gateway.engine.system_calls import deny_files, filter_calls
+from gateway.engine.system_calls import deny_files, filter_calls, gpu_devices
 from gateway.parent_death import die_with_parent
 from gateway.privileges import hide_memory, limit
 
@@ -80,6 +80,11 @@ def _keep_only(bell_in: int, bell_out: int) -> None:
     os.closerange(_BELLS[-1] + 1, max(*copies, *(bell_in, bell_out, null), 1 << 16) + 1)
 
 
+def opens(*, wide: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what an engine can read, and the devices that it can use: nothing, or a GPU's."""
+    return (_READABLE, gpu_devices()) if wide else ((), ())
+
+
 def _confine(order: Order, server: int, *, confined_network: bool) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -97,6 +102,7 @@ def _confine(order: Order, server: int, *, confined_network: bool) -> None:
             resource.RLIMIT_NPROC: _THREADS if order.wide else 0,
         }
     )
-    deny_files(*(_READABLE if order.wide else ()))
+    readable, devices = opens(wide=order.wide)
+    deny_files(*readable, devices=devices)
     if not filter_calls(wide=order.wide) and not confined_network:
         os._exit(EXIT_UNCONFINED)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -23,6 +25,14 @@ _LOOK_SECONDS: Final = 0.01
 TIME: Final = "time"
 ABANDONED: Final = "abandoned"
 NONSENSE: Final = "nonsense"
+BURNING: Final = "idle"
+
+# Requests that wait for one version; their bodies are bounded by bytes besides.
+MAX_WAITING: Final = 2048
+# Nobody waits for the answer: short runs come to their end, longer ones are ended.
+ABANDONED_SECONDS: Final = 1.0
+# While a request has waited this long another engine helps, if the machine has a processor more.
+HELP_SECONDS: Final = 0.02
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +63,7 @@ class Place:
         running: The engine was told to run and has not rung since.
         deadline: Of the run, by the loop's clock.
         doom: Why it is being ended; empty while it is not.
+        ran: Seconds that its runs took.
     """
 
     process: EngineProcess
@@ -61,6 +72,7 @@ class Place:
     deadline: float = 0.0
     doom: str = ""
     timer: asyncio.TimerHandle | None = None
+    ran: float = 0.0
 
 
 def put(place: Place, batch: Sequence[Asked]) -> Exception | None:
@@ -93,6 +105,32 @@ def tell(batch: Sequence[Asked], fault: Exception) -> None:
             asked.answer.set_exception(fault)
 
 
+def tell_all(waiting: deque[Asked], fault: Exception) -> None:
+    """Tell all requests that wait what went wrong; none waits any more."""
+    tell(list(waiting), fault)
+    waiting.clear()
+
+
+def burning(
+    places: Sequence[Place], timeout: float, burns: Callable[[EngineProcess, float], bool]
+) -> list[Place]:
+    """Return the engines that compute although nothing runs; for any thread.
+
+    Args:
+        places: Of one version.
+        timeout: Seconds that a run may take.
+        burns: Looks at an engine, and the seconds that its runs took until now.
+    """
+    now = time.monotonic()
+    return [
+        place
+        for place in list(places)
+        if burns(
+            place.process, place.ran + (now - place.deadline + timeout if place.running else 0.0)
+        )
+    ]
+
+
 def report_end(
     loop: asyncio.AbstractEventLoop,
     recipe: Recipe,
@@ -110,7 +148,7 @@ def report_end(
         looks: How often it is looked for yet.
     """
     reason = place.doom
-    if reason not in {TIME, ABANDONED, NONSENSE}:
+    if reason not in {TIME, ABANDONED, NONSENSE, BURNING}:
         code = place.process.end()
         if code is None and looks:
             loop.call_later(_LOOK_SECONDS, report_end, loop, recipe, place, set_aside, looks - 1)

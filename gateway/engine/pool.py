@@ -7,12 +7,16 @@ Safety argument.
    its tenant's), the least recently used first: a tenant that asks for model after model, or for
    large ones, gives up its own and nobody else's.
 3. What runs is never given up for another; when nothing is idle the newcomer is refused.
+4. Engines that a version is tried out with before it is published count like others.
+5. What is known of a version's ends outlives its engines: it is not loaded while it rests, and a
+   load that fails counts as an end.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +24,16 @@ from typing import Final
 
 import numpy as np
 
-from gateway.engine.errors import EngineBusy, EngineError, EnginesDown
+from gateway.engine.errors import (
+    EngineBusy,
+    EngineError,
+    EngineFailed,
+    EnginesDown,
+    RunTimeout,
+    SetAside,
+)
+from gateway.engine.health import REST_SECONDS, Health, Healths
+from gateway.engine.idling import IdleWatch
 from gateway.engine.memory_files import seal
 from gateway.engine.ports import PLAIN, Server
 from gateway.engine.process import LOAD_SECONDS, Border, Bounds, EngineProcess
@@ -48,12 +61,14 @@ class Room:
         memory_bytes: Resident memory at most, looked at when an engine is started.
         each: Bounds of one engine.
         run_seconds: Of one run.
+        load_seconds: Of the load of one engine.
     """
 
     engines: int
     memory_bytes: int
     each: Bounds
     run_seconds: float
+    load_seconds: float = LOAD_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +129,9 @@ class Engines:
         self._set_aside = set_aside
         self._lock = threading.Lock()
         self._served: list[Served] = []
+        self._trials: list[tuple[str, EngineProcess]] = []
+        self._healths = Healths()
+        self._idle = IdleWatch()
         self._starting: Counter[str] = Counter()
         self._reserved: Counter[str] = Counter()
         self._closed = False
@@ -175,22 +193,52 @@ class Engines:
             EngineBusy: There is no room.
             EnginesDown: It could not be started.
             RunFailed: The runtime does not take the graph.
+            EngineFailed, RunTimeout: Its engine ended, or hung, while it was loaded.
+            SetAside: That, or an end of its engines, happened again and again.
             SealgateError: The plaintext could not be had.
         """
+        with self._lock:
+            health = self._healths.of(graph.tenant, graph.model, graph.version)
+        if health.resting(time.monotonic()):
+            raise SetAside
         recipe = Recipe(
-            graph.tenant, graph.model, graph.version, lambda: self.started(graph), graph.rows
+            graph.tenant,
+            graph.model,
+            graph.version,
+            lambda: self._start(graph, health, recipe),
+            graph.rows,
         )
-        served = Served(recipe, recipe.start(), self._room.run_seconds, self._set_aside)
+        served = Served(recipe, recipe.start(), self._room.run_seconds, self._set_aside, health)
         with self._lock:
             if self._closed:
                 served.close()
                 raise EnginesDown
-            self._served = [each for each in self._served if not each.gone]
+            self._forget()
             self._served.append(served)
         return served
 
-    def started(self, graph: Graph) -> EngineProcess:
+    def trial(self, graph: Graph) -> EngineProcess:
         """Start one engine that the caller closes; blocks. Raises what `serve` does."""
+        return self._started(graph, trial=True)
+
+    def end_burning(self) -> None:
+        """End engines that compute although nothing runs; called again and again by one thread."""
+        with self._lock:
+            served = [each for each in self._served if not each.gone]
+        for each in served:
+            each.end_burning(self._idle.burns)
+
+    def _start(self, graph: Graph, health: Health, recipe: Recipe) -> EngineProcess:
+        """Start an engine; a version that ends or hangs while it is loaded comes to rest."""
+        try:
+            return self._started(graph)
+        except (EngineFailed, RunTimeout) as fault:
+            hung = isinstance(fault, RunTimeout)
+            if health.ended(time.monotonic(), grave=hung) >= REST_SECONDS:
+                self._set_aside(recipe, "load")
+            raise
+
+    def _started(self, graph: Graph, *, trial: bool = False) -> EngineProcess:
         server = self._servers.get(graph.kind)
         if server is None:
             raise EnginesDown(f"the kind of engine `{graph.kind}` is not set up here")
@@ -199,34 +247,47 @@ class Engines:
         try:
             model = graph.open()
             try:
-                return EngineProcess(server, graph.border, model, self._room.each, LOAD_SECONDS)
+                made = EngineProcess(
+                    server, graph.border, model, self._room.each, self._room.load_seconds
+                )
             finally:
                 os.close(model)
+            if trial:
+                with self._lock:
+                    self._trials.append((graph.tenant, made))
+            return made
         finally:
             with self._lock:
                 self._starting[graph.tenant] -= 1
                 self._reserved[graph.tenant] -= need
 
-    def has_room(self) -> bool:
-        """Whether one more engine of a usual size fits without giving another up."""
+    def has_room(self, ahead: int = 0) -> bool:
+        """Whether one more engine of a usual size fits without giving another up.
+
+        Args:
+            ahead: How many are on their way, those that are being started included.
+        """
         with self._lock:
-            self._served = [each for each in self._served if not each.gone]
-            return self._fits(_USUAL_BYTES)
+            self._forget()
+            ahead = max(0, ahead - self._starting.total())
+            return self._fits(_USUAL_BYTES * (1 + ahead), 1 + ahead)
 
     def gauge(self) -> Gauge:
         """Return what there is now."""
         with self._lock:
-            served = [each for each in self._served if not each.gone]
+            self._forget()
+            served, trials = list(self._served), [process for _, process in self._trials]
         return Gauge(
-            engines=sum(each.engines for each in served),
-            resident=sum(each.resident() for each in served),
+            engines=sum(each.engines for each in served) + len(trials),
+            resident=sum(each.resident() for each in served)
+            + sum(process.resident() for process in trials),
             waiting=sum(each.waiting for each in served),
         )
 
     def _make_room(self, tenant: str, need: int) -> None:
         """Count one engine more, giving others up for it where that is needed."""
         with self._lock:
-            self._served = [each for each in self._served if not each.gone]
+            self._forget()
             while not self._fits(need):
                 victim = self._least_wanted(tenant, need)
                 if victim is None:
@@ -236,12 +297,19 @@ class Engines:
             self._starting[tenant] += 1
             self._reserved[tenant] += need
 
-    def _fits(self, need: int) -> bool:
+    def _forget(self) -> None:
+        """Forget what is gone."""
+        self._served = [each for each in self._served if not each.gone]
+        self._trials = [each for each in self._trials if not each[1].closed]
+
+    def _fits(self, need: int, more: int = 1) -> bool:
         count = sum(each.engines for each in self._served) + self._starting.total()
-        if count == 0:
+        count += len(self._trials)
+        if count == 0 and more == 1:
             return True  # one that is larger than all the room still runs, alone
         held = sum(each.resident() for each in self._served) + self._reserved.total()
-        return count < self._room.engines and held + need <= self._room.memory_bytes
+        held += sum(process.resident() for _, process in self._trials)
+        return count + more <= self._room.engines and held + need <= self._room.memory_bytes
 
     def _least_wanted(self, tenant: str, need: int) -> Served | None:
         idle = [each for each in self._served if each.idle and each.engines]
@@ -252,6 +320,9 @@ class Engines:
         for each in self._served:
             engines[each.recipe.tenant] += each.engines
             memory[each.recipe.tenant] += each.resident()
+        for owner, process in self._trials:
+            engines[owner] += 1
+            memory[owner] += process.resident()
         most, all_memory = self._room.engines, self._room.memory_bytes
 
         def share(tenant: str) -> float:

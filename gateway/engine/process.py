@@ -5,10 +5,12 @@ Safety argument.
    too, so that a hostile engine cannot change an answer after it was judged.
 2. An engine is ended through the descriptor of its process, never by a number that could be
    another's; `close` ends it whatever it does.
-4. A bell is a pipe of which each side has one end: no engine can make the gateway wait at its own
-   end, as it could through an eventfd, whose flags and count both sides share.
 3. The model's plaintext goes through a sealed memory file that is closed here as soon as the
    engine has mapped it, and lies in no file system.
+4. A bell is a pipe of which each side has one end: no engine can make the gateway wait at its own
+   end, as it could through an eventfd, whose flags and count both sides share.
+5. Outputs have the number and the datatypes that were signed for, or the engine has failed. A rank
+   may follow the input (`Squeeze` drops a single row's dimension): an answer says its own shape.
 """
 
 from __future__ import annotations
@@ -23,19 +25,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gateway.engine import wire
+from gateway.engine.arrays import Array, array_of, bytes_of
 from gateway.engine.errors import EngineFailed, EnginesDown, RunFailed, RunTimeout
 from gateway.engine.memory_files import make_region
 from gateway.engine.orders import Order
 from gateway.engine.ports import Server
-from gateway.engine.texts import pack_texts, unpack_texts
-
-Array: TypeAlias = NDArray[Any]
+from gateway.engine.texts import pack_texts
 
 LOAD_SECONDS: Final = 120.0
 """A model of 2 GiB loads in some ten seconds."""
@@ -63,10 +63,12 @@ class Border:
     Attributes:
         inputs: Datatype of the Open Inference Protocol by input name.
         outputs: Names of the outputs that a run computes, in order; empty: all of the graph's.
+        datatypes: Of the outputs, in order; empty: any.
     """
 
     inputs: Mapping[str, str]
     outputs: tuple[str, ...]
+    datatypes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class EngineProcess:
         exited: Readable once the process has ended.
         bell: Readable once a run has ended.
         bulky: Bytes of inputs from which on `put` is worth a thread.
+        closed: It was ended, and what it held given back.
+        wide: It may have threads.
     """
 
     def __init__(
@@ -100,12 +104,15 @@ class EngineProcess:
         self._server = server
         self._border = border
         self._index = {name: number for number, name in enumerate(border.inputs)}
+        self._given = tuple(wire.DATATYPES.index(name) for name in border.datatypes)
         self._types = [wire.DATATYPES.index(name) for name in border.inputs.values()]
         self._output_at = _whole_pages(wire.DATA_AT + bounds.input_bytes)
         self._size = _whole_pages(self._output_at + bounds.output_bytes)
         self._layouts: dict[Any, tuple[bytes, tuple[wire.Placed, ...]]] = {}
         self._answer: tuple[bytes, tuple[wire.Placed, ...], bool] = (b"", (), False)
         self._touched = 0
+        self.closed = False
+        self.wide = server.kind.wide
         self._guess = _LEAST_BYTES + _COPIES * os.fstat(model).st_size
         self.number = next(_numbers)
         texts = wire.TEXT in self._types
@@ -203,7 +210,7 @@ class EngineProcess:
         if found is not None:
             return found
         sized = [
-            (number, kind, shape, length if kind == wire.TEXT else _bytes_of(kind, shape))
+            (number, kind, shape, length if kind == wire.TEXT else bytes_of(kind, shape))
             for number, kind, shape, length in described
         ]
         placed = wire.place(sized, wire.DATA_AT, self._output_at)
@@ -252,8 +259,6 @@ class EngineProcess:
                 raise RunFailed("the outputs are larger than one answer may be")
             if state != wire.DONE:
                 raise RunFailed
-            if self._border.outputs and len(placed) != len(self._border.outputs):
-                raise wire.WireError("outputs")
         except wire.WireError as nonsense:
             raise EngineFailed from nonsense
         return placed, bulky
@@ -272,11 +277,20 @@ class EngineProcess:
         texts = [tensor for tensor in placed if tensor.datatype == wire.TEXT]
         if sum(math.prod(tensor.shape) for tensor in texts) > MAX_TEXTS:
             return wire.TOO_LARGE, (), False
+        if state == wire.DONE:
+            self._hold_to_border(placed)
         bulky = sum(tensor.length for tensor in texts) > BULKY_BYTES // _TEXT_COST
         bulky |= sum(tensor.length for tensor in placed) > BULKY_BYTES
         if state == wire.DONE and not texts:
             self._answer = wire.encode_head(state, placed), placed, bulky
         return state, placed, bulky
+
+    def _hold_to_border(self, placed: tuple[wire.Placed, ...]) -> None:
+        """Look once at each new layout of outputs: claim 5."""
+        if self._border.outputs and len(placed) != len(self._border.outputs):
+            raise wire.WireError("outputs")
+        if self._given and self._given != tuple(tensor.datatype for tensor in placed):
+            raise wire.WireError("datatypes")
 
     def copies(self, placed: tuple[wire.Placed, ...]) -> list[Array]:
         """Return outputs that `look` found, as copies, in order.
@@ -292,7 +306,7 @@ class EngineProcess:
         self._touched = max(self._touched, end - self._output_at)
         try:
             data = self._copied(start, end)
-            return [_array(tensor, data, tensor.start - start) for tensor in placed]
+            return [array_of(tensor, data, tensor.start - start) for tensor in placed]
         except MemoryError as full:
             raise RunFailed("the outputs are larger than one answer may be") from full
         except (ValueError, OverflowError) as nonsense:
@@ -367,31 +381,12 @@ class EngineProcess:
 
     def close(self) -> None:
         """End the process and give everything back."""
+        self.closed = True
         self.kill()
         for descriptor in (self.exited, self.bell, self._ring_at, self._file):
             os.close(descriptor)
         with suppress(BufferError):  # a view is still alive: the map goes with it
             self._region.close()
-
-
-def _bytes_of(kind: int, shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count * wire.NUMPY[wire.DATATYPES[kind]].itemsize
-
-
-def _array(tensor: wire.Placed, data: bytes | memoryview, offset: int) -> Array:
-    """Return one output, read-only."""
-    datatype = wire.DATATYPES[tensor.datatype]
-    if tensor.datatype == wire.TEXT:
-        count = int(np.prod(tensor.shape, dtype=np.int64))
-        texts = unpack_texts(data[offset : offset + tensor.length], count)
-        return texts.reshape(tensor.shape)
-    if datatype == "BOOL":  # a byte that is neither 0 nor 1 would be no truth value of NumPy's
-        truths: Array = np.ndarray(tensor.shape, np.uint8, data, offset) != 0
-        return truths
-    return np.ndarray(tensor.shape, wire.NUMPY[datatype], data, offset)
 
 
 def _whole_pages(size: int) -> int:

@@ -13,6 +13,7 @@ Safety argument.
 5. An engine that rings without a run is hostile and is ended; one that is being ended gets no run
    and gives no answer. Nothing that an engine does makes the loop wait: what takes long to copy is
    copied in a thread.
+6. An engine that computes with nothing to run is hostile and is ended (`gateway.engine.idling`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -40,15 +42,21 @@ from gateway.engine.errors import (
 from gateway.engine.health import REST_SECONDS, Health
 from gateway.engine.place import (
     ABANDONED,
+    ABANDONED_SECONDS,
+    BURNING,
+    HELP_SECONDS,
+    MAX_WAITING,
     NONSENSE,
     TIME,
     Asked,
     Place,
     answer,
+    burning,
     copies,
     put,
     report_end,
     tell,
+    tell_all,
 )
 from gateway.engine.process import EngineProcess
 from gateway.engine.starting import Recipe, start_aside
@@ -56,12 +64,6 @@ from gateway.errors import SealgateError
 
 Array: TypeAlias = NDArray[Any]
 
-# Requests that wait for one version; their bodies are bounded by bytes besides.
-MAX_WAITING: Final = 2048
-# Nobody waits for the answer: short runs come to their end, longer ones are ended.
-ABANDONED_SECONDS: Final = 1.0
-# While a request has waited this long another engine helps, if the machine has a processor more.
-HELP_SECONDS: Final = 0.02
 MAX_ENGINES: Final = os.cpu_count() or 1
 
 
@@ -77,6 +79,7 @@ class Served:
         process: The first engine.
         timeout: Seconds that a run may take.
         set_aside: Told when the model is set aside, with the reason.
+        health: What is known of the version, from engines that it had before.
 
     Attributes:
         gone: It takes no more requests.
@@ -90,6 +93,7 @@ class Served:
         process: EngineProcess,
         timeout: float,
         set_aside: Callable[[Recipe, str], None],
+        health: Health | None = None,
     ) -> None:
         self.recipe = recipe
         self.gone = False
@@ -99,7 +103,7 @@ class Served:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[Asked] = deque()
         self._places = [Place(process)]
-        self._health = Health()
+        self._health = health or Health()
         self._attaching = threading.Lock()
         self._starting: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
@@ -152,6 +156,15 @@ class Served:
         if self._loop is not None and self._health.resting(self._loop.time()):
             raise SetAside
 
+    def end_burning(self, burns: Callable[[EngineProcess, float], bool]) -> None:
+        """End engines of which `burns` says so, by the seconds that their runs took: claim 6."""
+        for place in burning(self._places, self._timeout, burns):
+            if self._loop is None:  # nobody has asked it yet
+                self._health.ended(time.monotonic(), grave=True)
+                self._set_aside(self.recipe, BURNING)
+                self.close()
+            self._on_loop(self._doom, place, BURNING)
+
     def close(self) -> None:
         """End its engines; for any thread. What runs or waits hears `Gone`."""
         with self._attaching:  # or a first request would watch what is closed here
@@ -159,8 +172,12 @@ class Served:
             if self._loop is None or self._loop.is_closed():
                 self._end_all()
                 return
+        self._on_loop(self._end_all)
+
+    def _on_loop(self, act: Callable[..., None], *arguments: Any) -> None:
         with suppress(RuntimeError):  # the loop closed meanwhile: the kernel ends them with us
-            self._loop.call_soon_threadsafe(self._end_all)
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(act, *arguments)
 
     def _attached(self) -> asyncio.AbstractEventLoop:
         if self.gone:
@@ -243,6 +260,8 @@ class Served:
             self._doom(place, NONSENSE)
             return
         place.running = False
+        assert self._loop is not None
+        place.ran += self._loop.time() - place.deadline + self._timeout
         try:
             placed, bulky = place.process.look()
         except EngineError as fault:
@@ -251,7 +270,6 @@ class Served:
         if not bulky:
             self._taken(place, copies(place, placed))
             return
-        assert self._loop is not None
         copying = self._loop.run_in_executor(None, copies, place, placed)
         copying.add_done_callback(lambda done: self._taken(place, done.result()))
 
@@ -302,7 +320,8 @@ class Served:
 
     def _doom(self, place: Place, why: str) -> None:
         """End an engine: it gets no more runs and is not listened to."""
-        assert self._loop is not None
+        if self._loop is None or place not in self._places:
+            return  # it was closed meanwhile
         place.doom = place.doom or why or "ended"
         self._loop.remove_reader(place.process.bell)
         place.process.kill()
@@ -317,7 +336,7 @@ class Served:
                 self._loop.call_later(ABANDONED_SECONDS, self._give_up, place, place.flight)
 
     def _give_up(self, place: Place, flight: list[Asked]) -> None:
-        if place.flight is flight and place in self._places:
+        if place.flight is flight:
             self._doom(place, ABANDONED)
 
     def _ended(self, place: Place) -> None:
@@ -331,22 +350,21 @@ class Served:
             return
         pause = 0.0
         if place.doom != ABANDONED:  # that was its callers' choice
-            pause = self._health.ended(self._loop.time())
+            pause = self._health.ended(self._loop.time(), grave=place.doom == BURNING)
         rests = pause >= REST_SECONDS
         told = self._set_aside if rests else None
         report_end(self._loop, self.recipe, place, told)
         if rests:
-            tell(list(self._waiting), SetAside())
-            self._waiting.clear()
+            tell_all(self._waiting, SetAside())
         if not self._places:
             self._start_soon(pause)
 
     def _remove(self, place: Place) -> None:
-        assert self._loop is not None
         if place.timer is not None:
             place.timer.cancel()
-        self._loop.remove_reader(place.process.bell)
-        self._loop.remove_reader(place.process.exited)
+        if self._loop is not None:
+            self._loop.remove_reader(place.process.bell)
+            self._loop.remove_reader(place.process.exited)
         self._places.remove(place)
         place.process.close()
 
@@ -360,8 +378,7 @@ class Served:
         self._starting = None
         if process is None:
             if not self._places:
-                tell(list(self._waiting), fault or EngineFailed())
-                self._waiting.clear()
+                tell_all(self._waiting, fault or EngineFailed())
                 self.gone = True  # the next request looks at the version anew
             return
         if self.gone:
@@ -393,12 +410,7 @@ class Served:
             self._looking.cancel()
         if self._starting is not None:
             self._starting.cancel()
-        tell(list(self._waiting), Gone())
-        self._waiting.clear()
+        tell_all(self._waiting, Gone())
         for place in list(self._places):
             tell(place.flight, Gone())
-            if self._loop is None:
-                self._places.remove(place)
-                place.process.close()
-            else:
-                self._remove(place)
+            self._remove(place)

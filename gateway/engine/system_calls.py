@@ -15,8 +15,9 @@ take memory up to its bound, and ring the two bells that it was given:
 
 Other providers than the plain one load libraries late, compile, and start threads. Their engines
 are confined less (`wide`): files of the system and of their own environment can be read, and none
-written; threads can be started, processes and programs cannot; memory may become executable. They
-have no network, no privileges, and no way out but their answers all the same.
+written, but for the devices of NVIDIA's driver where there are some (`gpu_devices`); threads can be
+started, processes and programs cannot; memory may become executable. They have no network, no
+privileges, and no way out but their answers all the same.
 
 Sources: seccomp(2), bpf(4), landlock(7); numbers of x86-64 and arm64 from the kernel's tables.
 """
@@ -27,9 +28,11 @@ import ctypes
 import errno
 import os
 import platform
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 _ALLOWED: Final = tuple(
@@ -120,8 +123,11 @@ _COMMANDS: Final = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_D
 _SECCOMP_SET_MODE_FILTER: Final = 1
 _SECCOMP: Final = {"x86_64": 317, "aarch64": 277}
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446  # on both architectures
-_EXECUTE, _READ_FILE, _READ_FOLDER = 1, 4, 8  # LANDLOCK_ACCESS_FS_…
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_FOLDER = 1, 2, 4, 8  # LANDLOCK_ACCESS_FS_…
+_IOCTL_DEVICE: Final = 1 << 15
+_IOCTL_KNOWN: Final = 5  # the first version of Landlock that asks for it
 _PATH_BENEATH: Final = 1
+_GPU_DEVICE: Final = re.compile(r"nvidia(ctl|-uvm|-uvm-tools|\d+)").fullmatch
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -192,11 +198,22 @@ def filter_calls(*, wide: bool = False) -> bool:
     return bool(found == 0)
 
 
-def deny_files(*readable: str) -> bool:
+def gpu_devices(folder: Path = Path("/dev")) -> tuple[str, ...]:
+    """Return the devices of NVIDIA's driver that there are, as CUDA opens them.
+
+    Args:
+        folder: Where devices are.
+    """
+    found = (path for path in folder.glob("nvidia*") if _GPU_DEVICE(path.name))
+    return tuple(sorted(str(path) for path in found))
+
+
+def deny_files(*readable: str, devices: Sequence[str] = ()) -> bool:
     """Deny this process every file that is not open, for good. Needs `no_new_privs`.
 
     Args:
         *readable: Folders and files that can be read all the same; absent ones are skipped.
+        devices: Files that can be read, written and asked for what only they do (ioctl).
 
     Returns:
         False where the kernel has no Landlock.
@@ -213,19 +230,22 @@ def deny_files(*readable: str) -> bool:
         return False
     try:
         for path in readable:
-            _let_read(descriptor, path)
+            _let(descriptor, path, _EXECUTE | _READ_FILE | _READ_FOLDER)
+        ioctl = _IOCTL_DEVICE if version >= _IOCTL_KNOWN else 0
+        for path in devices:
+            _let(descriptor, path, _READ_FILE | _WRITE_FILE | ioctl)
         return bool(_LIBC.syscall(_LANDLOCK_RESTRICT, descriptor, 0) == 0)
     finally:
         os.close(descriptor)
 
 
-def _let_read(rules: int, path: str) -> None:
+def _let(rules: int, path: str, access: int) -> None:
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return
     try:
-        access = _EXECUTE | _READ_FILE | (_READ_FOLDER if os.path.isdir(path) else 0)
+        access &= ~0 if os.path.isdir(path) else ~_READ_FOLDER
         rule = struct.pack("<Qi", access, place)
         _LIBC.syscall(_LANDLOCK_ADD, rules, _PATH_BENEATH, rule, 0)
     finally:

@@ -38,7 +38,7 @@ from gateway.grpc.wire import (
     write_varint,
 )
 from gateway.inference.bfloat16 import BF16
-from gateway.inference.codec import Array, InferRequest
+from gateway.inference.codec import ASIDE_EFFORT, Array, InferRequest, effort, light
 from gateway.inference.errors import MalformedRequest, UnsupportedParameter
 from gateway.inference.oip import MAX_TENSORS
 from gateway.inference.subjects import MAX_IDENTIFIER, SUBJECT_INPUT, data_subjects, short_text
@@ -119,6 +119,12 @@ class GrpcCodec:
             raise MalformedRequest("the request names two models")  # claim 5
         self.request = _request(message)
         return self.request
+
+    def takes_long(self, outputs: Mapping[str, Array]) -> bool:
+        """See the port."""
+        if light(outputs):
+            return False
+        return sum(effort(array, copied=True) for array in outputs.values()) > ASIDE_EFFORT
 
     def render(
         self,

@@ -7,7 +7,7 @@ call, so it may keep what the answer depends on (an id to give back, forms that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from gateway.inference.errors import MalformedRequest
 
 Array: TypeAlias = NDArray[Any]
+ASIDE_EFFORT: Final = 1 << 16
+"""What is written within half a millisecond (`effort`); a thread costs a fifth of that."""
+_COPIED: Final = 64  # numbers that are copied as they are, beside such that are written as text
+_TEXTS: Final = 1 << 12  # so many are not even counted
 Rendered = TypeVar("Rendered", covariant=True)
 
 
@@ -54,6 +58,14 @@ class Codec(Protocol[Rendered]):
         """
         ...
 
+    def takes_long(self, outputs: Mapping[str, Array]) -> bool:
+        """Whether `render` should be called in a thread, as nobody else is served meanwhile.
+
+        Args:
+            outputs: As `render` gets them.
+        """
+        ...
+
     def render(
         self,
         model: str,
@@ -62,7 +74,7 @@ class Codec(Protocol[Rendered]):
         parameters: Mapping[str, str],
         datatypes: Mapping[str, str],
     ) -> Rendered:
-        """Write the answer to the request that `decode` read.
+        """Write the answer to the request that `decode` read. For any thread.
 
         Args:
             model: Model name.
@@ -77,6 +89,26 @@ class Codec(Protocol[Rendered]):
             MalformedRequest: An output was asked for in a way that does not suit it.
         """
         ...
+
+
+def effort(array: Array, *, copied: bool) -> int:
+    """Tell how long an array takes to be written, in bytes of numbers that are written as text.
+
+    Args:
+        array: An output.
+        copied: Its numbers go out as they are. Texts are written one by one in any form.
+    """
+    if array.dtype.kind != "O":
+        return array.nbytes // _COPIED if copied else array.nbytes
+    return ASIDE_EFFORT + 1 if array.size > _TEXTS else array.nbytes + sum(map(len, array.flat))
+
+
+def light(outputs: Mapping[str, Array]) -> bool:
+    """Tell whether outputs are written quickly in any form: the first look, at most answers."""
+    total = 0
+    for array in outputs.values():
+        total += effort(array, copied=False) if array.dtype.kind == "O" else array.nbytes
+    return total <= ASIDE_EFFORT
 
 
 def select(outputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:

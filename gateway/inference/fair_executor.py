@@ -49,16 +49,21 @@ class FairExecutor:
         share = self._shares.get(tenant)
         return 0 if share is None else share.present
 
-    async def run(self, tenant: str, work: Callable[[], T]) -> T:
+    async def run(self, tenant: str, work: Callable[[], T], *, let_in: bool = False) -> T:
         """Run `work` in a thread, when the tenant has one free.
 
         When the caller is cancelled, work that has not begun is dropped; what runs goes on.
+
+        Args:
+            tenant: Whose it is.
+            work: Blocks.
+            let_in: It is the end of a request that was let in before: it is not refused.
 
         Raises:
             TooManyRequests: Too many of the tenant's requests wait already.
         """
         share = self._shares.setdefault(tenant, _Share())
-        if share.present >= TENANT_THREADS + TENANT_WAITING:
+        if not let_in and share.present >= TENANT_THREADS + TENANT_WAITING:
             raise TooManyRequests
         share.present += 1
         try:

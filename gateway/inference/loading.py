@@ -26,17 +26,15 @@ from gateway.artifacts.signature import LinkStatement, verify_link
 from gateway.engine.memory_files import seal
 from gateway.engine.pool import Graph
 from gateway.engine.ports import PLAIN
-from gateway.engine.process import Border
 from gateway.engine.served import Served
 from gateway.inference.errors import ModelUnavailable
 from gateway.inference.measuring import KIND, rows_of
 from gateway.inference.models import ServableModel
-from gateway.inference.signed_manifest import manifest_of, same
+from gateway.inference.signed_manifest import border_of, manifest_of, same
 from gateway.registry.records import ModelVersion, SealedPayload
 from gateway.screening.contract import contract_for
 from gateway.screening.errors import ProfileInvalid
 from gateway.screening.profile import Profile, decode_profile
-from gateway.screening.screens import SCORES
 from gateway.screening.verdict import Judge
 
 # Rows of one request: the largest batch that one run is asked to take.
@@ -90,14 +88,12 @@ class ModelLoader:
             raise ModelUnavailable
         payload = stored["fused"] if profile is not None else stored["graph"]
         digest = link.fused if profile is not None else payload.plain_digest
-        wanted = tuple(spec.name for spec in manifest.outputs)
-        if profile is not None:
-            wanted = (*wanted, SCORES)
+        border = border_of(manifest, screened=profile is not None)
         graph = Graph(
             tenant=version.tenant,
             model=version.model,
             version=version.version,
-            border=Border({spec.name: spec.datatype for spec in manifest.inputs}, wanted),
+            border=border,
             size=payload.plain_length,
             open=partial(self._open_graph, version.tenant, payload, digest),
             kind=self._kind(version),
@@ -107,7 +103,7 @@ class ModelLoader:
             engine=self._serve(graph),
             inputs=manifest.inputs,
             outputs=manifest.outputs,
-            wanted=wanted,
+            wanted=border.outputs,
             contract=contract_for(manifest.inputs, max_rows=MAX_ROWS, profile=profile),
             judge=Judge(profile) if profile is not None else None,
             profile_digest=link.profile or "",

@@ -17,10 +17,9 @@ from gateway.engine.errors import EnginesDown, RunFailed, RunTimeout
 from gateway.engine.memory_files import seal
 from gateway.engine.pool import Engines, Graph
 from gateway.engine.ports import PLAIN
-from gateway.engine.process import Border
 from gateway.engine.trial import ROWS_COMPARED, Trial, try_out
+from gateway.inference.signed_manifest import border_of
 from gateway.registry.packaging import Plain
-from gateway.screening.screens import SCORES
 
 KIND: Final = "engine"
 ROWS: Final = "shared_rows"
@@ -59,8 +58,7 @@ class Measuring:
         trial = manifest.trial
         if trial is None or trial.values == "sample":
             return {KIND: PLAIN, ROWS: "1", "measured": "no: it runs on its owner's sample only"}
-        names = tuple(spec.name for spec in manifest.outputs) + ((SCORES,) if screened else ())
-        border = Border({spec.name: spec.datatype for spec in manifest.inputs}, names)
+        border = border_of(manifest, screened=screened)
 
         def start(kind: str) -> Graph:
             return Graph(
@@ -79,7 +77,7 @@ class Measuring:
             try:
                 return facts_of(
                     try_out(
-                        lambda kind: self._engines.started(start(kind)),
+                        lambda kind: self._engines.trial(start(kind)),
                         kinds,
                         make_values(manifest.inputs, _shapes(trial.shapes, by_row), filled),
                         by_row=by_row,

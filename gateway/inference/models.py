@@ -5,24 +5,26 @@ Safety argument.
    the loader, each time that an engine is started with it.
 2. A version that may no longer be called is never handed out, as it is resolved anew for each
    request (`gateway.inference.routing`); `sweep` ends its engines.
-3. Loads have threads of their own, and a tenant has a share of them: one tenant's loads keep
-   nobody else's from beginning, and no load anything else.
+3. Loads have threads of their own, and a tenant has a share of them (`gateway.inference.loaders`):
+   one tenant's loads keep nobody else's from beginning, and no load anything else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
 from gateway.artifacts.manifest import TensorSpec
 from gateway.engine.served import Gone, Served
 from gateway.inference.codec import Array, InferRequest
 from gateway.inference.errors import ModelUnavailable
+from gateway.inference.loaders import Loaders
 from gateway.registry.records import ModelVersion
 from gateway.screening.contract import Contract
 from gateway.screening.verdict import Judge
@@ -32,9 +34,6 @@ Key: TypeAlias = tuple[str, str, str]
 # Engines of a version may be given up between the look and the run, again and again only where
 # far too little room was set.
 _TRIES: Final = 5
-# A load waits for the store and for the runtime, seldom for a processor.
-LOADERS: Final = 8
-TENANT_LOADERS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +65,18 @@ class Models:
 
     Args:
         load: Opens a version and starts its engine; blocks; raises what the caller should hear.
+        loaders: Threads for that.
     """
 
-    def __init__(self, load: Callable[[ModelVersion], ServableModel]) -> None:
+    def __init__(
+        self, load: Callable[[ModelVersion], ServableModel], loaders: Loaders | None = None
+    ) -> None:
         self._load = load
-        self._threads = ThreadPoolExecutor(LOADERS, thread_name_prefix="load")
-        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(TENANT_LOADERS)
-        )
+        self._loaders = loaders or Loaders()
         self._lock = threading.Lock()
         self._ready: OrderedDict[Key, ServableModel] = OrderedDict()
         self._past: Counter[Key] = Counter()
-        self._loading: dict[Key, asyncio.Task[ServableModel]] = {}
+        self._loading: dict[Key, Future[ServableModel]] = {}
 
     async def get(self, version: ModelVersion) -> ServableModel:
         """Return the model, loading it once however many ask.
@@ -89,11 +88,7 @@ class Models:
         found = self._ready.get(key)
         if found is not None and not found.engine.gone:
             return found
-        task = self._loading.get(key)
-        if task is None:
-            task = asyncio.create_task(self._open(key, version))
-            self._loading[key] = task
-        return await asyncio.shield(task)
+        return await asyncio.shield(asyncio.wrap_future(self._asked(key, version)))
 
     async def run(self, version: ModelVersion, request: InferRequest) -> dict[str, Array]:
         """Run the version on a request: outputs and screen scores by name, in one pass.
@@ -132,18 +127,68 @@ class Models:
         Raises:
             SealgateError: Whatever kept the loader from opening it.
         """
-        if not self.is_ready(version):
-            self._keep(_key(version), self._load(version))
+        self._asked(_key(version), version).result()
 
-    async def _open(self, key: Key, version: ModelVersion) -> ServableModel:
+    def warm(self, version: ModelVersion, wanted: Callable[[], bool]) -> Future[None]:
+        """Make a version ready ahead of calls, behind what is asked for.
+
+        Args:
+            version: What to make ready.
+            wanted: Asked when its turn comes; may block.
+
+        Returns:
+            Told its end, or what kept the loader from opening it.
+        """
+        work = partial(self._warm, _key(version), version, wanted)
+        return self._loaders.submit(version.tenant, work, ahead=True)
+
+    def _asked(self, key: Key, version: ModelVersion) -> Future[ServableModel]:
+        """Return the load of a version that somebody waits for: one, however many ask."""
+        loading: Future[ServableModel] = Future()
+        with self._lock:
+            found, known = self._ready.get(key), self._loading.get(key)
+            if found is not None and not found.engine.gone:
+                loading.set_result(found)
+                return loading
+            if known is not None:
+                return known
+            self._loading[key] = loading
+        done = self._loaders.submit(version.tenant, partial(self._open, key, version))
+        done.add_done_callback(partial(self._loaded, key, loading))
+        return loading
+
+    def _warm(self, key: Key, version: ModelVersion, wanted: Callable[[], bool]) -> None:
+        if self.is_ready(version) or not wanted():
+            return
+        loading: Future[ServableModel] = Future()
+        with self._lock:
+            if key in self._loading:
+                return  # somebody waits for it by now
+            self._loading[key] = loading
+        opened: Future[ServableModel] = Future()
         try:
-            async with self._turns[version.tenant]:
-                loop = asyncio.get_running_loop()
-                model = await loop.run_in_executor(self._threads, self._load, version)
-            self._keep(key, model)
-            return model
+            opened.set_result(self._open(key, version))
+        except BaseException as fault:
+            opened.set_exception(fault)
+            raise
         finally:
+            self._loaded(key, loading, opened)
+
+    def _open(self, key: Key, version: ModelVersion) -> ServableModel:
+        model = self._load(version)
+        self._keep(key, model)
+        return model
+
+    def _loaded(
+        self, key: Key, loading: Future[ServableModel], done: Future[ServableModel]
+    ) -> None:
+        with self._lock:
             del self._loading[key]
+        fault = done.exception()
+        if fault is not None:
+            loading.set_exception(fault)
+        else:
+            loading.set_result(done.result())
 
     def _keep(self, key: Key, model: ServableModel) -> None:
         with self._lock:
@@ -156,7 +201,7 @@ class Models:
 
     def close(self) -> None:
         """Begin no more loads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._loaders.close()
 
     def sweep(self, wanted: Callable[[Key, ServableModel], bool]) -> None:
         """End the engines of what is no longer wanted; blocks where `wanted` does."""

@@ -30,7 +30,7 @@ import orjson
 from gateway.inference import bfloat16
 from gateway.inference.bfloat16 import BF16
 from gateway.inference.classification import classified
-from gateway.inference.codec import Array, InferRequest
+from gateway.inference.codec import ASIDE_EFFORT, Array, InferRequest, effort, light
 from gateway.inference.errors import AnswerNotFinite, MalformedRequest, UnsupportedParameter
 from gateway.inference.subjects import MAX_IDENTIFIER, SUBJECT_INPUT, data_subjects, short_text
 from gateway.inference.tensors import from_binary, from_json, to_binary
@@ -128,6 +128,19 @@ class OipCodec:
         """See the port."""
         self._request = parse(body, self._header_length)
         return self._request
+
+    def takes_long(self, outputs: Mapping[str, Array]) -> bool:
+        """See the port."""
+        if light(outputs):
+            return False
+        request = self._request
+        assert request is not None, "what was not read is not answered"
+        binary, classes = request.binary, request.classes
+        efforts = [
+            effort(array, copied=(binary is None or name in binary) and name not in classes)
+            for name, array in outputs.items()
+        ]
+        return sum(efforts) > ASIDE_EFFORT
 
     def render(
         self,

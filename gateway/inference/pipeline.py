@@ -12,7 +12,8 @@ Safety argument, in the order of the steps:
    recorded, the caller hears only that. Refusals over the rate, and before the tenant is known, are
    counted, so that nobody fills a log by asking.
 4. What was revoked while the model ran is noticed before the second decision: caller, tenant and
-   version are looked at again whenever the revocation epoch has moved.
+   version are looked at again whenever the revocation epoch has moved. Where a large answer was
+   written after that, they are looked at and it is decided once more.
 5. What is absent and what is forbidden look alike: `ModelNotFound`, before anything of the body is
    read. The purpose is in the body; so it is asked first whether any registered purpose of the
    caller would do. Who learns more about a body may use the model for some purpose.
@@ -31,6 +32,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -183,7 +185,14 @@ class Pipeline:
         datatypes: dict[str, str] = {spec.name: spec.datatype for spec in model.outputs}
         outputs, added = _minimised({name: found[name] for name in datatypes}, datatypes, verdict)
         outputs = select(outputs, request.outputs)
-        rendered = call.codec.render(record.model, record.version, outputs, added, datatypes)
+        answer = (record.model, record.version, outputs, added, datatypes)
+        if call.codec.takes_long(outputs):
+            written = partial(call.codec.render, *answer)
+            rendered = await self.executor.run(record.principal.tenant, written, let_in=True)
+            if self.authenticator.epoch != record.epoch:  # claim 4: that took its time
+                self._decide_release(record, asked, await self._reconfirm(record, target))
+        else:
+            rendered = call.codec.render(*answer)
         record.trace.step("render")
         return rendered
 

@@ -19,9 +19,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.manifest import Manifest, parse_manifest
 from gateway.artifacts.signature import LinkStatement, verify_link
+from gateway.engine.process import Border
 from gateway.epoch_memo import EpochMemo
 from gateway.inference.errors import ModelUnavailable
 from gateway.registry.records import ModelVersion
+from gateway.screening.screens import SCORES, SCORES_DATATYPE
 
 CAPACITY: Final = 256
 """Manifests that are remembered; the largest takes some hundreds of kilobytes."""
@@ -93,3 +95,12 @@ def same(found: str | None, signed: str | None) -> None:
             raise ModelUnavailable
     elif not hmac.compare_digest(found, signed):
         raise ModelUnavailable
+
+
+def border_of(manifest: Manifest, *, screened: bool) -> Border:
+    """Return what an engine takes and gives for a manifest, with the screen's scores or without."""
+    names = tuple(spec.name for spec in manifest.outputs)
+    datatypes: tuple[str, ...] = tuple(spec.datatype for spec in manifest.outputs)
+    if screened:
+        names, datatypes = (*names, SCORES), (*datatypes, SCORES_DATATYPE)
+    return Border({spec.name: spec.datatype for spec in manifest.inputs}, names, datatypes)

@@ -34,6 +34,7 @@ ScoreKind: TypeAlias = Literal["probabilities", "logits"]
 PREFIX: Final = "sealgate.screen."
 # The output with the scores: a row a row, a column a screen. One output costs less than four.
 SCORES: Final = PREFIX + "scores"
+SCORES_DATATYPE: Final = "FP32"
 SCREENS: Final = ("trust", "residual", "opinion", "margin")
 # Scaled scores end here: beyond any clean row, and small enough to be squared and added.
 MAX_SCORE: Final = 100.0

@@ -245,3 +245,36 @@ def never_runs() -> onnx.ModelProto:
         outputs=[tensor("y", [None, 99991])],
         constants=[constant("odd", [-1, 99991])],
     )
+
+
+def label_of_one_row() -> onnx.ModelProto:
+    """A classifier as LightGBM's converter writes it: the label is `[1]` whatever the rows."""
+    return build(
+        [node("ArgMax", ["x"], ["label"], axis=1, keepdims=0), node("Relu", ["x"], ["y"])],
+        inputs=[tensor("x", ["n", 3])],
+        outputs=[tensor("label", [1], TensorProto.INT64), tensor("y", ["n", 3])],
+    )
+
+
+def frames_of_the_example() -> onnx.ModelProto:
+    """An output that follows the second dimension, declared with that of an example."""
+    return build(
+        [node("ReduceMax", ["x"], ["y"], axes=[2], keepdims=0)],
+        inputs=[tensor("x", [2, "frames", 4])],
+        outputs=[tensor("y", [2, 1])],
+        opset=[helper.make_opsetid("", 13)],
+    )
+
+
+def squeezed() -> onnx.ModelProto:
+    """A rank that follows the rows: a single one loses its dimension."""
+    return build([node("Squeeze", ["x"], ["y"])])
+
+
+def of_one_row_alone() -> onnx.ModelProto:
+    """Takes any number of rows, it says, and runs on one."""
+    return build(
+        [node("Reshape", ["x", "one"], ["y"])],
+        outputs=[tensor("y", [1, 3])],
+        constants=[constant("one", [1, 3])],
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ from gateway.artifacts import admission_job
 from gateway.artifacts.admission import AdmissionReport
 from gateway.artifacts.manifest import RANK_LIMIT, TensorSpec
 from gateway.artifacts.model_refusals import REASONS, sentence
-from gateway.artifacts.trial import make_values
+from gateway.artifacts.trial import GUESSED_LIMIT, grown, make_values
+from gateway.artifacts.trial_search import Found, _larger
 from gateway.inference.tensors import MAX_RANK
 from tests.gateway.artifacts import odd_models as odd
 from tests.gateway.artifacts.hostile_models import build, node
@@ -165,6 +167,53 @@ def test_trees_that_take_missing_values_say_so() -> None:
 
 def test_an_output_of_another_size_than_declared_is_corrected() -> None:
     assert admitted(odd.wrong_output_size()).outputs[0].shape == (-1, -1)
+
+
+def test_a_label_that_is_declared_for_one_row_follows_the_rows() -> None:
+    """Metadata said `[1]` whatever was asked, and requests for such a model never shared a run."""
+    report = admitted(odd.label_of_one_row())
+    label, scores = report.outputs
+    assert (label.shape, scores.shape) == ((-1,), (-1, 3))
+    assert report.dynamic_batch
+
+
+def test_a_size_that_follows_another_open_dimension_is_open() -> None:
+    assert admitted(odd.frames_of_the_example()).outputs[0].shape == (2, -1)
+
+
+def test_the_owners_sample_is_made_longer_too() -> None:
+    """A sample is the only input that some models run on."""
+    model = odd.label_of_one_row()
+    sample = npz(x=np.ones((1, 3), np.float32))
+    assert admitted(model, sample=sample).outputs[0].shape == (-1,)
+    found = Found((), {"x": (2, 3)}, "sample", [], {"x": np.arange(6).reshape(2, 3)})
+    assert _larger(found, {"x": (4, 3)})["x"].tolist() == [[0, 1, 2], [3, 4, 5]] * 2
+    empty = replace(found, sample={"x": np.ones((0, 3))})
+    assert _larger(empty, {"x": (1, 3)})["x"].tolist() == [[0, 0, 0]]
+
+
+def test_what_runs_on_one_row_alone_is_admitted_as_it_is_declared() -> None:
+    assert admitted(odd.of_one_row_alone()).outputs[0].shape == (1, 3)
+
+
+def test_a_rank_that_follows_the_rows_leaves_every_size_open() -> None:
+    assert admitted(odd.squeezed()).outputs[0].shape == (-1,)
+
+
+def test_each_open_dimension_is_made_larger_by_itself() -> None:
+    tokens = TensorSpec(name="t", datatype="INT64", shape=(1, -1), symbols=("", "s"))
+    mask = TensorSpec(name="m", datatype="INT64", shape=(-1, -1), symbols=("n", "past + s"))
+    found = list(grown((tokens, mask), {"t": (1, 4), "m": (3, 10)}))
+    assert found == [
+        [{"t": (1, 8), "m": (3, 14)}, {"t": (1, 5), "m": (3, 11)}],
+        [{"t": (1, 4), "m": (6, 10)}, {"t": (1, 4), "m": (4, 10)}],
+        [{"t": (1, 4), "m": (3, 11)}],
+    ]
+
+
+def test_a_dimension_that_would_be_too_large_is_left_as_it_is() -> None:
+    image = TensorSpec(name="x", datatype="FP32", shape=(-1, GUESSED_LIMIT))
+    assert list(grown((image,), {"x": (1, GUESSED_LIMIT)})) == [[]]
 
 
 def test_what_runs_on_nothing_names_its_node_and_the_remedy() -> None:

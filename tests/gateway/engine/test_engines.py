@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,17 @@ def test_an_output_that_is_no_tensor_never_leaves(patient: Engines) -> None:
     on_a_loop(scenario)
 
 
+def test_a_rank_that_follows_the_rows_is_answered_as_it_is(patient: Engines) -> None:
+    border = Border({"x": "FP32"}, ("y",), ("FP32",))
+    served = patient.serve(replace(graph(build([node("Squeeze", ["x"], ["y"])])), border=border))
+
+    async def scenario() -> None:
+        for rows, shape in ((1, (3,)), (2, (2, 3)), (1, (3,))):
+            assert (await served.run({"x": np.ones((rows, 3), np.float32)}, rows))[0].shape == shape
+
+    on_a_loop(scenario)
+
+
 def test_one_tenants_models_push_out_its_own_only(engines: Engines) -> None:
     other = engines.serve(graph(linear(), "y", tenant="rival"))
     mine = [engines.serve(graph(linear(), "y", name=f"m{number}")) for number in range(30)]
@@ -467,6 +479,37 @@ def test_inside_of_another_kind_libraries_can_be_read_and_threads_started(
     attempt: str, ends: int
 ) -> None:
     assert attempted(attempt, "wide") == ends
+
+
+DEVICES = """
+import os, sys
+from pathlib import Path
+from gateway.engine.system_calls import deny_files, gpu_devices
+from gateway.privileges import forbid_new_privileges
+folder = Path(sys.argv[1])
+forbid_new_privileges()
+if not deny_files("/usr", devices=gpu_devices(folder)):
+    sys.exit("no landlock")
+def opened(name, how):
+    try:
+        os.close(os.open(folder / name, how))
+        return True
+    except PermissionError:
+        return False
+print([opened(name, os.O_RDWR) for name in ("nvidiactl", "nvidia0", "nvidia-uvm", "nvidiafb")])
+print(opened("nvidiactl", os.O_RDWR | os.O_TRUNC), opened("nvidia9", os.O_RDWR | os.O_CREAT))
+"""
+
+
+def test_devices_of_a_gpu_can_be_opened_and_nothing_beside_them(tmp_path: Path) -> None:
+    """The confinement of other kinds opened none: CUDA found no device."""
+    for name in ("nvidiactl", "nvidia0", "nvidia-uvm", "nvidiafb"):
+        (tmp_path / name).touch()
+    command = [sys.executable, "-c", DEVICES, str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "no landlock" in told.stderr:
+        pytest.skip("this kernel has no Landlock")
+    assert told.stdout.split("\n")[:2] == ["[True, True, True, False]", "False False"], told.stderr
 
 
 def attempted(*what: str) -> int:

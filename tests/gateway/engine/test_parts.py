@@ -5,12 +5,13 @@ import struct
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gateway.engine import health, system_calls
+from gateway.engine import health, inside, system_calls
 from gateway.engine.batching import by_row, share_out, take
 from gateway.engine.health import MAX_ENDS, REST_SECONDS, WINDOW_SECONDS, Health
 from gateway.engine.orders import STARTED, Order, read_report, report
@@ -199,3 +200,17 @@ def decide(
         else:
             assert operation == 0x06
             return int(operand)
+
+
+def test_devices_are_those_of_the_driver_that_there_are(tmp_path: Path) -> None:
+    assert system_calls.gpu_devices(tmp_path) == ()
+    there = ("nvidia0", "nvidia12", "nvidia-uvm", "nvidia-uvm-tools", "nvidiactl")
+    for name in (*there, "nvidia-modeset", "nvidiafb", "nvidia0x", "sda", "dri"):
+        (tmp_path / name).touch()
+    assert system_calls.gpu_devices(tmp_path) == tuple(sorted(str(tmp_path / n) for n in there))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_only_another_kind_is_given_devices(wide: bool) -> None:
+    assert bool(inside.opens(wide=wide)[0]) == wide
+    assert set(inside.opens(wide=wide)[1]) == (set(system_calls.gpu_devices()) if wide else set())

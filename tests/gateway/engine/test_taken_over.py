@@ -109,10 +109,11 @@ def honest(taken: Taken) -> None:
         taken.answer()
 
 
-def engine(server: Any) -> EngineProcess:
+def engine(server: Any, *datatypes: str) -> EngineProcess:
     model = seal(b"model")
+    border = Border({"x": "FP32"}, ("y",), datatypes)
     try:
-        return EngineProcess(server, Border({"x": "FP32"}, ("y",)), model, BOUNDS, 10.0)
+        return EngineProcess(server, border, model, BOUNDS, 10.0)
     finally:
         os.close(model)
 
@@ -202,6 +203,32 @@ def test_nonsense_fails_its_run_and_what_waits_goes_to_the_next_engine() -> None
         with pytest.raises(EngineFailed):
             await first
         assert [found[0].tolist() for found in await asyncio.gather(*rest)] == [[1.0]] * 3
+        it.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("told", ["FP64", "INT32", "BYTES"])
+def test_an_output_of_another_datatype_than_was_signed_for_never_leaves(told: str) -> None:
+    """What a run gave was not compared with the signed manifest."""
+
+    def other(taken: Taken) -> None:
+        taken.await_run()
+        taken.answer()
+        taken.await_run()
+        taken.say(wire.DONE, (wire.DATATYPES.index(told), (1,), 8 if told == "FP64" else 4))
+        taken.ring()
+        taken.dead.wait(30)
+
+    server = HostileServer(other, honest)
+    recipe = Recipe("acme", "m", "1", lambda: engine(server, "FP32"), rows=8)
+    it = Served(recipe, engine(server, "FP32"), 30.0, lambda *_: None)
+
+    async def scenario() -> None:
+        assert (await it.run(X, 1))[0].tolist() == [1.0]
+        with pytest.raises(EngineFailed):
+            await it.run(X, 1)
+        assert (await it.run(X, 1))[0].tolist() == [1.0], "the next engine is honest"
         it.close()
 
     asyncio.run(scenario())

@@ -5,14 +5,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
+import onnx
 import pytest
 
+from gateway.artifacts.manifest import parse_manifest
 from gateway.engine.trial import SIZES
 from gateway.inference.measuring import KIND, ROWS, TRIAL, rows_of
-from tests.gateway.artifacts.hostile_models import words
+from tests.gateway.artifacts.hostile_models import node, tensor, words
 from tests.gateway.parts import TENANT
 
-from .works import CLEAN, Works, ask, head, row, works
+from .works import CLASSIFIER, CLEAN, Works, ask, head, row, works
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,20 @@ def test_requests_that_come_together_share_a_run_and_keep_their_own_verdicts(sho
     assert shop.server.runs - before < 8 + 8, "fewer runs than requests"
     told = [(event["outcome"], event["screening"]["bucket"]) for event in shop.events()[-16:]]
     assert told == [("allow", "p>=0.05")] * 16
+
+
+def test_a_classifier_whose_label_is_declared_for_one_row_shares_runs(shop: Works) -> None:
+    """LightGBM's export says `[1]` of its label: it was never batched, and metadata were wrong."""
+    model = onnx.load_from_string(CLASSIFIER)
+    scores = model.graph.output[0].name
+    model.graph.node.append(node("ArgMax", [scores], ["label"], axis=1, keepdims=0))
+    model.graph.output.append(tensor("label", [1], onnx.TensorProto.INT64))
+    version = shop.publish(model="lightgbm", graph=model.SerializeToString())
+    described = {spec.name: spec.shape for spec in parse_manifest(version.manifest).outputs}
+    assert described["label"] == (-1,)
+    assert rows_of(version.facts) > 1
+    answer = head(ask(shop, row(CLEAN[:5]), model="lightgbm"))
+    assert {tuple(output["shape"][:1]) for output in answer["outputs"]} == {(5,)}
 
 
 def test_texts_are_served_as_they_came(shop: Works) -> None:

@@ -128,7 +128,7 @@ class Works:
     def warming(self, *, room: bool = True) -> Warming:
         """What makes released versions ready at the start."""
         return Warming(
-            self.models, self.house.stores.registry, lambda: iter([TENANT]), lambda: room
+            self.models, self.house.stores.registry, lambda: iter([TENANT]), lambda _: room
         )
 
     def allow_unscreened(self) -> None:
@@ -255,6 +255,7 @@ class Works:
         model: str = "m",
         version: str | None = None,
         read: Callable[[str], Any] | None = None,
+        codec: OipCodec | None = None,
     ) -> InferAnswer[OipBody]:
         """Send one request through the pipeline."""
         content = body if isinstance(body, bytes) else json.dumps(body or row()).encode()
@@ -268,7 +269,7 @@ class Works:
             credentials=Credentials(headers, "POST", f"/v2/models/{model}/infer"),
             model=model,
             version=version,
-            codec=OipCodec(None),
+            codec=codec or OipCodec(None),
             read=read or given,
         )
         return await self.pipeline.infer(call)
