@@ -37,6 +37,7 @@ STATUS: Final[dict[str, int]] = {
     # the framework's own refusals
     "method_not_allowed": 405,
     "http_error": 400,
+    "head_timeout": 408,
     "head_too_large": 431,
     # identity
     "identity": 500,

@@ -40,7 +40,7 @@ def test_every_error_has_a_row_and_every_row_an_error() -> None:
         for error in every(base)
         if "code" in vars(error) and not error.__module__.startswith(("tests", "gateway.grpc"))
     }
-    of_the_framework = {"method_not_allowed", "http_error", "head_too_large"}
+    of_the_framework = {"method_not_allowed", "http_error", "head_timeout", "head_too_large"}
     assert codes | of_the_framework == set(STATUS)
 
 
