@@ -18,6 +18,8 @@ import threading
 from collections import OrderedDict, deque
 from typing import Final
 
+from gateway.engine.errors import SetAside
+
 MAX_ENDS: Final = 5
 WINDOW_SECONDS: Final = 60.0
 FIRST_PAUSE_SECONDS: Final = 0.02
@@ -71,9 +73,14 @@ class Health:
         again = len(self._ends) - 1
         return 0.0 if again == 0 else FIRST_PAUSE_SECONDS * (1 << (again - 1))
 
-    def resting(self, now: float) -> bool:
-        """Whether the model is set aside."""
-        return now < self._rests_until
+    def rest(self, now: float) -> float:
+        """Return for how many seconds the model is set aside yet."""
+        return max(0.0, self._rests_until - now)
+
+    def check(self, now: float) -> None:
+        """Raise `SetAside` while the model is set aside."""
+        if now < self._rests_until:
+            raise SetAside().again_in(self._rests_until - now)
 
 
 class Healths:

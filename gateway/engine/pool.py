@@ -30,7 +30,6 @@ from gateway.engine.errors import (
     EngineFailed,
     EnginesDown,
     RunTimeout,
-    SetAside,
 )
 from gateway.engine.health import REST_SECONDS, Health, Healths
 from gateway.engine.idling import IdleWatch
@@ -199,8 +198,7 @@ class Engines:
         """
         with self._lock:
             health = self._healths.of(graph.tenant, graph.model, graph.version)
-        if health.resting(time.monotonic()):
-            raise SetAside
+        health.check(time.monotonic())
         recipe = Recipe(
             graph.tenant,
             graph.model,

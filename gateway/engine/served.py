@@ -137,8 +137,7 @@ class Served:
         """
         loop = self._attached()
         self.used = loop.time()
-        if self._health.resting(self.used):
-            raise SetAside
+        self._health.check(self.used)
         if len(self._waiting) >= MAX_WAITING:
             raise EngineBusy
         alone = self.recipe.rows == 1 or not by_row(inputs, rows)
@@ -153,8 +152,8 @@ class Served:
 
     def check(self) -> None:
         """Raise `SetAside` while the model rests."""
-        if self._loop is not None and self._health.resting(self._loop.time()):
-            raise SetAside
+        if self._loop is not None:
+            self._health.check(self._loop.time())
 
     def end_burning(self, burns: Callable[[EngineProcess, float], bool]) -> None:
         """End engines of which `burns` says so, by the seconds that their runs took: claim 6."""
@@ -355,7 +354,7 @@ class Served:
         told = self._set_aside if rests else None
         report_end(self._loop, self.recipe, place, told)
         if rests:
-            tell_all(self._waiting, SetAside())
+            tell_all(self._waiting, SetAside().again_in(pause))
         if not self._places:
             self._start_soon(pause)
 

@@ -47,7 +47,7 @@ def engines(server: Any, told: list[str] | None = None, **changes: Any) -> Engin
 def test_a_grave_end_is_followed_by_a_rest_at_once() -> None:
     health = Health()
     assert health.ended(10.0, grave=True) == REST_SECONDS
-    assert health.resting(11.0)
+    assert health.rest(11.0)
     assert health.ended(100.0, grave=True) == 2 * REST_SECONDS
 
 
@@ -158,3 +158,12 @@ def test_what_is_on_its_way_takes_room() -> None:
     assert made.has_room(1)
     assert not made.has_room(2)
     made.close()
+
+
+def test_a_model_that_rests_says_for_how_long() -> None:
+    health = Health()
+    rest = health.ended(100.0, grave=True)
+    with pytest.raises(SetAside) as told:
+        health.check(100.0 + rest - 12.5)
+    assert told.value.retry_after == "13"
+    health.check(100.0 + rest)

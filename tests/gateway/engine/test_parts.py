@@ -87,15 +87,15 @@ def test_an_engine_that_ends_is_started_at_once_then_after_pauses_then_its_model
     assert pauses[0] == 0.0
     assert pauses[1:-1] == sorted(set(pauses[1:-1]))
     assert pauses[-1] == REST_SECONDS
-    assert state.resting(MAX_ENDS - 1 + REST_SECONDS - 0.1)
-    assert not state.resting(MAX_ENDS - 1 + REST_SECONDS)
+    assert state.rest(MAX_ENDS - 1 + REST_SECONDS - 0.1)
+    assert not state.rest(MAX_ENDS - 1 + REST_SECONDS)
 
 
 def test_ends_that_are_far_apart_are_no_habit() -> None:
     state = Health()
     for number in range(3 * MAX_ENDS):
         assert state.ended(number * WINDOW_SECONDS) == 0.0
-        assert not state.resting(number * WINDOW_SECONDS)
+        assert not state.rest(number * WINDOW_SECONDS)
 
 
 def test_each_rest_is_longer_and_none_is_for_ever() -> None:
