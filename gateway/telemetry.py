@@ -121,9 +121,33 @@ class Metrics:
             "Released versions that cannot be served; /health/models names them",
             registry=self.registry,
         )
+        self.audit_waiting = Gauge(
+            "sealgate_audit_waiting", "Records that wait to be written", registry=self.registry
+        )
+        self.audit_refused = Gauge(
+            "sealgate_audit_refused",
+            "Records that could not be written since the start",
+            registry=self.registry,
+        )
+        self.http = Counter(
+            "sealgate_http_requests",
+            "Requests to routes other than inference",
+            ("door", "route", "status"),
+            registry=self.registry,
+        )
         self.audit_ready = Gauge(
             "sealgate_audit_ready", "1 when the audit log takes records", registry=self.registry
         )
+
+    def count_request(self, door: str, route: str, status: int) -> None:
+        """Count a request that is not one of inference, which `count_answer` does.
+
+        Args:
+            door: Where it came in.
+            route: Template of its path; empty where no route has it.
+            status: 0 where its caller was gone.
+        """
+        self.http.labels(door, route or "none", str(status)).inc()
 
     def count_answer(
         self, version: tuple[str, str, str], outcome: str, verdict: str, seconds: float

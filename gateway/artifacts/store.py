@@ -141,6 +141,18 @@ class ArtifactStore:
         sync_folder(folder)
         return cls(LocalStore(folder), random_bytes, folder=folder)
 
+    def check(self) -> None:
+        """See whether payloads can be read and written now.
+
+        Raises:
+            StoreError: They cannot.
+        """
+        folder = self._folder
+        if folder is not None and not all(
+            os.access(folder / name, os.R_OK | os.W_OK | os.X_OK) for name in (_PAYLOADS, _STAGING)
+        ):
+            raise StoreError("the artifact store cannot be read or written")
+
     def stage(self) -> StagedPayload:
         """Begin a payload.
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
+from audit.event import PLATFORM_TENANT
 from gateway.authorization.recorder import Recorder
 from gateway.batch.runner import BatchRunner
 from gateway.composition.authorization import make_guard, make_recorder
@@ -30,7 +31,7 @@ from gateway.composition.inference import (
     make_pipeline,
     make_warming,
 )
-from gateway.composition.public_door import public_app
+from gateway.composition.public_door import VERSION, public_app
 from gateway.composition.reloading import Reloading
 from gateway.composition.site_door import site_app
 from gateway.composition.tracing import Tracing
@@ -45,6 +46,8 @@ from gateway.inference.warming import Warming
 from gateway.process.doors import Door, ProtocolDoor
 from gateway.process.life import Life
 from gateway.process.operations import OperationsApp
+from gateway.process.readiness import Readiness
+from gateway.process.resources import Resources, watch
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
 from gateway.web.boundary import Boundary
@@ -111,10 +114,11 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
     def ready() -> bool:
         return base.log.ready and warming.done and not life.stopping
 
+    watch(metrics.registry, _resources(base.settings))
     directory = make_directory(base, pipeline)
     budget = BodyBudget()
     app = public_app(
-        base, identity, recorder, use, pipeline, directory, budget, ready, tracing.traces
+        base, identity, recorder, use, pipeline, directory, budget, ready, tracing.traces, metrics
     )
     doors = _doors(
         base.settings,
@@ -129,6 +133,7 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
                 engines=engines,
                 warming=warming,
                 life=life,
+                readiness=Readiness(_looks(base)),
             ),
             recorder.new_id,
         ),
@@ -168,6 +173,21 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
         start=start,
         close=close,
     )
+
+
+def _resources(settings: Settings) -> Resources:
+    pairs = {"public": settings.tls_certificate, "sites": settings.sites_certificate}
+    certificates = {door: path for door, path in pairs.items() if path is not None}
+    return Resources(VERSION, {"data": settings.data_dir}, certificates)
+
+
+def _looks(base: Foundation) -> dict[str, Callable[[], object]]:
+    """Return what looks at each store, by its name for the operator."""
+    return {
+        "database": lambda: base.stores.tenants.get(PLATFORM_TENANT),
+        "keystore": lambda: base.keys.mac_key(PLATFORM_TENANT),
+        "artifact store": base.artifacts.check,
+    }
 
 
 def _housekeeping(

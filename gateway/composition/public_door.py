@@ -22,6 +22,7 @@ from gateway.identity.metadata import resource_metadata
 from gateway.inference.body_budget import BodyBudget
 from gateway.inference.directory import ModelDirectory
 from gateway.inference.pipeline import Pipeline
+from gateway.telemetry import Metrics
 from gateway.traces import Traces
 from gateway.web import (
     administration,
@@ -42,7 +43,7 @@ from gateway.web.authenticated import Authenticated
 from gateway.web.boundary import Boundary
 from gateway.web.bounded_body import BoundedBody
 from gateway.web.dependencies import provide
-from gateway.web.infer import InferEndpoint, PublicApp
+from gateway.web.infer import UNVERSIONED, VERSIONED, InferEndpoint, PublicApp
 from gateway.web.problems import install_problems
 from policies.errors import PolicyError
 
@@ -59,6 +60,7 @@ def public_app(
     budget: BodyBudget,
     ready: Callable[[], bool],
     traces: Traces,
+    metrics: Metrics,
 ) -> ASGIApp:
     """Make the application.
 
@@ -72,6 +74,7 @@ def public_app(
         budget: What the bodies of all doors share.
         ready: Tells whether requests are taken.
         traces: Begins traces.
+        metrics: Count requests.
     """
     settings = base.settings
     # A redirect would repeat what was sent, path and `Host`.
@@ -109,7 +112,12 @@ def public_app(
         body_timeout=settings.body_timeout_seconds,
         budget=budget,
     )
-    return Boundary(PublicApp(endpoint, app), recorder.new_id, traces)
+
+    def count(route: str, status: int) -> None:
+        if route not in (UNVERSIONED, VERSIONED):
+            metrics.count_request("public", route, status)
+
+    return Boundary(PublicApp(endpoint, app), recorder.new_id, traces, count)
 
 
 def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:

@@ -10,6 +10,7 @@ from gateway.engine.pool import Engines
 from gateway.identity.authenticate import Authenticator
 from gateway.inference.warming import Warming
 from gateway.process.life import Life
+from gateway.process.readiness import Readiness
 from gateway.telemetry import Metrics
 from policies.engine import PolicyEngine
 
@@ -26,6 +27,7 @@ class OperationsApp:
         engines: What runs models.
         warming: What has made the released models ready, and which it could not.
         life: Tells whether the process was asked to stop.
+        readiness: Looks at the stores.
     """
 
     def __init__(
@@ -38,7 +40,9 @@ class OperationsApp:
         engines: Engines,
         warming: Warming,
         life: Life,
+        readiness: Readiness,
     ) -> None:
+        self._readiness = readiness
         self._life = life
         self._engines = engines
         self._warming = warming
@@ -51,14 +55,14 @@ class OperationsApp:
         """Answer one request; only GET and HEAD are answered, and nothing else spoken."""
         if scope["type"] != "http":
             return
-        status, kind, body = self._answer(scope["method"], scope["path"])
+        status, kind, body = await self._answer(scope["method"], scope["path"])
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send(
             {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
         )
 
-    def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
+    async def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
         if method not in {"GET", "HEAD"}:
             return 405, _TEXT, b"GET only\n"
         if path == "/metrics":
@@ -67,16 +71,18 @@ class OperationsApp:
         if path == "/health/live":
             return 200, _TEXT, b"live\n"
         if path == "/health/ready":
-            return self._ready()
+            return await self._ready()
         if path == "/health/models":
             return self._models()
         return 404, _TEXT, b"try /metrics, /health/live, /health/ready or /health/models\n"
 
-    def _ready(self) -> tuple[int, str, bytes]:
+    async def _ready(self) -> tuple[int, str, bytes]:
         if self._life.stopping:
             return 503, _TEXT, b"stopping\n"
         if not self._log.ready:
             return 503, _TEXT, b"the audit log is down\n"
+        if failing := await self._readiness.failing():
+            return 503, _TEXT, f"not well: {', '.join(failing)}\n".encode()
         if not self._warming.done:
             return 503, _TEXT, b"models are being loaded\n"
         return 200, _TEXT, b"ready\n"
@@ -94,6 +100,8 @@ class OperationsApp:
         counters = self._authenticator.counters
         metrics = self._metrics
         metrics.audit_ready.set(self._log.ready)
+        metrics.audit_waiting.set(self._log.waiting)
+        metrics.audit_refused.set(self._log.refused)
         gauge = self._engines.gauge()
         metrics.engines.set(gauge.engines)
         metrics.engine_bytes.set(gauge.resident)

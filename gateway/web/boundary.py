@@ -29,14 +29,20 @@ class Boundary:
         app: The ASGI application to guard.
         new_id: Gives each request its id.
         traces: Begins the traces of those that are traced.
+        count: Told the template of each request's path (empty: no route has it) and the status.
     """
 
     def __init__(
-        self, app: ASGIApp, new_id: Callable[[], str], traces: Traces | None = None
+        self,
+        app: ASGIApp,
+        new_id: Callable[[], str],
+        traces: Traces | None = None,
+        count: Callable[[str, int], None] | None = None,
     ) -> None:
         self._app = app
         self._new_id = new_id
         self._traces = traces
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application; answer a bare 500 when nothing was sent yet."""
@@ -76,3 +82,5 @@ class Boundary:
         finally:
             if trace is not UNTRACED:
                 trace.end(scope["method"], tracing.route_of(scope), status)
+            if self._count is not None:
+                self._count(tracing.route_of(scope), status)

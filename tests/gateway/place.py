@@ -95,7 +95,7 @@ def served_place(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if not data.exists():
             listener.bind(("127.0.0.1", 0))
-            _found(data, listener.getsockname()[1], settings)
+            found_folder(data, listener.getsockname()[1], settings)
         loaded = load_settings(data)
         if not listener.getsockname()[1]:
             listener.bind(("127.0.0.1", loaded.port))
@@ -111,7 +111,8 @@ def served_place(
                 gateway.close()
 
 
-def _found(data: Path, port: int, settings: dict[str, Any]) -> None:
+def found_folder(data: Path, port: int, settings: dict[str, Any]) -> None:
+    """Make a data folder."""
     url = f"http://127.0.0.1:{port}"
     own: dict[str, Any] = {
         "public_url": url,

@@ -12,6 +12,7 @@ from gateway.errors import SealgateError
 from gateway.inference.warming import Warming
 from gateway.process.life import Life
 from gateway.process.operations import OperationsApp
+from gateway.process.readiness import Readiness
 from policies.engine import PolicyEngine
 from tests.audit.samples import until
 from tests.audit.stalling import StallingStore
@@ -39,6 +40,7 @@ def operations(
         shop.authenticator,
         engines=shop.engines,
         life=Life(),
+        readiness=Readiness({}),
         warming=warming or warmed(shop),
     )
 

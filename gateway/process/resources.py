@@ -1,0 +1,80 @@
+"""What a process uses, and what will run out, as metrics that are read when somebody asks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from prometheus_client import GC_COLLECTOR, CollectorRegistry, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+CERTIFICATE_BYTES: Final = 1 << 20
+
+
+class Resources(Collector):
+    """Metrics of the process.
+
+    Args:
+        version: Of the gateway.
+        folders: Whose disks are looked at, by name.
+        certificates: Files that hold one, by the name of the door.
+    """
+
+    def __init__(
+        self, version: str, folders: Mapping[str, Path], certificates: Mapping[str, Path]
+    ) -> None:
+        self._version = version
+        self._folders = folders
+        self._certificates = certificates
+
+    def collect(self) -> Iterable[Metric]:
+        """Read them."""
+        told = {"version": self._version, "python": platform.python_version()}
+        yield InfoMetricFamily("sealgate_build", "What runs here", value=told)
+        yield GaugeMetricFamily(
+            "sealgate_threads", "Threads of the process", value=threading.active_count()
+        )
+        yield from self._disks()
+        expiry = GaugeMetricFamily(
+            "sealgate_certificate_expiry_timestamp_seconds",
+            "When the certificate of a door ends",
+            labels=["door"],
+        )
+        for door, path in self._certificates.items():
+            with suppress(OSError, ValueError):
+                expiry.add_metric([door], _not_after(path))
+        yield expiry
+
+    def _disks(self) -> Iterable[Metric]:
+        free = GaugeMetricFamily(
+            "sealgate_disk_free_bytes", "What a folder's disk has left for us", labels=["folder"]
+        )
+        size = GaugeMetricFamily(
+            "sealgate_disk_size_bytes", "What a folder's disk holds", labels=["folder"]
+        )
+        for name, folder in self._folders.items():
+            with suppress(OSError):
+                found = os.statvfs(folder)
+                free.add_metric([name], found.f_bavail * found.f_frsize)
+                size.add_metric([name], found.f_blocks * found.f_frsize)
+        yield from (free, size)
+
+
+def _not_after(path: Path) -> float:
+    with path.open("rb") as file:
+        certificate = x509.load_pem_x509_certificate(file.read(CERTIFICATE_BYTES))
+    return certificate.not_valid_after_utc.timestamp()
+
+
+def watch(registry: CollectorRegistry, resources: Resources) -> None:
+    """Add the process's own metrics to a registry."""
+    ProcessCollector(registry=registry)
+    registry.register(GC_COLLECTOR)
+    registry.register(resources)
