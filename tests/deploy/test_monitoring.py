@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from prometheus_client.metrics_core import Metric
 
 from gateway.process.resources import Resources, watch
