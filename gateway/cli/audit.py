@@ -102,7 +102,9 @@ def tail(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until stopped.")] = False,
     action: Action = None,
     outcome: Outcome = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=200)] = 20,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=1, max=200, help="How many there are at first.")
+    ] = 20,
     profile: ProfileOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -131,6 +133,7 @@ def proof(
     index: Annotated[int, typer.Argument(help="Place of the event in the log.")],
     out: Annotated[Path | None, typer.Option(help="File for the proof.")] = None,
     profile: ProfileOption = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Get the proof that an event is in the log (C2SP tlog-proof).
 
@@ -142,11 +145,13 @@ def proof(
         check_writable(out)
     with connect(profile) as connection:
         answer = connection.send("GET", f"/v1/audit/proof/{index}")
-    if out is None:
-        print(answer.text, end="")
-    else:
+    if out is not None:
         with open_private(out) as file:
             file.write(answer.content)
+    if as_json:
+        show({"index": index, "proof": answer.text, "file": out and str(out)}, as_json=True)
+    elif out is None:
+        print(answer.text, end="")
 
 
 @app.command()

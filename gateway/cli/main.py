@@ -93,6 +93,8 @@ def invoke(arguments: list[str]) -> int:
     except CommandFailed as failure:
         report(failure, as_json=as_json)
         return failure.code
+    except click.exceptions.NoArgsIsHelpError:  # it is shown; nothing was asked, nothing is wrong
+        return ExitCode.OK
     except click.UsageError as fault:
         advice = f"{fault.ctx.command_path} --help" if fault.ctx else "sealgate --help"
         report(CommandFailed(_once(fault), ExitCode.USAGE, advice), as_json=as_json)
@@ -135,6 +137,7 @@ def _root() -> Root:
         help=_HELP,
         params=[show_version, *get_install_completion_arguments()],
         no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
 
 

@@ -61,6 +61,35 @@ def test_every_help_ends_with_an_example_and_the_next_step(words: tuple[str, ...
     assert following.strip().startswith("Next: ")
 
 
+def leaves() -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for words in commands():
+        found: click.Command = main._load(words[0])
+        for verb in words[1:]:
+            assert isinstance(found, click.Group)
+            found = found.commands[verb]
+        if not isinstance(found, click.Group):
+            yield words, found
+
+
+def test_each_argument_and_option_is_explained() -> None:
+    """Of arguments nothing was: a library had lost it."""
+    dumb = [
+        (words, one.name)
+        for words, command in leaves()
+        for one in command.params
+        if not getattr(one, "help", "")
+    ]
+    assert dumb == []
+    assert "Name of the model" in sealgate("model", "push", "--help").out
+
+
+def test_a_command_without_arguments_and_h_show_help_and_are_no_error() -> None:
+    for words in ([], ["model"], ["-h"], ["model", "push", "-h"]):
+        shown = sealgate(*words)
+        assert (shown.code, shown.err) == (0, ""), words
+        assert "Usage: sealgate" in shown.out
+
+
 def test_a_plugin_adds_to_our_group_and_cannot_replace_our_commands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
