@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,10 +37,8 @@ app = typer.Typer(
 )
 
 COLUMNS = ("index", "time", "action", "outcome", "client_id", "resource", "reason")
-PAGE = 200
-"""Events of one look."""
-LOOK_S = 2.0
-"""How often `tail --follow` asks: each look is an event of its own."""
+AGAIN_S = 1.0
+"""Before a following that ended, as with its token, is begun anew."""
 
 Action = Annotated[
     str | None, typer.Option(help="For instance infer, releaseOutput (an answer) or promote.")
@@ -116,15 +116,14 @@ def tail(
     """
     with connect(profile) as connection:
         page = connection.get("/v1/audit/events", action=action, outcome=outcome, limit=lines)
-        entries, last = page["items"][::-1], -1
+        entries: Iterable[dict[str, Any]] = page["items"][::-1]
+        last = -1
         while True:
             for entry in entries:
                 show_line(entry if as_json else event_row(entry), as_json=as_json, columns=COLUMNS)
                 last = entry["index"]
             if not follow:
                 return
-            if len(entries) < PAGE:  # after a full page there is more already
-                time.sleep(LOOK_S)
             entries = _newer(connection, last, action, outcome)
 
 
@@ -271,9 +270,12 @@ def _fetch_export(connection: Connection, out: Path) -> int:
 
 def _newer(
     connection: Connection, last: int, action: str | None, outcome: str | None
-) -> list[dict[str, Any]]:
-    page = connection.get(
-        "/v1/audit/events", action=action, outcome=outcome, order="oldest", after=last, limit=PAGE
-    )
-    items: list[dict[str, Any]] = page["items"]
-    return items
+) -> Iterator[dict[str, Any]]:
+    """Follow the log after an index, until the gateway ends that."""
+    asked = {"after": None if last < 0 else last, "action": action, "outcome": outcome}
+    query = {name: value for name, value in asked.items() if value is not None}
+    with connection.stream("GET", "/v1/audit/follow", params=query, timeout=None) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                yield json.loads(line.removeprefix("data: "))
+    time.sleep(AGAIN_S)

@@ -1,12 +1,13 @@
 """The audit log as officers read it: verified bytes only, and reading is recorded too.
 
-Each search, entry, bundle of entries and export leaves an event. Checkpoints, tiles and proofs hold
+Each search, entry, bundle of entries and export leaves an event, and so does each following of the
+log: one, so that it does not grow by being watched. Checkpoints, tiles and proofs hold
 hashes only: they are decided but leave none, so that following a log does not make it grow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Final
 
@@ -67,6 +68,30 @@ class AuditAccess:
             return self._reader.search(tenant, where, before=cursor, limit=limit, newest=True)
         after = -1 if cursor is None else cursor
         return self._reader.search(tenant, where, after=after, limit=limit, newest=newest)
+
+    def follow(self, call: Call, where: Filter) -> Callable[[int], list[Entry]]:
+        """Begin to follow the log: recorded once, however often one looks.
+
+        Args:
+            call: Who asks.
+            where: What to find.
+
+        Returns:
+            What returns the next events after an index, in the order of the log; it decides anew
+            each time, and raises as this does.
+
+        Raises:
+            Forbidden: Policy says no.
+            EntryTampered: The log does not match what was signed.
+        """
+        facts, tenant = self._facts(call), call.principal.tenant
+        self._guard.permit(call, "reviewAudit", facts, reason="follow")
+
+        def look(after: int) -> list[Entry]:
+            self._guard.require(call, "reviewAudit", facts, reason="follow")
+            return self._reader.search(tenant, where, after=after, limit=PAGE, newest=False)
+
+        return look
 
     def entry(self, call: Call, index: int) -> Entry:
         """Return one event.

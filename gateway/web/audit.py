@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, BinaryIO, Final, Literal
 
+import orjson
 from fastapi import APIRouter, Query, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from audit.errors import EntryUnknown
 from audit.ports import Filter
+from audit.reader import Entry
 from audit.tiles import parse_tile_path
-from gateway.errors import NotFound
-from gateway.privacy.audit_access import AuditAccess
+from gateway.errors import InvalidRequest, NotFound, SealgateError
+from gateway.privacy.audit_access import PAGE, AuditAccess
 from gateway.web.dependencies import CallDep, provided
 from gateway.web.shapes import entry_body, page_body
 from gateway.web.strict_route import StrictRoute
@@ -24,6 +29,10 @@ Use = Annotated[AuditAccess, provided(AuditAccess)]
 
 CHUNK: Final = 1 << 20
 """Bytes of an export that are sent at once: larger chunks gain nothing, smaller ones cost."""
+LOOK_S: Final = 1.0
+"""How often a following looks for what is new."""
+KEEP_ALIVE_LOOKS: Final = 15
+"""Looks without news after which a comment keeps proxies from closing the stream."""
 IN_MEMORY: Final = 4 << 20
 """An export above this is written to an anonymous file of the system."""
 
@@ -71,6 +80,40 @@ def search(query: Annotated[EventQuery, Query()], call: CallDep, use: Use) -> di
     )
     following = str(entries[-1].index) if len(entries) == query.limit else None
     return page_body([entry_body(entry) for entry in entries], following)
+
+
+@router.get("/follow")
+async def follow(
+    query: Annotated[EventQuery, Query()], call: CallDep, use: Use
+) -> StreamingResponse:
+    """Tell events as they come (server-sent events), those after the index `after` first.
+
+    It ends when the caller's token does: go on with a new one, after the last index.
+    """
+    after = _position(query.after)
+    look = await run_in_threadpool(use.follow, call, query.where())
+    first = await run_in_threadpool(look, -1 if after is None else after)
+    stream = _following(look, first, -1 if after is None else after, call.principal.expires)
+    headers = {"cache-control": "no-store"}
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+async def _following(
+    look: Callable[[int], list[Entry]], entries: list[Entry], last: int, until: float
+) -> AsyncIterator[bytes]:
+    quiet = 0
+    while time.time() < until:
+        for each in entries:
+            yield b"event: entry\ndata: " + orjson.dumps(entry_body(each)) + b"\n\n"
+            last = each.index
+        if not entries and (quiet := quiet + 1) % KEEP_ALIVE_LOOKS == 0:
+            yield b": waiting\n\n"
+        if len(entries) < PAGE:  # after a full page there is more already
+            await asyncio.sleep(LOOK_S)
+        try:
+            entries = await run_in_threadpool(look, last)
+        except SealgateError:
+            return  # who may no longer read it hears why when asking again
 
 
 @router.get("/events/{index}")
@@ -135,4 +178,11 @@ def _drain(source: BinaryIO) -> Iterator[bytes]:
 
 
 def _position(cursor: str) -> int | None:
-    return int(cursor) if cursor.isascii() and cursor.isdigit() else None
+    """Return the index of a cursor; None at the beginning.
+
+    Raises:
+        InvalidRequest: It is not one that an earlier page gave.
+    """
+    if cursor and not (cursor.isascii() and cursor.isdigit()):
+        raise InvalidRequest("`after` must be the `next` of an earlier page")
+    return int(cursor) if cursor else None

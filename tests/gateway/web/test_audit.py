@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +41,45 @@ def test_pages_follow_each_other_in_both_directions(place: Place, house: str) ->
     newest = [item["index"] for item in down["items"] + less["items"]]
     assert newest == sorted(newest, reverse=True)
     assert len(set(newest)) == 4
+
+
+def test_following_the_log_is_one_event_however_long_one_looks(place: Place, house: str) -> None:
+    """The log grew by each look, and showed that."""
+    with place.client(house, "officer") as officer:
+        start = officer.get("/v1/audit/events", limit=1)["items"][0]["index"]
+        seen: list[dict[str, Any]] = []
+        path = "/v1/audit/follow"
+        with officer.stream("GET", path, params={"after": start}, timeout=60) as stream:
+            for line in stream.iter_lines():
+                if not line.startswith("data: "):
+                    continue
+                seen.append(json.loads(line.removeprefix("data: ")))
+                if len(seen) == 3:
+                    break
+                time.sleep(2.5)  # two looks at least
+                with place.client(house, "owner") as owner:
+                    owner.get("/v1/models")
+                    with pytest.raises(CommandFailed):
+                        owner.get("/v1/audit/events")
+        events = officer.get("/v1/audit/events", limit=50)["items"]
+    reasons = [one["event"].get("reason") for one in events if one["index"] > start]
+    assert reasons.count("follow") == 1
+    indices = [one["index"] for one in seen]
+    assert indices == sorted(set(indices))
+    assert indices[0] > start
+
+
+def test_who_may_not_read_the_log_may_not_follow_it(place: Place, house: str) -> None:
+    with place.client(house, "owner") as owner, pytest.raises(CommandFailed) as refused:
+        owner.get("/v1/audit/follow")
+    assert refused.value.code == ExitCode.DENIED
+
+
+@pytest.mark.parametrize("path", ["/v1/audit/events", "/v1/audit/follow"])
+def test_a_bad_cursor_is_refused_and_is_no_beginning(place: Place, house: str, path: str) -> None:
+    with place.client(house, "officer") as officer, pytest.raises(CommandFailed) as refused:
+        officer.get(path, after="-3x")
+    assert "`after`" in refused.value.what
 
 
 def test_an_export_proves_itself_with_the_key(place: Place, house: str, tmp_path: Path) -> None:
