@@ -28,6 +28,7 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "init": ("gateway.cli.init", "Make a data folder and its first administrator."),
     "serve": ("gateway.cli.serve", "Run the gateway."),
     "demo": ("gateway.cli.demo", "Build a working place and show what it keeps."),
+    "doctor": ("gateway.cli.doctor", "Look at a gateway's place and say what is wrong."),
     "whoami": ("gateway.cli.whoami", "Show how the gateway sees you."),
     "model": ("gateway.cli.model", "Publish, release and download models."),
     "audit": ("gateway.cli.audit", "Search, follow, verify and export the log."),

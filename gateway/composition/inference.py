@@ -27,12 +27,19 @@ from gateway.inference.signed_manifest import SignedManifests
 from gateway.inference.statistics import Statistics
 from gateway.inference.warming import Warming
 from gateway.pages import every
+from gateway.settings import Settings
 from gateway.telemetry import Metrics
 from gateway.tenancy.limits import Throttle
 
 # Engines at most: each costs some 25 MB beside its model, and a process.
 MAX_ENGINES: Final = 256
 _CONTAINER_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+
+
+def engine_kinds(settings: Settings) -> list[EngineKind]:
+    """Return the kinds of engines that the settings name, the plain one first."""
+    others = settings.engines.items()
+    return [EngineKind(), *(EngineKind(name, each.python, each.providers) for name, each in others)]
 
 
 def make_engines(base: Foundation, set_aside: Callable[[Recipe, str], None]) -> Engines:
@@ -48,10 +55,7 @@ def make_engines(base: Foundation, set_aside: Callable[[Recipe, str], None]) -> 
     )
     memory = settings.engines_memory_bytes or physical_memory() // 2
     room = Room(MAX_ENGINES, memory, each, settings.run_timeout_seconds)
-    kinds = [
-        EngineKind(name, kind.python, kind.providers) for name, kind in settings.engines.items()
-    ]
-    servers = {kind.name: base.environment.engines(kind) for kind in (EngineKind(), *kinds)}
+    servers = {kind.name: base.environment.engines(kind) for kind in engine_kinds(settings)}
     return Engines(servers, room, set_aside)
 
 
