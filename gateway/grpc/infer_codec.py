@@ -61,6 +61,7 @@ FINAL: Final = "triton_final_response"
 
 Names: TypeAlias = "tuple[str, str | None]"
 Parameters: TypeAlias = "dict[str, bool | int | float | str]"
+NO_CLASSES: Final[Mapping[str, int]] = {}
 _DATATYPES: Final = {dtype: name for name, dtype in reversed(DTYPES.items())}
 
 
@@ -75,7 +76,7 @@ class GrpcRequest(InferRequest, frozen=True, kw_only=True):
 
     id: str
     final_wanted: bool
-    classes: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -223,7 +224,7 @@ def _request(message: _Message) -> GrpcRequest:
         id=message.id,
         inputs=inputs,
         outputs=tuple(name for name, _ in outputs),
-        classes={name: classes for name, classes in outputs if classes},
+        classes={name: classes for name, classes in outputs if classes} if outputs else NO_CLASSES,
         purpose=short_text(parameters, "purpose"),
         subjects=data_subjects(inputs.pop(SUBJECT_INPUT, None), short_text(parameters, "subject")),
         bfloat16=frozenset(bfloat16),

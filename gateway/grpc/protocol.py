@@ -31,7 +31,7 @@ from gateway.grpc.http2.frames import CANCEL, PROTOCOL_ERROR
 from gateway.grpc.http2.stream import Stream
 from gateway.grpc.incoming import Bounds, Incoming
 from gateway.grpc.status import Status, ending_of, percent_encoded
-from gateway.traces import Traces, Untraced
+from gateway.traces import UNTRACED, Traces, Untraced
 
 UNFINISHED_SECONDS: Final = 10.0
 """For a greeting, a frame or a block of headers: a few round trips of any network."""
@@ -214,7 +214,8 @@ class GrpcProtocol(asyncio.Protocol):
         except Exception as error:
             status = self._refuse(stream, error, known)
         finally:
-            self._note(trace, head, status)
+            if trace is not UNTRACED:
+                self._note(trace, head, status)
             self._end(work)
 
     def _note(self, trace: Untraced, head: Head, status: Status) -> None:

@@ -60,9 +60,9 @@ def classify(
     Raises:
         MalformedRequest: As `classified`; the bounds are those of all outputs together.
     """
-    asked = {name: count for name, count in wanted.items() if name in outputs}
-    if not asked:
+    if not wanted:
         return outputs, datatypes
+    asked = {name: count for name, count in wanted.items() if name in outputs}
     if sum(outputs[name].size for name in asked) > MAX_VALUES:
         raise MalformedRequest("there is too much to classify: ask for the output itself")
     told, texts = dict(outputs), 0
