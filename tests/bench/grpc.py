@@ -3,13 +3,15 @@
 The load is grpc.aio's on one connection, 30 features raw; it has one core, and the gateway another.
 Processor time of a server is that of all its processes. Other servers are started by hand, on the
 gateway's core (`taskset -c 0`), and named: `--peer mlserver:PORT:PID`; each must have a model
-`risk` with an input `features`. Medians of the rounds, in which each server has its turn.
+`risk` with an input `features`. Medians of the rounds, in which each server has its turn, and the
+gateway another over HTTP, with the same row as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import statistics
 import tempfile
@@ -29,12 +31,17 @@ from gateway.demo.models import breast_cancer_model
 from gateway.demo.narrator import Narrator
 from gateway.demo.place import prepare
 from gateway.demo.running import start_gateway
+from gateway.demo.serving_chapter import request
 from tests.bench.__main__ import LOAD_CORE, MODEL, SERVER_CORE, _publish
+from tests.bench.load import post
+from tests.bench.load import run as post_again_and_again
 from tests.bench.processes import cpu_seconds, pin
 from tests.gateway.grpc.peer import INFER
 from tests.gateway.grpc.protocol_buffers import message
 
 WARM_CALLS = 500
+HTTP_SECONDS = 3.0
+OVER_HTTP = "sealgate over HTTP"
 
 
 class Server(NamedTuple):
@@ -76,6 +83,18 @@ def measure(server: Server, token: str, rows: Any, callers: int, count: int) -> 
     return used / count * 1e6, count / seconds
 
 
+def measure_http(server: Server, token: str, rows: Any, callers: int) -> tuple[float, float]:
+    """Return the same of requests over HTTP."""
+    body = json.dumps(request("features", rows)).encode()
+    sent = post(f"/v2/models/{MODEL}/infer", body, {"authorization": f"Bearer {token}"})
+    found = asyncio.run(
+        post_again_and_again(
+            server.port, sent, pid=server.pid, seconds=HTTP_SECONDS, connections=callers
+        )
+    )
+    return found.cpu_us, found.rate
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.bench.grpc", description=__doc__)
     parser.add_argument("--peer", action="append", default=[], help="NAME:PORT:PID")
@@ -96,14 +115,17 @@ def main() -> None:
         pin(gateway.pid, SERVER_CORE)
         os.sched_setaffinity(0, {LOAD_CORE})
         token = cast.token("clinic-app")
-        servers = [Server("sealgate", place.grpc_port or 0, gateway.pid), *_peers(options.peer)]
+        servers = [Server("sealgate", place.grpc_port, gateway.pid), *_peers(options.peer)]
+        http = Server(OVER_HTTP, place.port, gateway.pid)
         found: dict[tuple[str, int], list[tuple[float, float]]] = {}
         for _ in range(options.rounds):
             for callers in options.callers:
                 for server in servers:
                     measured = measure(server, token, rows, callers, options.calls)
                     found.setdefault((server.name, callers), []).append(measured)
-    _show(servers, options.callers, found)
+                measured = measure_http(http, token, rows, callers)
+                found.setdefault((http.name, callers), []).append(measured)
+    _show([*servers, http], options.callers, found)
 
 
 def _peers(named: list[str]) -> list[Server]:
