@@ -39,7 +39,12 @@ from gateway.grpc.wire import (
     write_varint,
 )
 from gateway.inference.bfloat16 import BF16
-from gateway.inference.classification import CLASSIFICATION, class_count, classify
+from gateway.inference.classification import (
+    CLASSIFICATION,
+    class_count,
+    class_effort,
+    classify,
+)
 from gateway.inference.codec import ASIDE_EFFORT, Array, InferRequest, effort, light
 from gateway.inference.errors import MalformedRequest, UnsupportedParameter
 from gateway.inference.oip import MAX_TENSORS
@@ -126,12 +131,13 @@ class GrpcCodec:
 
     def takes_long(self, outputs: Mapping[str, Array]) -> bool:
         """See the port."""
-        if light(outputs):
+        classes = NO_CLASSES if self.request is None else self.request.classes
+        if not classes and light(outputs):
             return False
-        request = self.request
-        assert request is not None, "what was not read is not answered"
-        classes = request.classes
-        efforts = [effort(array, copied=name not in classes) for name, array in outputs.items()]
+        efforts = [
+            class_effort(array, classes[name]) if name in classes else effort(array, copied=True)
+            for name, array in outputs.items()
+        ]
         return sum(efforts) > ASIDE_EFFORT
 
     def render(

@@ -29,6 +29,8 @@ MAX_TEXTS: Final = 1 << 15
 MAX_VALUES: Final = 1 << 20
 """Of one answer: a thousand classes of a thousand rows. They are looked through in as long, which
 takes some twenty bytes beside each."""
+TEXT_EFFORT: Final = 100
+"""What one text takes, in bytes of numbers that are written as text (`codec.effort`)."""
 FEW: Final = 4
 """Looking for fewer than one in so many values beats putting all of them in order."""
 
@@ -42,6 +44,12 @@ def class_count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise MalformedRequest("`classification` is the number of classes that are wanted")
     return value
+
+
+def class_effort(values: Array, count: int) -> int:
+    """Tell how long an output takes to be classified, as `codec.effort` does of one as it is."""
+    rows = len(values) if values.ndim > 1 else 1
+    return values.nbytes + TEXT_EFFORT * min(rows * count, values.size)
 
 
 def classify(

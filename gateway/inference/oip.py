@@ -29,7 +29,12 @@ import orjson
 
 from gateway.inference import bfloat16
 from gateway.inference.bfloat16 import BF16
-from gateway.inference.classification import CLASSIFICATION, class_count, classify
+from gateway.inference.classification import (
+    CLASSIFICATION,
+    class_count,
+    class_effort,
+    classify,
+)
 from gateway.inference.codec import ASIDE_EFFORT, Array, InferRequest, effort, light
 from gateway.inference.errors import AnswerNotFinite, MalformedRequest, UnsupportedParameter
 from gateway.inference.subjects import MAX_IDENTIFIER, SUBJECT_INPUT, data_subjects, short_text
@@ -131,13 +136,15 @@ class OipCodec:
 
     def takes_long(self, outputs: Mapping[str, Array]) -> bool:
         """See the port."""
-        if light(outputs):
-            return False
         request = self._request
         assert request is not None, "what was not read is not answered"
         binary, classes = request.binary, request.classes
+        if not classes and light(outputs):
+            return False
         efforts = [
-            effort(array, copied=(binary is None or name in binary) and name not in classes)
+            class_effort(array, classes[name])
+            if name in classes
+            else effort(array, copied=binary is None or name in binary)
             for name, array in outputs.items()
         ]
         return sum(efforts) > ASIDE_EFFORT

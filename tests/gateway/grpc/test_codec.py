@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 from hypothesis import given
@@ -16,7 +17,7 @@ from gateway.grpc.infer_codec import MAX_PARAMETERS, GrpcCodec, names_so_far, re
 from gateway.grpc.typed_contents import BLOCK, FIELD_OF, from_contents
 from gateway.grpc.wire import fields, write, write_bytes, write_varint
 from gateway.inference.errors import MalformedRequest, UnsupportedParameter
-from gateway.inference.oip import MAX_TENSORS
+from gateway.inference.oip import MAX_TENSORS, OipCodec
 from gateway.inference.tensors import DTYPES, to_binary
 from tests.gateway.grpc.door import request
 from tests.gateway.grpc.protocol_buffers import ANSWERS, CONTENTS, VALUES, message, plain
@@ -241,6 +242,22 @@ def test_one_output_is_told_as_classes_and_the_others_as_they_are() -> None:
         b"\x05\0\0\x004.0:1\x05\0\0\x002.0:2",
         np.array([7], "<i8").tobytes(),
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "long"), [(0, 5000, False), (3, 5000, True), (3, 9, False)]
+)
+def test_many_classes_take_long_though_their_values_are_few(
+    count: int, rows: int, long: bool
+) -> None:
+    outputs: dict[str, Any] = {"p": np.zeros((rows, 3), np.float32)}
+    codec = GrpcCodec()
+    codec.decode(wanted(classification=("int64", count)))
+    assert codec.takes_long(outputs) is long
+    over_http = OipCodec(None)
+    stated = {"classification": count} if count else {"binary_data": True}
+    over_http.decode(orjson.dumps({"inputs": [], "outputs": [{"name": "p", "parameters": stated}]}))
+    assert over_http.takes_long(outputs) is long
 
 
 def test_the_subjects_of_rows_are_taken_out() -> None:
