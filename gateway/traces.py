@@ -1,16 +1,17 @@
 """Traces: W3C trace context in, a span for a request and one for each of its steps out.
 
 Safety argument.
-1. A span holds what this module names: steps of our own, a method of HTTP, the template of a
-   route, a status and the request's id. Nothing else that a caller sent gets in than the two ids of
-   its `traceparent`; `tracestate` is not taken over.
+1. A span holds what this module names: steps of our own, a method of HTTP with the template of a
+   route or a method of our own service, a status and the request's id. Nothing else that a caller
+   sent gets in than the two ids of its `traceparent`; `tracestate` is not taken over.
 2. A `traceparent` that is not exactly what the standard says is as none, and the standard's flag is
    obeyed: what the caller does not sample is not traced.
 3. A request that is not traced pays a call of nothing for each step.
 
 Only the API of OpenTelemetry is used here. Who exports is `gateway.composition.tracing`.
 
-Source: W3C Trace Context (Recommendation, 23 November 2021), sections 3.2 and 4.
+Source: W3C Trace Context (Recommendation, 23 November 2021), sections 3.2 and 4; for names of spans
+and attributes OpenTelemetry's semantic conventions for HTTP and for gRPC.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ MAX_TRACEPARENT: Final = 256
 """A later version may append to the 55 characters of this one; more than this is not read."""
 METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 SERVER_FAULT: Final = 500
+OTHER: Final = "_OTHER"
+"""For what is none of the methods that are known."""
+RPC_FAULTS: Final = frozenset(
+    {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+)
+"""Statuses of gRPC that are errors of a server (semantic conventions, "Recording errors")."""
 _RANDOM_DIGITS: Final = 8
 """At the end of a request's id (UUIDv7) that decide whether it is sampled."""
 
@@ -75,6 +82,13 @@ class Untraced:
     def end(self, method: str, route: str, status: int) -> None:
         """Do nothing."""
 
+    def end_rpc(self, method: str, status: str) -> None:
+        """Do nothing."""
+
+    def within(self, request_id: str) -> Untraced:  # noqa: ARG002  # a trace needs it
+        """Return what nobody traces either."""
+        return self
+
 
 UNTRACED: Final = Untraced()
 
@@ -87,6 +101,7 @@ class Trace(Untraced):
         context: Of the caller's span; empty for a trace that begins here.
         request_id: The request's id.
         now: Unix nanoseconds.
+        kind: What the span stands for.
 
     Attributes:
         trace_id: 32 hexadecimal digits.
@@ -95,14 +110,19 @@ class Trace(Untraced):
     __slots__ = ("_inner", "_now", "_since", "_span", "_tracer", "trace_id")
 
     def __init__(
-        self, tracer: Tracer, context: Context, request_id: str, now: Callable[[], int]
+        self,
+        tracer: Tracer,
+        context: Context,
+        request_id: str,
+        now: Callable[[], int],
+        kind: SpanKind = SpanKind.SERVER,
     ) -> None:
         self._tracer, self._now = tracer, now
         self._since = now()
         self._span = tracer.start_span(
             "request",
             context,
-            SpanKind.SERVER,
+            kind,
             {"sealgate.request_id": request_id},
             start_time=self._since,
         )
@@ -127,7 +147,7 @@ class Trace(Untraced):
             route: The template of its path, with no part of the path itself; may be empty.
             status: Of the answer; 0 when there was none.
         """
-        known = method if method in METHODS else "_OTHER"
+        known = method if method in METHODS else OTHER
         self._span.update_name(f"{known} {route}" if route else known)
         self._span.set_attribute("http.request.method", known)
         if route:
@@ -137,6 +157,29 @@ class Trace(Untraced):
         if status >= SERVER_FAULT:
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end(self._now())
+
+    def end_rpc(self, method: str, status: str) -> None:
+        """Note how a call of gRPC, or one request of its stream, ended.
+
+        Args:
+            method: `service/method` of our own; empty for what is none.
+            status: Name of the status that it ended with.
+        """
+        self._span.update_name(method or OTHER)
+        self._span.set_attribute("rpc.system.name", "grpc")
+        self._span.set_attribute("rpc.method", method or OTHER)
+        self._span.set_attribute("rpc.response.status_code", status)
+        if status in RPC_FAULTS:
+            self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end(self._now())
+
+    def within(self, request_id: str) -> Untraced:
+        """Begin with one of the requests that this one holds, such as those of a stream.
+
+        Args:
+            request_id: Its id.
+        """
+        return Trace(self._tracer, self._inner, request_id, self._now, SpanKind.INTERNAL)
 
 
 class Traces:

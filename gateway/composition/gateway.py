@@ -137,7 +137,7 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
             ),
             recorder.new_id,
         ),
-        grpc_door(base, pipeline, directory, ready, budget),
+        grpc_door(base, pipeline, directory, ready, budget, tracing.traces),
     )
 
     def start() -> None:

@@ -14,6 +14,7 @@ from gateway.inference.body_budget import BodyBudget
 from gateway.inference.directory import ModelDirectory
 from gateway.inference.pipeline import Pipeline
 from gateway.process.doors import ProtocolDoor
+from gateway.traces import Traces
 
 VERSION: Final = version("sealgate")
 ALPN: Final = ("h2",)
@@ -25,6 +26,7 @@ def grpc_door(
     directory: ModelDirectory,
     ready: Callable[[], bool],
     budget: BodyBudget,
+    traces: Traces,
 ) -> ProtocolDoor | None:
     """Make the door; `None` where `grpc_port` is not set.
 
@@ -34,6 +36,7 @@ def grpc_door(
         directory: Answers about models.
         ready: Tells whether requests are taken.
         budget: What the bodies of both doors share.
+        traces: Begins traces.
     """
     settings = base.settings
     if settings.grpc_port is None:
@@ -43,7 +46,7 @@ def grpc_door(
     bounds = Bounds(settings.max_body_bytes, settings.body_timeout_seconds, budget)
     return ProtocolDoor(
         "grpc",
-        GrpcServer(service.methods(), bounds, new_id),
+        GrpcServer(service.methods(), bounds, new_id, traces),
         settings.grpc_host,
         settings.grpc_port,
         settings.tls_certificate,

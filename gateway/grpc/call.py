@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from gateway.grpc.head import Head
 from gateway.grpc.incoming import Incoming
+from gateway.traces import Untraced
 
 Metadata: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
@@ -20,6 +21,7 @@ class Call:
         head: What its headers say.
         incoming: Its messages.
         request_id: The id that the caller hears of.
+        trace: Takes note of its steps.
         send: Sends one message of a stream of answers, given in parts, and waits until the peer
             has taken most of it.
     """
@@ -27,6 +29,7 @@ class Call:
     head: Head
     incoming: Incoming
     request_id: str
+    trace: Untraced
     send: Callable[[Sequence[bytes]], Awaitable[None]]
 
 

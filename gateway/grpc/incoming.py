@@ -14,7 +14,6 @@ Source: gRPC over HTTP2, "Length-Prefixed-Message".
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -24,17 +23,14 @@ from gateway.grpc.http2.connection import STREAM_WINDOW, Connection
 from gateway.grpc.http2.stream import Stream
 from gateway.inference.body_budget import BodyBudget
 from gateway.inference.errors import BodyTimeout, BodyTooLarge, MalformedRequest
+from gateway.inference.inflating import Inflater
 
 PREFIX: Final = 5
 """One byte that tells compression, four of length."""
 MAX_QUESTION: Final = 4096
 """Bytes; some of these calls are open to everybody, and all carry a name or two."""
-PIECE: Final = 256 << 10
-"""Bytes that are inflated at a time: half a millisecond's work."""
-FEED: Final = 16 << 10
-"""Bytes that zlib is fed at a time: what it has not used of them is copied at each step."""
-_WINDOWS: Final = {b"gzip": 31, b"deflate": 15}
-"""zlib's `wbits` for each compression (RFC 1952, RFC 1950)."""
+_CODINGS: Final = {b"gzip": "gzip", b"deflate": "deflate"}
+"""What is read of "Message-Encoding", by its name in HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,33 +259,23 @@ class Incoming:
             self._waiter = None
 
     async def _inflate(self, content: bytes) -> bytes:
-        window = _WINDOWS.get(self._encoding)
-        if window is None:
+        coding = _CODINGS.get(self._encoding)
+        if coding is None:
             raise UnknownCompression
-        inflate, parts, size = zlib.decompressobj(window), [], 0
-        for start in range(0, len(content), FEED):
-            rest, full = content[start : start + FEED], True
-            while (rest or full) and not inflate.eof:
-                piece, rest = _step(inflate, rest)
-                full = len(piece) == PIECE
-                size += len(piece)
-                if size > self._most:
-                    raise BodyTooLarge
-                self._given += len(piece)
-                self._count()
-                parts.append(piece)
-                if full:
-                    await asyncio.sleep(0)
-        if not inflate.eof or inflate.unused_data:
-            raise MalformedRequest("the compressed message cannot be read")
+        if not content:
+            raise MalformedRequest("the compressed message is empty")
+        inflater, size = Inflater(coding), 0
+        parts: list[bytes] = []
+        for piece in inflater.feed(content):
+            if parts:
+                await asyncio.sleep(0)
+            size += len(piece)
+            if size > self._most:
+                raise BodyTooLarge
+            self._given += len(piece)
+            self._count()
+            parts.append(piece)
+        inflater.end()
         self._given -= len(content)
         self._count()
-        return b"".join(parts)
-
-
-def _step(inflate: zlib._Decompress, rest: bytes) -> tuple[bytes, bytes]:
-    try:
-        piece = inflate.decompress(rest, PIECE)
-    except zlib.error:
-        raise MalformedRequest("the compressed message cannot be read") from None
-    return piece, inflate.unconsumed_tail
+        return parts[0] if len(parts) == 1 else b"".join(parts)

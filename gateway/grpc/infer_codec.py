@@ -6,12 +6,13 @@ Safety argument. Any body ends as a `GrpcRequest` whose tensors are exactly what
 2. Tensors come all raw, one `raw_input_contents` each in their order, or all in typed contents.
 3. `sealgate_subject` and the parameters `purpose` and `subject` are taken out here, so that no
    model sees who a row is about.
-4. A parameter that would change what is asked (shared memory, sequences, classification) is
-   refused. Others mean nothing here and are passed over.
+4. A parameter that would change what is asked is done (classification) or refused (shared memory,
+   sequences). Others mean nothing here and are passed over.
 5. The names that were decided about are those of the whole message: `names_so_far` reads its
    beginning, and one that names another model later is refused.
 
-Source: KServe Open Inference Protocol v2 (gRPC) "ModelInfer", and Triton's binary tensor data.
+Source: KServe Open Inference Protocol v2 (gRPC) "ModelInfer", and Triton's extensions for binary
+tensor data and classification.
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ from gateway.grpc.wire import (
     write_varint,
 )
 from gateway.inference.bfloat16 import BF16
+from gateway.inference.classification import (
+    CLASSIFICATION,
+    class_count,
+    class_effort,
+    classify,
+)
 from gateway.inference.codec import ASIDE_EFFORT, Array, InferRequest, effort, light
 from gateway.inference.errors import MalformedRequest, UnsupportedParameter
 from gateway.inference.oip import MAX_TENSORS
@@ -54,12 +61,12 @@ MAX_FIELDS: Final = 3 * MAX_TENSORS + MAX_PARAMETERS + 8
 """Inputs, their raw contents, outputs, parameters, names."""
 SEQUENCE: Final = frozenset({"sequence_id", "sequence_start", "sequence_end"})
 SHARED_MEMORY: Final = "shared_memory"
-CLASSIFICATION: Final = "classification"
 FINAL_WANTED: Final = "triton_enable_empty_final_response"
 FINAL: Final = "triton_final_response"
 
 Names: TypeAlias = "tuple[str, str | None]"
 Parameters: TypeAlias = "dict[str, bool | int | float | str]"
+NO_CLASSES: Final[Mapping[str, int]] = {}
 _DATATYPES: Final = {dtype: name for name, dtype in reversed(DTYPES.items())}
 
 
@@ -69,10 +76,12 @@ class GrpcRequest(InferRequest, frozen=True, kw_only=True):
     Attributes:
         id: The caller's id, given back unchanged.
         final_wanted: Each answer of a stream shall say that it is its request's last.
+        classes: How many classes are wanted, by name of the output.
     """
 
     id: str
     final_wanted: bool
+    classes: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -122,9 +131,14 @@ class GrpcCodec:
 
     def takes_long(self, outputs: Mapping[str, Array]) -> bool:
         """See the port."""
-        if light(outputs):
+        classes = NO_CLASSES if self.request is None else self.request.classes
+        if not classes and light(outputs):
             return False
-        return sum(effort(array, copied=True) for array in outputs.values()) > ASIDE_EFFORT
+        efforts = [
+            class_effort(array, classes[name]) if name in classes else effort(array, copied=True)
+            for name, array in outputs.items()
+        ]
+        return sum(efforts) > ASIDE_EFFORT
 
     def render(
         self,
@@ -132,11 +146,13 @@ class GrpcCodec:
         version: str,
         outputs: Mapping[str, Array],
         parameters: Mapping[str, str],
-        datatypes: Mapping[str, str] | None = None,
+        datatypes: Mapping[str, str],
     ) -> list[bytes]:
         """See the port. Returns the parts of a `ModelInferResponse`, head first."""
-        assert self.request is not None, "what was not read is not answered"
-        return respond(model, version, self.request.id, outputs, parameters, datatypes or {})
+        request = self.request
+        assert request is not None, "what was not read is not answered"
+        outputs, datatypes = classify(outputs, datatypes, request.classes)
+        return respond(model, version, request.id, outputs, parameters, datatypes)
 
 
 def names_so_far(data: bytes | bytearray, *, whole: bool) -> Names | None:
@@ -209,10 +225,12 @@ def _request(message: _Message) -> GrpcRequest:
         if tensor.datatype == BF16:
             bfloat16.add(tensor.name)
         inputs[tensor.name] = _array(tensor, message.raw[index] if message.raw else None)
+    outputs = [_output(one) for one in message.outputs]
     return GrpcRequest(
         id=message.id,
         inputs=inputs,
-        outputs=tuple(_output(one) for one in message.outputs),
+        outputs=tuple(name for name, _ in outputs),
+        classes={name: classes for name, classes in outputs if classes} if outputs else NO_CLASSES,
         purpose=short_text(parameters, "purpose"),
         subjects=data_subjects(inputs.pop(SUBJECT_INPUT, None), short_text(parameters, "subject")),
         bfloat16=frozenset(bfloat16),
@@ -264,7 +282,8 @@ def _joined(parts: list[memoryview]) -> memoryview:
     return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
 
-def _output(message: memoryview) -> str:
+def _output(message: memoryview) -> tuple[str, int]:
+    """Read the name of an output that is wanted, and of how many classes; 0: as it is."""
     name = ""
     parameters: list[memoryview] = []
     for found, _, value in fields(message, MAX_PARAMETERS + 8):
@@ -272,17 +291,17 @@ def _output(message: memoryview) -> str:
             name = text(value)
         elif found == 2:
             parameters.append(nested(value))
-    _refuse(_parameters(parameters))
-    return name
+    stated = _parameters(parameters)
+    _refuse(stated)
+    # What is zero is what the format has where nothing was said.
+    wanted = stated.get(CLASSIFICATION)
+    return name, class_count(wanted) if wanted else 0
 
 
 def _refuse(parameters: Parameters) -> None:
     """Refuse what would change the meaning of a tensor: claim 4."""
-    for name, value in parameters.items():
-        if name.startswith(SHARED_MEMORY):
-            raise UnsupportedParameter("shared_memory")
-        if name == CLASSIFICATION and value:
-            raise MalformedRequest("classification is not offered here: ask for the output itself")
+    if any(name.startswith(SHARED_MEMORY) for name in parameters):
+        raise UnsupportedParameter("shared_memory")
 
 
 def _parameters(entries: list[memoryview]) -> Parameters:

@@ -8,6 +8,8 @@ Safety argument.
 2. Every other end of a call is told as a status; what is not our error tells nothing.
 3. A peer who does not finish what it began, does not take its answers or is idle loses the
    connection (`check`); one that breaks the protocol is told so and loses it at once.
+4. Every call has a fresh id of our own making, which is in its answer, in its log lines and in the
+   record; its trace ends as it does, whatever happens.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from gateway.grpc.http2.frames import CANCEL, PROTOCOL_ERROR
 from gateway.grpc.http2.stream import Stream
 from gateway.grpc.incoming import Bounds, Incoming
 from gateway.grpc.status import Status, ending_of, percent_encoded
+from gateway.traces import UNTRACED, Traces, Untraced
 
 UNFINISHED_SECONDS: Final = 10.0
 """For a greeting, a frame or a block of headers: a few round trips of any network."""
@@ -49,6 +52,7 @@ class Shared:
     bounds: Bounds
     unclaimed: Unclaimed
     new_id: Callable[[], str]
+    traces: Traces
 
 
 class Work:
@@ -190,22 +194,37 @@ class GrpcProtocol(asyncio.Protocol):
     async def _serve(self, stream: Stream, head: Head, work: Work) -> None:
         """Answer one call; whatever happens, once."""
         request_id = self._shared.new_id()
+        trace = self._shared.traces.begin(head.credentials.headers, request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id)  # of this task only
         known: Metadata = ((REQUEST_ID, request_id.encode()),)
+        status = Status.CANCELLED
         try:
             work.begin()
             if head.refused:
-                self._not_grpc(stream, head.refused)
+                self._not_grpc(stream, head.refused, known)
                 return
-            call = Call(head, work.incoming, request_id, self._sender(stream))
+            call = Call(head, work.incoming, request_id, trace, self._sender(stream))
             answer = await self._method(head)(call)
             self._reply(stream, answer, known)
+            status = Status.OK
         except asyncio.CancelledError:
             if not work.gone:
-                self._refuse(stream, DeadlineExceeded() if work.late else Interrupted(), known)
+                refusal = DeadlineExceeded() if work.late else Interrupted()
+                status = self._refuse(stream, refusal, known)
         except Exception as error:
-            self._refuse(stream, error, known)
+            status = self._refuse(stream, error, known)
         finally:
+            if trace is not UNTRACED:
+                self._note(trace, head, status)
             self._end(work)
+
+    def _note(self, trace: Untraced, head: Head, status: Status) -> None:
+        """End the trace of a call; a path is told where it is one of our methods."""
+        if head.refused:
+            trace.end(head.credentials.method, "", head.refused)
+        else:
+            method = head.path[1:] if head.path in self._shared.methods else ""
+            trace.end_rpc(method, status.name)
 
     def _end(self, work: Work) -> None:
         work.incoming.release()
@@ -259,8 +278,8 @@ class GrpcProtocol(asyncio.Protocol):
             self._moved.set_result(None)
             self._moved = None
 
-    def _refuse(self, stream: Stream, error: Exception, known: Metadata) -> None:
-        """End a call with a status."""
+    def _refuse(self, stream: Stream, error: Exception, known: Metadata) -> Status:
+        """End a call with a status, and return that."""
         ending = ending_of(error)
         if ending.status is Status.INTERNAL:
             structlog.get_logger().error("request_failed", fault=type(error).__name__)
@@ -276,9 +295,11 @@ class GrpcProtocol(asyncio.Protocol):
         else:
             offered = OFFERED if isinstance(error, UnknownCompression) else b""
             self._connection.answer(stream, HEAD + block + offered)
+        return ending.status
 
-    def _not_grpc(self, stream: Stream, status: int) -> None:
-        self._connection.answer(stream, literal(b":status", b"%d" % status))
+    def _not_grpc(self, stream: Stream, status: int, known: Metadata) -> None:
+        block = b"".join(literal(*pair) for pair in ((b":status", b"%d" % status), *known))
+        self._connection.answer(stream, block)
 
     def _flush_soon(self) -> None:
         """Write once for all calls that end in this turn of the loop."""

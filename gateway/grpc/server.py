@@ -18,6 +18,7 @@ from gateway.grpc.call import Methods
 from gateway.grpc.http2.connection import Unclaimed
 from gateway.grpc.incoming import Bounds
 from gateway.grpc.protocol import GrpcProtocol, Shared, Work
+from gateway.traces import Traces
 
 MAX_CONNECTIONS: Final = 512
 """Half of the descriptors that a process has by default; a client needs one."""
@@ -34,10 +35,13 @@ class GrpcServer:
         methods: Of the service.
         bounds: Of what arrives.
         new_id: Draws the id of a request.
+        traces: Begins the traces of calls that are traced.
     """
 
-    def __init__(self, methods: Methods, bounds: Bounds, new_id: Callable[[], str]) -> None:
-        self._shared = Shared(methods, bounds, Unclaimed(), new_id)
+    def __init__(
+        self, methods: Methods, bounds: Bounds, new_id: Callable[[], str], traces: Traces
+    ) -> None:
+        self._shared = Shared(methods, bounds, Unclaimed(), new_id, traces)
         self._connections: set[GrpcProtocol] = set()
         self._timer: asyncio.TimerHandle | None = None
 

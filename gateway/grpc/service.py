@@ -15,7 +15,7 @@ from gateway.grpc.call import Answer, Call, Method, Methods
 from gateway.grpc.infer_codec import GrpcCodec, Names, names_so_far
 from gateway.grpc.stream_infer import StreamInfer
 from gateway.grpc.wire import write
-from gateway.inference.directory import ModelDirectory, configuration
+from gateway.inference.directory import EXTENSIONS, ModelDirectory, configuration
 from gateway.inference.errors import ModelNotFound, ModelUnavailable
 from gateway.inference.pipeline import InferCall, Pipeline
 
@@ -23,7 +23,6 @@ SERVICE: Final = "/inference.GRPCInferenceService/"
 HEALTH: Final = "/grpc.health.v1.Health/Check"
 PUBLIC: Final = "public"
 """In whose name the empty messages of public methods are held."""
-EXTENSIONS: Final = ("model_configuration", "model_repository", "statistics", "binary_tensor_data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,7 @@ class Service:
             codec=codec,
             read=call.incoming.only,
             request_id=call.request_id,
+            trace=call.trace,
             names=names,
         )
         answer = await self.pipeline.infer(asked)

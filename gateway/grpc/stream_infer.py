@@ -9,6 +9,9 @@ Safety argument. Each request takes the whole way of the pipeline, with a decisi
 its own; its token is looked at again, so one that has ended or was revoked in between ends the
 stream. A proof of possession counts for its stream, which is one request of HTTP. At most `AHEAD`
 are held at a time.
+
+Each request has an id and log lines of its own, and where the stream is traced a span of its own
+within the stream's: whether to trace is decided once, for the stream.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import structlog
+
 from gateway.errors import SealgateError
 from gateway.grpc.call import Answer, Call
 from gateway.grpc.infer_codec import FINAL, GrpcCodec, Names, names_so_far, parameter
-from gateway.grpc.status import ending_of
+from gateway.grpc.status import Status, ending_of
 from gateway.grpc.wire import BYTES, write_bytes, write_varint
 from gateway.identity.authenticate import Credentials, Proven
 from gateway.inference.pipeline import InferCall, Pipeline
@@ -126,14 +131,24 @@ class StreamInfer:
             return body
 
         request_id = self._new_id()
-        given = InferCall(asked.credentials, "", None, codec, read, request_id, names=names)
+        structlog.contextvars.bind_contextvars(request_id=request_id)  # of this task only
+        trace = call.trace.within(request_id)
+        given = InferCall(
+            asked.credentials, "", None, codec, read, request_id, trace=trace, names=names
+        )
+        status = Status.CANCELLED
         try:
             answer = await self._pipeline.infer(given)
-        except SealgateError as refusal:
-            if not asked.taken.is_set():
+            status = Status.OK
+        except Exception as refusal:
+            status = ending_of(refusal).status
+            if status is Status.INTERNAL:
+                structlog.get_logger().error("request_failed", fault=type(refusal).__name__)
+            if not isinstance(refusal, SealgateError) or not asked.taken.is_set():
                 raise
             return _refused(codec, refusal, request_id)
         finally:
+            trace.end_rpc(call.head.path[1:], status.name)
             call.incoming.release(len(body))
         told: dict[str, str | bool] = {AUDIT: str(answer.receipt), REQUEST_ID: request_id}
         if codec.request is not None and codec.request.final_wanted:

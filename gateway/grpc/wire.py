@@ -70,7 +70,10 @@ def fields(data: memoryview, limit: int) -> Iterator[tuple[int, int, Value]]:
             yield number, kind, value
             continue
         if kind == BYTES:
-            size, position = varint(data, position)
+            if position < end and (size := data[position]) < 0x80:  # most are: no call for them
+                position += 1
+            else:
+                size, position = varint(data, position)
         elif kind in (FIXED64, FIXED32):
             size = 8 if kind == FIXED64 else 4
         else:
@@ -111,9 +114,9 @@ def number(value: Value) -> int:
 
 def write_varint(value: int) -> bytes:
     """Write a number; a negative one as 64 bits."""
+    if 0 <= value < 0x80:
+        return b"%c" % value
     value &= 0xFFFF_FFFF_FFFF_FFFF
-    if value < 0x80:
-        return value.to_bytes(1, "little")
     written = bytearray()
     while value > 0x7F:
         written.append(value & 0x7F | 0x80)
@@ -124,7 +127,10 @@ def write_varint(value: int) -> bytes:
 
 def write_bytes(number: int, value: bytes) -> bytes:
     """Write a field of bytes, a string in UTF-8 or a nested message."""
-    return write_varint(number << 3 | BYTES) + write_varint(len(value)) + value
+    size = len(value)
+    if number < 16 and size < 0x80:
+        return b"%c%c%b" % (number << 3 | BYTES, size, value)
+    return write_varint(number << 3 | BYTES) + write_varint(size) + value
 
 
 @dataclass(frozen=True, slots=True)

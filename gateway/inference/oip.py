@@ -29,7 +29,12 @@ import orjson
 
 from gateway.inference import bfloat16
 from gateway.inference.bfloat16 import BF16
-from gateway.inference.classification import classified
+from gateway.inference.classification import (
+    CLASSIFICATION,
+    class_count,
+    class_effort,
+    classify,
+)
 from gateway.inference.codec import ASIDE_EFFORT, Array, InferRequest, effort, light
 from gateway.inference.errors import AnswerNotFinite, MalformedRequest, UnsupportedParameter
 from gateway.inference.subjects import MAX_IDENTIFIER, SUBJECT_INPUT, data_subjects, short_text
@@ -131,13 +136,15 @@ class OipCodec:
 
     def takes_long(self, outputs: Mapping[str, Array]) -> bool:
         """See the port."""
-        if light(outputs):
-            return False
         request = self._request
         assert request is not None, "what was not read is not answered"
         binary, classes = request.binary, request.classes
+        if not classes and light(outputs):
+            return False
         efforts = [
-            effort(array, copied=(binary is None or name in binary) and name not in classes)
+            class_effort(array, classes[name])
+            if name in classes
+            else effort(array, copied=binary is None or name in binary)
             for name, array in outputs.items()
         ]
         return sum(efforts) > ASIDE_EFFORT
@@ -250,12 +257,9 @@ def _classes(outputs: list[_Output]) -> dict[str, int]:
     """Read how many classes are wanted of which outputs (classification extension)."""
     wanted: dict[str, int] = {}
     for output in outputs:
-        count = output.parameters.get("classification") if output.parameters else None
-        if count is None:
-            continue
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise MalformedRequest("`classification` is the number of classes that are wanted")
-        wanted[output.name] = count
+        count = output.parameters.get(CLASSIFICATION) if output.parameters else None
+        if count is not None:
+            wanted[output.name] = class_count(count)
     return wanted
 
 
@@ -285,11 +289,12 @@ def render(
         AnswerNotFinite: JSON was asked for, and cannot carry a value.
         MalformedRequest: An output that holds no numbers was to be classified.
     """
+    outputs, datatypes = classify(outputs, datatypes, request.classes)
     written = _written(model, version, request, outputs, datatypes, parameters, request.binary)
     # orjson writes `null` for what JSON cannot carry; in a name or an id it means nothing.
     if b"null" in written[0][0]:
         beyond = frozenset(name for name in outputs if not _finite(outputs[name], datatypes[name]))
-        told = beyond - (request.binary or frozenset()) - request.classes.keys()
+        told = beyond - (request.binary or frozenset())
         if request.binary is not None and told:
             if not request.takes_binary:
                 raise AnswerNotFinite(min(told))
@@ -312,9 +317,6 @@ def _written(
     raw: list[bytes] = []
     for name, array in outputs.items():
         datatype = datatypes[name]
-        if count := request.classes.get(name):
-            values = bfloat16.to_float32(array) if datatype == BF16 else array
-            array, datatype = classified(values, count), "BYTES"
         entry: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(array.shape)}
         if binary is None or name in binary:
             part = to_binary(array)

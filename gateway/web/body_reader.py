@@ -12,7 +12,7 @@ from starlette.types import Receive
 
 from gateway.inference.body_budget import BodyBudget
 from gateway.inference.errors import BodyTimeout, BodyTooLarge, MalformedRequest
-from gateway.web.inflating import Inflater, inflater_for
+from gateway.inference.inflating import Inflater, inflater_for
 
 
 class BodyReader:
@@ -99,7 +99,8 @@ class BodyReader:
 
     async def _inflate(self, parts: list[bytes], part: bytes, inflater: Inflater) -> None:
         for piece in inflater.feed(part):
-            self._keep(parts, piece)
+            if piece:
+                self._keep(parts, piece)
             await asyncio.sleep(0)  # others have their turn between two pieces
         if self.ended:
             inflater.end()

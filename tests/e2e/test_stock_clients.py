@@ -70,7 +70,12 @@ def test_tritonclient_gets_all_that_it_asks_for(house: House, expected: Any) -> 
     for coding in ("gzip", "deflate"):
         assert said[f"{coding} True"] == said[f"{coding} False"] == expected
     assert said["classes True"] == said["classes False"]
-    for told, row in zip(said["classes True"], np.reshape(said["json"], (2, -1)), strict=True):
+    holds_the_best(said["classes True"], said["json"])
+
+
+def holds_the_best(classes: list[list[str]], values: list[float]) -> None:
+    """Hold texts to the three highest of two rows of values."""
+    for told, row in zip(classes, np.reshape(values, (2, -1)), strict=True):
         best = np.argsort(-row)[:3]
         assert [int(text.split(":")[1]) for text in told] == best.tolist()
         assert [float(text.split(":")[0]) for text in told] == pytest.approx(row[best], abs=1e-6)
@@ -158,6 +163,8 @@ def test_tritonclient_gets_the_same_over_grpc(house: House, expected: Any) -> No
     assert said["config"]["config"]["input"][0]["data_type"] == "TYPE_FP32"
     assert said["stats"]["model_stats"][0]["name"] == "digits"
     assert said["raw"] == said["gzip"] == said["deflate"] == said["version"] == expected
+    assert said["classes"] == said["classes of a stream"]
+    holds_the_best(said["classes"], said["raw"])
     assert said["stream"] == [[str(at), said["raw"]] for at in range(20)]
     assert said["mixed"] == ["", "no such model", ""]
     assert said["load"] == "StatusCode.UNIMPLEMENTED"

@@ -8,9 +8,8 @@ Safety argument. Whatever arrives, and in whatever pieces:
    window is small until the server widens it, which it does for a caller that is known; all that
    arrived before that, on all connections, fits `Unclaimed`.
 3. A stream counts until the server has finished its work on it, also when the peer has reset it.
-   Resets, and frames that ask for work and bring nothing (PING, SETTINGS, PRIORITY, empty DATA,
-   small WINDOW_UPDATEs, unknown ones), have a bound in time beside those that belong to calls: a
-   flood of either ends the connection (CVE-2023-44487, CVE-2019-9511 to 9518).
+   Resets, and frames that ask for work and bring nothing, have a bound in time: a flood of either
+   ends the connection (`gateway.grpc.http2.control`).
 4. Nothing that a peer sends after its stream ended changes anything, but the table of headers.
 """
 
@@ -19,10 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from gateway.grpc.http2.bucket import Bucket
+from gateway.grpc.http2.control import Control
 from gateway.grpc.http2.fields import MAX_LIST_BYTES, FieldReader, Headers, check_request
 from gateway.grpc.http2.frames import (
-    ACK,
     CONTINUATION,
     DATA,
     DEFAULT_WINDOW,
@@ -34,8 +32,6 @@ from gateway.grpc.http2.frames import (
     HEADERS,
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
-    MAX_FRAME_BYTES,
-    MAX_FRAME_SIZE,
     MAX_HEADER_LIST_SIZE,
     MAX_WINDOW,
     NO_ERROR,
@@ -49,14 +45,13 @@ from gateway.grpc.http2.frames import (
     WINDOW_UPDATE,
     ConnectionFault,
     StreamFault,
-    frame,
     goaway,
     reset,
     settings,
     unpadded,
     window_update,
 )
-from gateway.grpc.http2.framing import FrameReader, read_settings
+from gateway.grpc.http2.framing import FrameReader
 from gateway.grpc.http2.outflow import OutFlow
 from gateway.grpc.http2.stream import Stream
 
@@ -68,8 +63,6 @@ CONNECTION_WINDOW: Final = MAX_STREAMS * (STREAM_WINDOW + 1)
 """Every stream may fill its window, so one that is not read holds back no other."""
 SMALL_INCREMENT: Final = 1024
 """Bytes; opening a window in larger steps is bounded by the window, and by what we send."""
-CONTROL_FRAMES: Final = 4
-"""That belong to one call: gRPC's own library sends a PING and two small WINDOW_UPDATEs."""
 UNCLAIMED_BYTES: Final = 64 << 20
 """Bodies of callers that are not known yet, on all connections."""
 
@@ -107,24 +100,21 @@ class Connection:
         self._checked: Headers | None = None
         self._fields = FieldReader()
         self._events: list[Event] = []
-        self._now = 0.0
+        self._control = Control(self.streams, self.out)
         self._highest = 0
         self._working = 0
-        self._draining = False
         self._room = CONNECTION_WINDOW
-        self._control = Bucket(1000, 200.0)
-        self._resets = Bucket(200, 20.0)
         self._takers: dict[int, Callable[[int, int, bytes], None]] = {
             DATA: self._data,
             HEADERS: self._headers,
-            PRIORITY: self._priority,
+            PRIORITY: self._control.priority,
             RST_STREAM: self._reset,
             SETTINGS: self._settings,
-            PUSH_PROMISE: self._refuse_frame,
-            PING: self._ping,
-            GOAWAY: self._goaway,
+            PUSH_PROMISE: self._control.refuse,
+            PING: self._control.ping,
+            GOAWAY: self._control.goaway,
             WINDOW_UPDATE: self._window_update,
-            CONTINUATION: self._refuse_frame,  # one that is expected is taken before
+            CONTINUATION: self._control.refuse,  # one that is expected is taken before
         }
         self.out.write(
             settings(
@@ -157,7 +147,7 @@ class Connection:
         Returns:
             What happened to streams, in order.
         """
-        self._now = now
+        self._control.now = now
         if not self.closed:
             try:
                 for frame_ in self._frames.read(data):
@@ -171,25 +161,15 @@ class Connection:
         taker = self._takers.get(kind)
         try:
             if taker is None:
-                self._strike()
+                self._control.strike()
             else:
                 taker(flags, number, payload)
         except StreamFault as fault:
             self._fault(number, fault.code)
 
-    def _strike(self) -> None:
-        """Count a frame that asked for work and brought nothing."""
-        if not self._control.pour(self._now):
-            raise ConnectionFault(ENHANCE_YOUR_CALM)
-
-    def _strike_reset(self) -> None:
-        """Count a stream that was begun for nothing."""
-        if not self._resets.pour(self._now):
-            raise ConnectionFault(ENHANCE_YOUR_CALM)
-
     def _fault(self, number: int, code: int) -> None:
         """Reset a stream for what its peer did."""
-        self._strike_reset()
+        self._control.strike_reset()
         stream = self.streams.get(number)
         if stream is not None:
             self._events.append((RESET, stream))
@@ -215,7 +195,7 @@ class Connection:
             self._room = CONNECTION_WINDOW
         content = unpadded(flags, payload)
         if not content and not flags & END_STREAM:
-            self._strike()
+            self._control.strike()
         if stream is None or stream.ended:
             return  # claim 4
         stream.room_in -= size
@@ -241,7 +221,7 @@ class Connection:
             self._trailers(number, flags)
             return
         self._highest = number
-        if self._draining or self._working >= MAX_STREAMS:  # claim 3
+        if self._control.leaving or self._working >= MAX_STREAMS:  # claim 3
             raise StreamFault(REFUSED_STREAM)
         if headers is not self._checked:
             check_request(headers)
@@ -253,7 +233,7 @@ class Connection:
         self._events.append((OPENED, stream))
 
     def _trailers(self, number: int, flags: int) -> None:
-        self._strike()
+        self._control.strike()
         stream = self.streams.get(number)
         if stream is None or stream.ended:
             return
@@ -262,62 +242,18 @@ class Connection:
         stream.ended = True
         self._events.append((ARRIVED, stream))
 
-    def _priority(self, _: int, number: int, payload: bytes) -> None:
-        self._strike()
-        if not number:
-            raise ConnectionFault(PROTOCOL_ERROR)
-        if len(payload) != 5:
-            raise ConnectionFault(FRAME_SIZE_ERROR)
-
     def _reset(self, _: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise ConnectionFault(FRAME_SIZE_ERROR)
         stream = self._known(number)
-        self._strike_reset()
+        self._control.strike_reset()
         if stream is not None:
             self._events.append((RESET, stream))
             self._forget(stream)
 
     def _settings(self, flags: int, number: int, payload: bytes) -> None:
-        if number:
-            raise ConnectionFault(PROTOCOL_ERROR)
-        if flags & ACK:
-            if payload:
-                raise ConnectionFault(FRAME_SIZE_ERROR)
-            return
-        self._strike()
-        for key, value in read_settings(payload):
-            self._set(key, value)
-        self.out.write(frame(SETTINGS, ACK, 0))
+        self._control.settings(flags, number, payload)
         self._pump()
-
-    def _set(self, key: int, value: int) -> None:
-        if key == MAX_FRAME_SIZE:
-            self.out.max_frame = min(value, 4 * MAX_FRAME_BYTES)
-        elif key == INITIAL_WINDOW_SIZE:
-            change, self.out.initial_room = value - self.out.initial_room, value
-            for stream in self.streams.values():
-                stream.room_out += change
-                if stream.room_out > MAX_WINDOW:
-                    raise ConnectionFault(FLOW_CONTROL_ERROR)
-
-    def _refuse_frame(self, _: int, __: int, ___: bytes) -> None:
-        raise ConnectionFault(PROTOCOL_ERROR)
-
-    def _ping(self, flags: int, number: int, payload: bytes) -> None:
-        if number:
-            raise ConnectionFault(PROTOCOL_ERROR)
-        if len(payload) != 8:
-            raise ConnectionFault(FRAME_SIZE_ERROR)
-        self._strike()
-        if not flags & ACK:
-            self.out.write(frame(PING, ACK, 0, payload))
-
-    def _goaway(self, _: int, number: int, __: bytes) -> None:
-        self._strike()
-        if number:
-            raise ConnectionFault(PROTOCOL_ERROR)
-        self._draining = True
 
     def _window_update(self, _: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -325,7 +261,7 @@ class Connection:
         increment = int.from_bytes(payload, "big") & MAX_WINDOW
         stream = self._known(number) if number else None
         if increment < SMALL_INCREMENT:
-            self._strike()
+            self._control.strike()
         if not increment:
             raise StreamFault(PROTOCOL_ERROR) if number else ConnectionFault(PROTOCOL_ERROR)
         if number and stream is None:
@@ -399,12 +335,12 @@ class Connection:
     def finished(self) -> None:
         """Note that the server has finished its work on a stream, whatever became of it."""
         self._working -= 1
-        self._control.relieve(CONTROL_FRAMES)
+        self._control.relieve()
 
     def drain(self) -> None:
         """Take no more streams; those that are open go on (section 6.8)."""
-        if not self._draining:
-            self._draining = True
+        if not self._control.leaving:
+            self._control.leaving = True
             self.out.write(goaway(self._highest, NO_ERROR))
 
     def close(self, code: int = NO_ERROR) -> None:

@@ -32,6 +32,8 @@ def main(address: str, token: str, model: str) -> dict[str, Any]:
             said["raw"] = infer(client, model, x, headers)
             for name in ("gzip", "deflate"):
                 said[name] = infer(client, model, x, headers, compression_algorithm=name)
+            said["classes"] = classes(client, model, x, headers)
+            said["classes of a stream"] = stream_classes(client, model, x, headers)
             said["version"] = infer(client, model, x, headers, model_version="1.0")
             said["stream"] = stream(client, [model] * 20, x, headers)
             mixed = stream(client, [model, "absent", model], x, headers)
@@ -60,6 +62,26 @@ def infer(client: Any, model: str, x: Any, headers: dict[str, str], **how: str) 
     answer = client.infer(model, [image(x)], headers=headers, outputs=outputs, **how)
     values: list[float] = answer.as_numpy("probabilities").ravel().tolist()
     return values
+
+
+def classes(client: Any, model: str, x: Any, headers: dict[str, str]) -> list[list[str]]:
+    outputs = [triton.InferRequestedOutput("probabilities", class_count=3)]
+    return texts(client.infer(model, [image(x)], headers=headers, outputs=outputs))
+
+
+def stream_classes(client: Any, model: str, x: Any, headers: dict[str, str]) -> list[list[str]]:
+    heard: queue.Queue[Any] = queue.Queue()
+    client.start_stream(lambda result, error: heard.put((result, error)), headers=headers)
+    outputs = [triton.InferRequestedOutput("probabilities", class_count=3)]
+    client.async_stream_infer(model, [image(x)], outputs=outputs)
+    client.stop_stream()
+    result, error = heard.get(timeout=30)
+    assert error is None, error.message()
+    return texts(result)
+
+
+def texts(answer: Any) -> list[list[str]]:
+    return [[one.decode() for one in row] for row in answer.as_numpy("probabilities")]
 
 
 def stream(client: Any, models: list[str], x: Any, headers: dict[str, str]) -> list[list[Any]]:

@@ -22,6 +22,7 @@ from gateway.grpc.server import GrpcServer
 from gateway.grpc.service import Service
 from gateway.grpc.wire import write_bytes, write_varint
 from gateway.inference.body_budget import BodyBudget
+from gateway.traces import Traces
 from tests.audit.samples import until
 from tests.gateway.grpc.peer import Peer
 from tests.gateway.inference.works import CLEAN, Works
@@ -69,13 +70,15 @@ def opened(
     timeout: float = 30.0,
     grace: float = 10.0,
     tls: ssl.SSLContext | None = None,
+    traces: Traces | None = None,
 ) -> Iterator[Door]:
     """Serve until the block ends; nothing may be left behind then."""
     directory = make_directory(shop.house.base, shop.pipeline)
     new_id = shop.house.new_id
     service = Service(shop.pipeline, directory, "9.9", lambda: True, new_id)
     budget = BodyBudget()
-    server = GrpcServer(service.methods(), Bounds(max_bytes, timeout, budget), new_id)
+    traces = traces or Traces(0.0, lambda: 0)
+    server = GrpcServer(service.methods(), Bounds(max_bytes, timeout, budget), new_id, traces)
     listener = listening()
     ready: list[Door] = []
     stands = threading.Event()

@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 from hypothesis import given
@@ -16,7 +17,7 @@ from gateway.grpc.infer_codec import MAX_PARAMETERS, GrpcCodec, names_so_far, re
 from gateway.grpc.typed_contents import BLOCK, FIELD_OF, from_contents
 from gateway.grpc.wire import fields, write, write_bytes, write_varint
 from gateway.inference.errors import MalformedRequest, UnsupportedParameter
-from gateway.inference.oip import MAX_TENSORS
+from gateway.inference.oip import MAX_TENSORS, OipCodec
 from gateway.inference.tensors import DTYPES, to_binary
 from tests.gateway.grpc.door import request
 from tests.gateway.grpc.protocol_buffers import ANSWERS, CONTENTS, VALUES, message, plain
@@ -186,12 +187,77 @@ def test_what_is_refused_says_why(content: bytes, told: str) -> None:
         decode(content)
 
 
-@pytest.mark.parametrize("name", ["shared_memory_region", "classification"])
-def test_what_would_change_the_meaning_of_a_tensor_is_refused(name: str) -> None:
+def wanted(**stated: Any) -> bytes:
+    """A request that wants the output `p`, with a parameter of each kind."""
     made = message("ModelInferRequest")
-    made.outputs.add(name="p").parameters[name].int64_param = 3
-    with pytest.raises((MalformedRequest, UnsupportedParameter), match="not offered"):
-        decode(made.SerializeToString())
+    parameters = made.outputs.add(name="p").parameters
+    for name, (kind, value) in stated.items():
+        setattr(parameters[name], f"{kind}_param", value)
+    data: bytes = made.SerializeToString()
+    return data
+
+
+def test_what_would_change_the_meaning_of_a_tensor_is_refused() -> None:
+    with pytest.raises(UnsupportedParameter, match="not offered"):
+        decode(wanted(shared_memory_region=("string", "r")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "count"),
+    [("int64", 2, 2), ("uint64", 3, 3), ("int64", 10**9, 10**9), ("int64", 0, 0)],
+)
+def test_a_number_of_classes_is_read(kind: str, value: int, count: int) -> None:
+    found = decode(wanted(classification=(kind, value)))
+    assert (found.outputs, found.classes) == (("p",), {"p": count} if count else {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *(("int64", -1), ("int64", -(1 << 63)), ("uint64", (1 << 64) - 1)),
+        *(("bool", True), ("double", 2.0), ("string", "2")),
+    ],
+)
+def test_a_number_of_classes_is_a_positive_integer(kind: str, value: object) -> None:
+    with pytest.raises(MalformedRequest, match="number of classes"):
+        decode(wanted(classification=(kind, value)))
+
+
+def test_one_output_is_told_as_classes_and_the_others_as_they_are() -> None:
+    made = message("ModelInferRequest")
+    made.outputs.add(name="p").parameters["classification"].int64_param = 2
+    made.outputs.add(name="q")
+    codec = GrpcCodec()
+    codec.decode(made.SerializeToString())
+    outputs: dict[str, Any] = {
+        "p": np.array([[1, 4, 2]], np.float32),
+        "q": np.array([[7]], np.int64),
+    }
+    parts = codec.render("m", "1", outputs, {}, {"p": "FP32", "q": "INT64"})
+    read = message("ModelInferResponse")
+    read.ParseFromString(b"".join(parts))
+    described = [(one.name, one.datatype, list(one.shape)) for one in read.outputs]
+    assert described == [("p", "BYTES", [1, 2]), ("q", "INT64", [1, 1])]
+    assert list(read.raw_output_contents) == [
+        b"\x05\0\0\x004.0:1\x05\0\0\x002.0:2",
+        np.array([7], "<i8").tobytes(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "long"), [(0, 5000, False), (3, 5000, True), (3, 9, False)]
+)
+def test_many_classes_take_long_though_their_values_are_few(
+    count: int, rows: int, long: bool
+) -> None:
+    outputs: dict[str, Any] = {"p": np.zeros((rows, 3), np.float32)}
+    codec = GrpcCodec()
+    codec.decode(wanted(classification=("int64", count)))
+    assert codec.takes_long(outputs) is long
+    over_http = OipCodec(None)
+    stated = {"classification": count} if count else {"binary_data": True}
+    over_http.decode(orjson.dumps({"inputs": [], "outputs": [{"name": "p", "parameters": stated}]}))
+    assert over_http.takes_long(outputs) is long
 
 
 def test_the_subjects_of_rows_are_taken_out() -> None:

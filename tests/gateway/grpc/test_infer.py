@@ -6,16 +6,20 @@ import gzip
 import zlib
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from gateway.grpc.http2 import frames
 from gateway.grpc.http2.connection import STREAM_WINDOW
 from gateway.grpc.status import Status
+from gateway.inference.tensors import from_binary
 from tests.audit.samples import until
 from tests.gateway.grpc.door import Door, opened, request
 from tests.gateway.grpc.peer import INFER, Heard, message
+from tests.gateway.grpc.protocol_buffers import message as message_of
 from tests.gateway.inference.works import CLEAN, STRANGE, Works, works
 from tests.gateway.parts import TENANT
+from tests.gateway.screening.classifiers import classifier
 
 
 @pytest.fixture
@@ -156,6 +160,16 @@ def test_a_bomb_ends_at_the_bound(door: Door) -> None:
     assert door.recorded() == [("error", "body_too_large")]
 
 
+def test_what_is_compressed_may_come_in_several_members(door: Door) -> None:
+    """As tools write it that compress in parallel (RFC 1952, section 2.2)."""
+    half = len(request()) // 2
+    parts = gzip.compress(request()[:half]) + gzip.compress(request()[half:])
+    with door.peer() as peer:
+        number = peer.begin(INFER, door.bearer(), ("grpc-encoding", "gzip"))
+        peer.data(number, message(parts, compressed=True))
+        assert peer.answer(number).status == Status.OK
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"not gzip", gzip.compress(request())[:-1]], ids=["none", "other", "cut"]
 )
@@ -222,6 +236,56 @@ def test_who_names_another_model_after_the_decision_is_refused(door: Door) -> No
         until(lambda: engine.hits + engine.misses > before)  # the model that it named is decided
         peer.data(number, content[-1:])
         assert peer.answer(number).status == Status.INVALID_ARGUMENT
+
+
+def classes(count: int, *outputs: str, classified: str = "p") -> bytes:
+    """A request that wants so many classes of one output, and `outputs` as they are."""
+    made = message_of("ModelInferRequest")
+    made.outputs.add(name=classified).parameters["classification"].int64_param = count
+    for name in outputs:
+        made.outputs.add(name=name)
+    wanted: bytes = made.SerializeToString()
+    return wanted
+
+
+def answered(heard: Heard) -> dict[str, tuple[str, list[int], bytes]]:
+    assert heard.status == Status.OK, heard.told
+    read = message_of("ModelInferResponse")
+    read.ParseFromString(heard.messages[0])
+    told = zip(read.outputs, read.raw_output_contents, strict=True)
+    return {one.name: (one.datatype, list(one.shape), raw) for one, raw in told}
+
+
+@pytest.mark.parametrize(("count", "told"), [(2, 2), (10**9, 3)])
+def test_classes_are_told_beside_what_is_told_as_it_is(door: Door, count: int, told: int) -> None:
+    door.shop.publish(model="labelled", graph=classifier("label first"))
+    content = request(CLEAN[:2], model="labelled") + classes(count, "label")
+    found = answered(ask(door, content))
+    datatype, shape, raw = found["p"]
+    assert (datatype, shape) == ("BYTES", [2, told])
+    texts = from_binary("BYTES", shape, memoryview(raw)).tolist()
+    labels = np.frombuffer(found["label"][2], "<i8").tolist()
+    assert found["label"][:2] == ("INT64", [2])
+    assert [int(row[0].split(":")[1]) for row in texts] == labels
+    for row in texts:
+        values = [float(text.split(":")[0]) for text in row]
+        assert values == sorted(values, reverse=True)
+
+
+def test_no_classes_are_wanted_with_a_zero(door: Door) -> None:
+    assert answered(ask(door, request() + classes(0)))["p"][:2] == ("FP32", [1, 3])
+
+
+@pytest.mark.parametrize("count", [-1, -(1 << 63)])
+def test_a_number_of_classes_below_zero_is_refused(door: Door, count: int) -> None:
+    heard = ask(door, request() + classes(count))
+    assert (heard.status, heard.told["sealgate-problem"]) == (3, "malformed_request")
+    assert "classification" in heard.told["grpc-message"]
+
+
+def test_classes_of_an_output_that_is_not_there_are_refused(door: Door) -> None:
+    heard = ask(door, request() + classes(2, classified="q"))
+    assert heard.status == Status.INVALID_ARGUMENT
 
 
 def test_a_caller_who_cancels_is_recorded(shop: Works) -> None:

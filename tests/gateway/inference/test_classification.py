@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gateway.inference.classification import MAX_TEXTS, classified
+from gateway.inference.classification import MAX_TEXTS, MAX_VALUES, classified, classify
 from gateway.inference.errors import MalformedRequest
 
 
@@ -41,6 +41,26 @@ def test_of_equal_values_the_lower_index_goes_first_and_no_number_last() -> None
     assert classified(values, 9).tolist() == [["7.0:2", "2.0:0", "2.0:3", "-inf:4", "nan:1"]]
 
 
+@given(
+    hnp.arrays(
+        st.sampled_from(["<f2", "<f8", "i1", "u1", "<i8", "<u8"]),
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=40),
+        elements={"min_value": 0, "max_value": 3},
+    ),
+    st.data(),
+)
+def test_a_few_of_many_are_the_first_of_all(values: np.ndarray, data: st.DataObject) -> None:
+    """They are found in another way, which ties and what is no number must not show."""
+    if values.dtype.kind == "f":
+        odd = data.draw(hnp.arrays(np.uint8, values.shape, elements=st.integers(0, 4)))
+        values = np.select([odd == 1, odd == 2], [np.nan, -np.inf], values).astype(values.dtype)
+    elif values.dtype.kind == "i":
+        values[values == 2] = np.iinfo(values.dtype).min
+    count = data.draw(st.integers(1, values.shape[1]))
+    whole = classified(values, values.shape[1])
+    assert classified(values, count).tolist() == whole[:, :count].tolist()
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -58,3 +78,17 @@ def test_what_cannot_be_classified_is_refused(values: np.ndarray) -> None:
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0,)])
 def test_nothing_gives_nothing(shape: tuple[int, ...]) -> None:
     assert classified(np.zeros(shape, np.float32), 2).size == 0
+
+
+def test_the_bounds_are_those_of_all_outputs_together() -> None:
+    half = np.zeros((MAX_TEXTS // 2 + 1, 1), np.float32)
+    datatypes = {"a": "FP32", "b": "FP32", "c": "FP32"}
+    told, kinds = classify({"a": half, "b": half}, datatypes, {"a": 1})
+    assert (told["a"].shape, told["b"] is half) == (half.shape, True)
+    assert kinds == {**datatypes, "a": "BYTES"}
+    with pytest.raises(MalformedRequest, match="fewer"):
+        classify({"a": half, "b": half}, datatypes, {"a": 1, "b": 1})
+    large = np.zeros((1, MAX_VALUES // 2 + 1), np.float32)
+    assert classify({"a": large}, datatypes, {"a": 1})[0]["a"].tolist() == [["0.0:0"]]
+    with pytest.raises(MalformedRequest, match="too much"):
+        classify({"a": large, "c": large}, datatypes, {"a": 1, "c": 1})

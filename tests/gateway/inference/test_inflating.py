@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-import asyncio
 import gzip
-import itertools
+import struct
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.body_budget import BodyBudget
-from gateway.inference.errors import BodyTooLarge, MalformedRequest, UnsupportedEncoding
-from gateway.web.body_reader import BodyReader
-from gateway.web.inflating import FEED, MAX_MEMBERS, STEP, Inflater, inflater_for
+from gateway.inference.errors import MalformedRequest, UnsupportedEncoding
+from gateway.inference.inflating import FEED, MAX_MEMBERS, STEP, Inflater, inflater_for
 
 COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"gzip": gzip.compress,
@@ -26,7 +22,7 @@ def inflated(coding: str, *pieces: bytes) -> bytes:
     inflater = Inflater(coding)
     found = [part for piece in pieces for part in inflater.feed(piece)]
     inflater.end()
-    assert all(0 < len(part) <= STEP for part in found)
+    assert all(len(part) <= STEP for part in found)
     return b"".join(found)
 
 
@@ -77,52 +73,6 @@ def test_names_of_codings_are_of_any_case() -> None:
         assert inflater_for(name) is not None
 
 
-def read(
-    body: bytes, coding: bytes, bound: int, width: int = 1 << 30
-) -> tuple[bytes, BodyBudget, list[int]]:
-    """Read a body in pieces; tells also what was held after each turn of the event loop."""
-    pieces = [body[start : start + width] for start in range(0, len(body), width)]
-    budget, held = BodyBudget(), [0]
-    waiting = iter(pieces)
-
-    async def receive() -> dict[str, Any]:
-        piece = next(waiting)
-        return {"type": "http.request", "body": piece, "more_body": piece is not pieces[-1]}
-
-    async def watch() -> None:
-        while True:
-            held.append(budget.held)
-            await asyncio.sleep(0)
-
-    async def scenario() -> bytes:
-        watcher = asyncio.create_task(watch())
-        reader = BodyReader(receive, len(body), bound, 30.0, budget, coding)
-        try:
-            return await reader("acme")
-        finally:
-            watcher.cancel()
-
-    return asyncio.run(scenario()), budget, held
-
-
-@pytest.mark.parametrize("coding", COMPRESS)
-def test_what_comes_out_is_what_is_counted(coding: bytes) -> None:
-    body = b"0123456789" * 200_000
-    found, budget, held = read(COMPRESS[coding](body), coding, len(body), 1000)
-    assert found == body
-    assert budget.held == len(body)
-    steps = [after - before for before, after in itertools.pairwise(held)]
-    assert max(steps) <= STEP, "others have their turn meanwhile"
-
-
-@pytest.mark.parametrize("coding", COMPRESS)
-def test_a_bomb_ends_at_the_bound(coding: bytes) -> None:
-    bomb = COMPRESS[coding](bytes(64 << 20))
-    assert len(bomb) < 1 << 17
-    with pytest.raises(BodyTooLarge):
-        read(bomb, coding, 1 << 20)
-
-
 def test_a_bomb_is_never_held() -> None:
     inflater = Inflater("gzip")
     bomb = gzip.compress(bytes(64 << 20))
@@ -130,3 +80,12 @@ def test_a_bomb_is_never_held() -> None:
     assert len(first[0]) == STEP
     assert inflater._inflate is not None
     assert len(inflater._inflate.unconsumed_tail) < FEED
+
+
+def test_input_that_stands_for_nothing_is_taken_by_slices() -> None:
+    """Whoever reads a body can let others have their turn, though nothing comes out of it."""
+    nothing = b"\x00\x00\x00\xff\xff" * (10 * FEED // 5)
+    body = zlib.compress(b"", 0)[:2] + nothing + b"\x01\x00\x00\xff\xff" + struct.pack(">I", 1)
+    inflater = Inflater("deflate")
+    assert len(list(inflater.feed(body))) >= len(body) // FEED
+    inflater.end()

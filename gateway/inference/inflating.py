@@ -1,11 +1,14 @@
-"""Undoes the content coding of a body (RFC 9110, section 8.4), a bounded piece at a time. Pure.
+"""Undoes the compression of a body, a bounded piece at a time, for every door. Pure.
 
 Safety argument.
 1. No call hands out or holds more than `STEP` bytes of output, whatever the input claims: the
    caller counts each piece against its bound before it asks for the next, so a bomb ends there.
-2. The work is linear in input and output: zlib is fed slices of `FEED` bytes, because what it has
+2. A piece, which may be empty, comes after `FEED` bytes of input at the latest, so the caller can
+   let others have their turn whatever the input is: 16 KiB that stand for nothing take zlib two
+   milliseconds, and there may be two thousand of them in a body.
+3. The work is linear in input and output: zlib is fed slices of `FEED` bytes, because what it has
    not used of one is copied at each step, and a gzip body has at most `MAX_MEMBERS` members.
-3. What is cut short, broken or followed by anything is `MalformedRequest`.
+4. What is cut short, broken or followed by anything is `MalformedRequest`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ FEED: Final = 16 << 10
 MAX_MEMBERS: Final = 64
 """Of one gzip body (RFC 1952, section 2.2): tools that compress in parallel write several."""
 
-# zlib's `wbits`: a gzip member (RFC 1952), or the zlib format (RFC 1950) that HTTP calls deflate.
+# zlib's `wbits`: a gzip member (RFC 1952), or the zlib format (RFC 1950), which HTTP and gRPC both
+# call deflate.
 _WINDOW: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
@@ -41,6 +45,8 @@ class Inflater:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take the next bytes of the body and yield what they stand for, `STEP` bytes at most.
 
+        Others should have their turn between two pieces: claim 2.
+
         Raises:
             MalformedRequest: They are not of that coding, or come after its end.
         """
@@ -57,8 +63,7 @@ class Inflater:
                 except zlib.error:
                     raise MalformedRequest("the compressed body cannot be read") from None
                 rest, full = inflate.unconsumed_tail, len(piece) == STEP
-                if piece:
-                    yield piece
+                yield piece
                 if inflate.eof:
                     rest, self._inflate = inflate.unused_data, None
                     break
