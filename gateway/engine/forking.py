@@ -26,7 +26,7 @@ START_SECONDS: Final = 60.0
 ORDER_SECONDS: Final = 10.0
 _NAMESPACES: Final = (
     "allow user namespaces (`user.max_user_namespaces`, the profile of the container); until then "
-    "uploaded models are tried in a process that can reach the network"
+    "a filter of system calls alone keeps models from the network"
 )
 _KEPT_ENDS: Final = 1024
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
