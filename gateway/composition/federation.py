@@ -21,6 +21,8 @@ SECRET: Final = "run/coordinator.secret"  # noqa: S105 - a file name
 STATE: Final = "federation"
 LOG: Final = "federation/coordinator.log"
 SECRET_BYTES: Final = 32
+LONGEST_TEMPORARY: Final = 60
+"""Bytes: below it Python makes sockets with names of some 45, and the kernel allows 107."""
 # The coordinator imports Flower, and its processes are told the same by it.
 _SILENT: Final = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -69,13 +71,19 @@ def make_coordinator(settings: Settings, environment: Environment) -> Coordinato
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": str(data / STATE),
-        "TMPDIR": tempfile.gettempdir(),
+        "TMPDIR": temporary_folder(),
         **_SILENT,
     }
     process = ChildProcess(
         "coordinator", command, variables, data / LOG, monotonic=environment.monotonic
     )
     return CoordinatorProcess(process, HttpCoordinator(data / SOCKET, secret))
+
+
+def temporary_folder() -> str:
+    """Return where this process has its temporary files, unless sockets below it had no name."""
+    own = tempfile.gettempdir()
+    return own if len(os.fsencode(own)) <= LONGEST_TEMPORARY else "/tmp"  # noqa: S108
 
 
 def _write_secret(path: Path, secret: str) -> None:
