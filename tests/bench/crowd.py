@@ -42,7 +42,7 @@ ENGINE_BYTES: Final = 24 << 20  # what one is counted as, more or less
 SEED: Final = 7
 ALONE_SECONDS: Final = 5.0
 TURNS: Final = 2
-SAMPLE_SECONDS: Final = 0.2
+SAMPLE_SECONDS: Final = 2.0  # each asks for the metrics, with thousands of lines
 
 
 @dataclass
