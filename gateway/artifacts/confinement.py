@@ -7,7 +7,7 @@ The safety argument; `gateway.artifacts.sandbox` is the other half:
 2. No core file (RLIMIT_CORE 0): a crash cannot write a plaintext model to a disk.
 3. Address space, processor time, file size, open files and processes are bounded by the kernel.
 4. A network namespace of its own, where the kernel permits: it has no interface but a dead
-   loopback, and abstract Unix sockets are scoped to it as well.
+   loopback, and abstract Unix sockets are scoped to it as well. Elsewhere no socket can be made.
 5. No privilege can be gained again (`no_new_privs`), and the child dies with the thread that
    waits for it (`gateway.parent_death`).
 6. `job` then leaves root for `nobody` and gives up every capability. The job's module has been
@@ -33,7 +33,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gateway.parent_death import die_with_parent
-from gateway.privileges import drop_user, forbid_new_privileges, leave_network, limit
+from gateway.privileges import deny_sockets, drop_user, forbid_new_privileges, leave_network, limit
 
 Main = Callable[
     [dict[str, memoryview], dict[str, Any]], tuple[Mapping[str, Any], Mapping[str, bytes]]
@@ -98,7 +98,7 @@ def start(spec_fd: int) -> None:
     limit(_ceilings(spec["limits"]))
     forbid_new_privileges()
     die_with_parent(spec["parent"])
-    spec["network"] = leave_network()
+    spec["network"] = leave_network() or deny_sockets()
     confined_fd = os.memfd_create("spec")
     _write_all(confined_fd, json.dumps(spec).encode())
     sys.argv = [spec["module"], str(confined_fd)]

@@ -101,7 +101,8 @@ class SandboxResult:
     Attributes:
         report: What `main` reported.
         outputs: Its named outputs.
-        network_isolated: False where the kernel refused a network namespace.
+        network_isolated: False where the kernel gave neither a network namespace nor a filter of
+            system calls.
         user_dropped: False where the gateway was not root, or could not leave it.
     """
 

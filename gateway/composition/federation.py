@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,14 @@ SECRET: Final = "run/coordinator.secret"  # noqa: S105 - a file name
 STATE: Final = "federation"
 LOG: Final = "federation/coordinator.log"
 SECRET_BYTES: Final = 32
+LONGEST_TEMPORARY: Final = 60
+"""Bytes: below it Python makes sockets with names of some 45, and the kernel allows 107."""
+# The coordinator imports Flower, and its processes are told the same by it.
+_SILENT: Final = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +67,23 @@ def make_coordinator(settings: Settings, environment: Environment) -> Coordinato
         *("--secret-file", str(data / SECRET)),
         *("--state", str(data / STATE)),
     ]
-    variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(data / STATE)}
+    variables = {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": str(data / STATE),
+        "TMPDIR": temporary_folder(),
+        **_SILENT,
+    }
     process = ChildProcess(
         "coordinator", command, variables, data / LOG, monotonic=environment.monotonic
     )
     return CoordinatorProcess(process, HttpCoordinator(data / SOCKET, secret))
+
+
+def temporary_folder() -> str:
+    """Return where this process has its temporary files, unless sockets below it had no name."""
+    own = tempfile.gettempdir()
+    return own if len(os.fsencode(own)) <= LONGEST_TEMPORARY else "/tmp"  # noqa: S108
 
 
 def _write_secret(path: Path, secret: str) -> None:

@@ -3,7 +3,8 @@
 `python -m gateway.demo.attack --method hopskipjump` reads an npz of `model` (ONNX bytes as uint8),
 `x` and `y` from standard input and writes an npz of what it found to standard output. Nothing
 touches a disk. Only this process imports the Adversarial Robustness Toolbox, which takes seconds
-and hundreds of megabytes; `run_attack` starts it and is safe to call from anywhere.
+and hundreds of megabytes, and keeps its settings in the home folder; so it is given one that goes
+away with it. `run_attack` starts it and is safe to call from anywhere.
 
 The attacker sees the model's probabilities or its label, as a caller does, and knows nothing of
 the screen: a screen raises the cost of such attacks and does not stop an informed one.
@@ -18,11 +19,11 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from gateway.demo.datasets import SEED, Labels, Rows
@@ -84,17 +85,19 @@ def run_attack(
     """
     request = io.BytesIO()
     np.savez(request, model=np.frombuffer(model, np.uint8), x=x, y=y)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-P", "-m", "gateway.demo.attack"),
-            *("--method", method, "--seed", str(seed)),
-        ],
-        input=request.getvalue(),
-        env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},  # or it writes and calls home
-        capture_output=True,
-        timeout=timeout,
-        check=True,
-    )
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-P", "-m", "gateway.demo.attack"),
+                *("--method", method, "--seed", str(seed)),
+            ],
+            input=request.getvalue(),
+            # Without the second, onnxruntime writes and calls home, too.
+            env={**os.environ, "HOME": home, "ORT_DISABLE_TELEMETRY": "1"},
+            capture_output=True,
+            timeout=timeout,
+            check=True,
+        )
     with np.load(io.BytesIO(done.stdout), allow_pickle=False) as found:
         return Attacked(
             x=found["x"],
@@ -108,6 +111,8 @@ def run_attack(
 
 def attack(model: bytes, x: Rows, y: Labels, method: Method, seed: int) -> Attacked:
     """Attack rows in this process, which becomes one that has imported ART. See `run_attack`."""
+    import onnxruntime as ort  # here, or the demo's own process had it, and its telemetry
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1  # the same sums in the same order: the same examples again
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

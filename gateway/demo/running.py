@@ -34,13 +34,14 @@ class Running:
     Args:
         arguments: Of the `sealgate` command.
         log: File that its output is appended to.
+        under: Program with arguments that becomes the command in the end, such as `setpriv`.
     """
 
-    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, arguments: Sequence[str], log: Path, *, under: Sequence[str] = ()) -> None:
         with log.open("ab") as output:
             log.chmod(0o600)
             self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "gateway", *arguments],
+                [*under, sys.executable, "-P", "-m", "gateway", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

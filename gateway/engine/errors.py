@@ -7,6 +7,7 @@ EngineError
 ├── EngineBusy    too much waits already, or there is no room for one more engine
 ├── SetAside      the model ended its engines again and again
 └── EnginesDown   no engine can be started on this machine
+    └── Unconfined    because it could not be confined
 """
 
 from __future__ import annotations
@@ -60,3 +61,9 @@ class EnginesDown(EngineError):
 
     code = "engines_down"
     message = "no engine can be started now; try again shortly"
+
+
+class Unconfined(EnginesDown):
+    """The kernel has neither of the two walls of which an engine needs one: it did not run."""
+
+    message = "engines cannot be confined on this machine, so none is started"

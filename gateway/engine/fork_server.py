@@ -30,6 +30,7 @@ import onnxruntime
 
 from gateway.engine import inside
 from gateway.engine.orders import ENDED, FAULT, STARTED, UP, Order, report
+from gateway.engine.system_calls import filter_calls
 from gateway.parent_death import die_with_parent
 from gateway.privileges import drop_user, forbid_new_privileges, leave_network
 
@@ -52,9 +53,18 @@ def main(control_descriptor: int, parent: int) -> None:
     forbid_new_privileges()
     die_with_parent(parent)  # again: the kernel forgets it when the user changes
     control = socket.socket(fileno=control_descriptor)
+    confined = network or _can_filter_calls()
     providers = ",".join(onnxruntime.get_available_providers())
-    control.send(report(UP, int(network), 0, f"{onnxruntime.__version__} {providers}"))
+    control.send(report(UP, int(network), int(confined), f"{onnxruntime.__version__} {providers}"))
     _Nursery(control, network).serve()
+
+
+def _can_filter_calls() -> bool:
+    """Tell whether an engine could filter its system calls; a child tries, as it is for good."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if filter_calls() else 1)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 class _Nursery:

@@ -18,12 +18,16 @@ from typing import Final
 
 import structlog
 
-from gateway.engine.errors import EnginesDown
-from gateway.engine.orders import ENDED, FAULT, MAX_REPORT, STARTED, UP, Order, read_report
+from gateway.engine.errors import EnginesDown, Unconfined
+from gateway.engine.orders import ENDED, FAULT, LOST, MAX_REPORT, STARTED, UP, Order, read_report
 from gateway.engine.ports import EngineKind
 
 START_SECONDS: Final = 60.0
 ORDER_SECONDS: Final = 10.0
+_NAMESPACES: Final = (
+    "allow user namespaces (`user.max_user_namespaces`, the profile of the container); until then "
+    "a filter of system calls alone keeps models from the network"
+)
 _KEPT_ENDS: Final = 1024
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
 _BOOT: Final = (
@@ -68,6 +72,7 @@ class ForkServer:
 
         Raises:
             EnginesDown: It cannot be started.
+            Unconfined: No engine could be confined.
         """
         with self._lock:
             self._ready()
@@ -100,12 +105,12 @@ class ForkServer:
         raise AssertionError("unreachable")
 
     def end_of(self, engine: int) -> int | None:
-        """Return how an engine ended (exit code, or minus the signal), if that is known yet.
+        """Return how an engine ended (exit code, minus the signal, or `LOST`), if it is known yet.
 
         Does not wait, not for an engine that is being started either.
         """
         if not self._lock.acquire(blocking=False):
-            return None
+            return self._ends.get(engine)
         try:
             while self._control is not None and self._readable(self._control, 0.0):
                 self._note(self._control.recv(MAX_REPORT))
@@ -126,6 +131,9 @@ class ForkServer:
             return self._control
         try:
             return self._keeper.submit(self._launch).result()
+        except Unconfined:
+            self._stop()
+            raise
         except (OSError, struct.error, subprocess.SubprocessError, RuntimeError) as fault:
             self._stop()  # RuntimeError: closed, or no thread is left
             raise EnginesDown from fault
@@ -148,9 +156,15 @@ class ForkServer:
             )
         if not self._readable(ours, START_SECONDS):
             raise TimeoutError("the fork server did not start")
-        kind, network, _, self.runtime = read_report(ours.recv(MAX_REPORT))
+        kind, network, confined, self.runtime = read_report(ours.recv(MAX_REPORT))
         if kind != UP:
             raise OSError("the fork server said something else")
+        if not confined:
+            raise Unconfined
+        if not network:
+            structlog.get_logger().warning(
+                "network_namespace_missing", kind=self.kind.name, remedy=_NAMESPACES
+            )
         structlog.get_logger().info(
             "engines_ready", kind=self.kind.name, runtime=self.runtime, network_left=bool(network)
         )
@@ -188,7 +202,7 @@ class ForkServer:
             self._process.kill()
             self._process.wait()
             self._process = None
-        self._ends |= dict.fromkeys(self._running, -signal.SIGKILL)  # they end with it
+        self._ends |= dict.fromkeys(self._running, LOST)  # they end with it
         self._running.clear()
 
     @staticmethod

@@ -10,6 +10,8 @@ UP, STARTED, ENDED, FAULT = range(4)
 _ORDER: Final = struct.Struct("<IQQQQQi?")
 _REPORT: Final = struct.Struct("<IIi")
 MAX_REPORT: Final = 4096
+LOST: Final = 1 << 16
+"""Beyond every exit code: the engine ended with its fork server, whatever it was doing."""
 
 
 @dataclass(frozen=True, slots=True)

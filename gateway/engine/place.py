@@ -13,6 +13,7 @@ import structlog
 from numpy.typing import NDArray
 
 from gateway.engine.errors import EngineError
+from gateway.engine.orders import LOST
 from gateway.engine.process import EngineProcess
 from gateway.engine.starting import Recipe
 from gateway.engine.wire import Placed
@@ -64,6 +65,7 @@ class Place:
         deadline: Of the run, by the loop's clock.
         doom: Why it is being ended; empty while it is not.
         ran: Seconds that its runs took.
+        code: How it ended, once that is known.
     """
 
     process: EngineProcess
@@ -71,6 +73,7 @@ class Place:
     running: bool = False
     deadline: float = 0.0
     doom: str = ""
+    code: int | None = None
     timer: asyncio.TimerHandle | None = None
     ran: float = 0.0
 
@@ -131,6 +134,12 @@ def burning(
     ]
 
 
+def held_against_model(place: Place) -> bool:
+    """Note how an engine ended; its callers' choice or its fork server's end is not its model's."""
+    place.code = place.process.end()
+    return place.doom != ABANDONED and place.code != LOST
+
+
 def report_end(
     loop: asyncio.AbstractEventLoop,
     recipe: Recipe,
@@ -149,11 +158,11 @@ def report_end(
     """
     reason = place.doom
     if reason not in {TIME, ABANDONED, NONSENSE, BURNING}:
-        code = place.process.end()
+        code = place.process.end() if place.code is None else place.code
         if code is None and looks:
             loop.call_later(_LOOK_SECONDS, report_end, loop, recipe, place, set_aside, looks - 1)
             return
-        reason = f"signal_{-code}" if code and code < 0 else "ended"
+        reason = _reason(code)
     structlog.get_logger().warning(
         "engine_ended",
         tenant=recipe.tenant,
@@ -163,3 +172,9 @@ def report_end(
     )
     if set_aside is not None:
         set_aside(recipe, reason)
+
+
+def _reason(code: int | None) -> str:
+    if code == LOST:
+        return "server_lost"
+    return f"signal_{-code}" if code and code < 0 else "ended"

@@ -30,6 +30,7 @@ from gateway.engine.errors import (
     EngineFailed,
     EnginesDown,
     RunTimeout,
+    Unconfined,
 )
 from gateway.engine.health import REST_SECONDS, Health, Healths
 from gateway.engine.idling import IdleWatch
@@ -145,6 +146,13 @@ class Engines:
             try:
                 server.start()
                 self._try(server)
+            except Unconfined:
+                raise ConfigurationError(
+                    "models cannot be confined on this machine: its kernel gives this user "
+                    "neither a namespace without network nor a filter of system calls",
+                    "allow user namespaces (`user.max_user_namespaces`, the profile of the "
+                    "container) or seccomp filters",
+                ) from None
             except EnginesDown:
                 raise ConfigurationError(
                     f"engines of the kind `{name}` cannot be started",

@@ -67,7 +67,10 @@ class Server(Protocol):
         """End an engine at once, through the descriptor that `fork` returned."""
 
     def end_of(self, engine: int) -> int | None:
-        """Return how an engine ended (exit code, or minus the signal), if that is known yet."""
+        """Return how an engine ended, if that is known yet: exit code, minus the signal, or `LOST`.
+
+        Does not wait.
+        """
 
     def close(self) -> None:
         """End every engine."""

@@ -372,7 +372,7 @@ class EngineProcess:
             return self._guess
 
     def end(self) -> int | None:
-        """Return how the process ended: exit code, or minus the signal; `None`: not known yet."""
+        """Return how the process ended, as `Server.end_of`; `None`: not known yet."""
         return self._server.end_of(self.number)
 
     def kill(self) -> None:

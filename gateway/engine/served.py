@@ -53,6 +53,7 @@ from gateway.engine.place import (
     answer,
     burning,
     copies,
+    held_against_model,
     put,
     report_end,
     tell,
@@ -348,7 +349,7 @@ class Served:
         if self.gone:
             return
         pause = 0.0
-        if place.doom != ABANDONED:  # that was its callers' choice
+        if held_against_model(place):
             pause = self._health.ended(self._loop.time(), grave=place.doom == BURNING)
         rests = pause >= REST_SECONDS
         told = self._set_aside if rests else None

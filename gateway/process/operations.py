@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import Receive, Scope, Send
 
@@ -55,19 +57,18 @@ class OperationsApp:
         """Answer one request; only GET and HEAD are answered, and nothing else spoken."""
         if scope["type"] != "http":
             return
-        status, kind, body = await self._answer(scope["method"], scope["path"])
+        method = scope["method"]
+        status, kind, body = await self._answer(method, scope["path"])
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send(
-            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
-        )
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
     async def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
         if method not in {"GET", "HEAD"}:
             return 405, _TEXT, b"GET only\n"
         if path == "/metrics":
-            self._sample()
-            return 200, CONTENT_TYPE_LATEST, generate_latest(self._metrics.registry)
+            # Thousands of lines where there are many models: callers do not wait for them.
+            return 200, CONTENT_TYPE_LATEST, await asyncio.to_thread(self._told)
         if path == "/health/live":
             return 200, _TEXT, b"live\n"
         if path == "/health/ready":
@@ -94,6 +95,11 @@ class OperationsApp:
             return 200, _TEXT, b"every released model that has room is ready\n"
         lines = [f"{'/'.join(key)}: {code}\n" for key, code in sorted(broken.items())]
         return 503, _TEXT, "".join(lines).encode()
+
+    def _told(self) -> bytes:
+        """Return all metrics; blocks."""
+        self._sample()
+        return generate_latest(self._metrics.registry)
 
     def _sample(self) -> None:
         """Read what is only looked at when somebody asks."""

@@ -157,11 +157,11 @@ def measure(place: Place, cast: Cast, times: int) -> dict[str, dict[str, Any]]:
     return figures
 
 
-def people(place: Place) -> dict[str, str]:
-    """Register two tenants with an owner and an application each; return tokens."""
+def people(place: Place, tenants: tuple[str, ...] = ("quiet", "hostile")) -> dict[str, str]:
+    """Register tenants with an owner and an application each; return tokens."""
     tokens: dict[str, str] = {}
     with Connection(load_profile(place.data / "admin.json")) as admin:
-        for tenant in ("quiet", "hostile"):
+        for tenant in tenants:
             admin.post(
                 "/v1/tenants",
                 {"id": tenant, "region": "eu", "name": tenant, "purposes": ["care"]},
@@ -184,18 +184,23 @@ def people(place: Place) -> dict[str, str]:
                     },
                 )
                 register(place, facts["id"], made["client_secret"])
-                answer = httpx.post(
-                    f"{place.url}/oauth/token",
-                    data={"grant_type": "client_credentials"},
-                    auth=(facts["id"], made["client_secret"]),
-                )
-                tokens[facts["id"]] = answer.raise_for_status().json()["access_token"]
-    for tenant in ("quiet", "hostile"):
+                tokens[facts["id"]] = token(place, facts["id"])
+    for tenant in tenants:
         with Connection(load_profile(profile(place, f"{tenant}-owner"))) as owner:
             rules = starter_text().split("@id(")
             kept = [rule for rule in rules if not rule.startswith('"screened-only"')]
             owner.put("/v1/policies", {"text": "@id(".join(kept)})
     return tokens
+
+
+def token(place: Place, client: str) -> str:
+    """Fetch a token of a client that was registered here; it is good for five minutes."""
+    answer = httpx.post(
+        f"{place.url}/oauth/token",
+        data={"grant_type": "client_credentials"},
+        auth=(client, profile(place, client).with_suffix(".secret").read_text()),
+    )
+    return str(answer.raise_for_status().json()["access_token"])
 
 
 def profile(place: Place, client: str) -> Path:

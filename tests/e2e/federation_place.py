@@ -215,14 +215,18 @@ def coordinator_pid(house: House) -> int:
     return 0
 
 
+def house_of_convenor(folder: Path) -> House:
+    """Found a gateway with federation; returns it stopped."""
+    place = at_free_ports(prepare(folder))
+    configure(place, federation="on")
+    return House(place, Cast(place, Narrator(Console(file=io.StringIO()))), {})
+
+
 @contextlib.contextmanager
 def partners(folder: Path) -> Iterator[Partners]:
     """Found a gateway with federation, start four sites, and wait until all have joined."""
-    place = at_free_ports(prepare(folder))
-    configure(place, federation="on")
-    cast = Cast(place, Narrator(Console(file=io.StringIO())))
-    with House(place, cast, {}) as house:
-        cast.assemble()
+    with house_of_convenor(folder) as house:
+        house.cast.assemble()
         found = Partners(house, hospitals())
         found.convene()
         try:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -77,6 +77,14 @@ class House:
 
     def start(self) -> None:
         self.running = started(self.place)
+
+    def launch(self, under: Sequence[str] = ()) -> None:
+        """Start the process, and do not wait until it is ready."""
+        self.running = launched(self.place, under)
+
+    def await_ready(self) -> None:
+        assert self.running is not None
+        await_ready(self.place, self.running)
 
     def stop(self) -> None:
         if self.running is not None:
@@ -214,7 +222,23 @@ def keystore(house: House) -> LocalKeyStore:
 
 def started(place: Place) -> Running:
     """Start the gateway of a place and wait until it is ready; fail if it ends."""
-    running = Running(["serve", "--data", str(place.data)], place.folder / "gateway.log")
+    running = launched(place)
+    try:
+        await_ready(place, running)
+    except BaseException:
+        running.kill()
+        raise
+    return running
+
+
+def launched(place: Place, under: Sequence[str] = ()) -> Running:
+    """Start the gateway of a place, by way of a program that becomes it."""
+    command = ["serve", "--data", str(place.data)]
+    return Running(command, place.folder / "gateway.log", under=under)
+
+
+def await_ready(place: Place, running: Running) -> None:
+    """Wait until the gateway of a place is ready; fail if it ends."""
 
     def ready() -> bool:
         assert running.alive, (place.folder / "gateway.log").read_text()
@@ -222,12 +246,7 @@ def started(place: Place) -> Running:
             return httpx.get(f"{place.operations_url}/health/ready").is_success
         return False
 
-    try:
-        until(ready)
-    except BaseException:
-        running.kill()
-        raise
-    return running
+    until(ready)
 
 
 def configure(place: Place, **settings: Any) -> None:

@@ -6,12 +6,13 @@ import itertools
 import json
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
-from tests.e2e.house import PATIENCE, House, until
+from tests.e2e.house import PATIENCE, Event, House, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +99,29 @@ class Load:
         receipt = answer.headers.get("sealgate-audit")
         code = "" if answer.is_success else answer.json()["type"].rpartition("/")[2]
         return Answered(begun, number, model, len(content), answer.status_code, receipt, code)
+
+
+def whole_log(house: House) -> dict[int, Event]:
+    """The clinic's log by index, as its officer reads it."""
+    events: dict[int, Event] = {}
+    with house.client("clinic-officer") as officer:
+        for entry in officer.items("/v1/audit/events", order="oldest", limit=200):
+            events[entry["index"]] = entry["event"]
+    return events
+
+
+def hold_to_log(answers: list[Answered], log: dict[int, Event]) -> None:
+    """Fail unless every answer is in the log at the place that it names."""
+    given = [answer for answer in answers if answer.status == 200]
+    receipts = [answer.receipt for answer in given]
+    assert None not in receipts
+    assert len(set(receipts)) == len(receipts)
+    for answer in given:
+        event = log[int(str(answer.receipt).rpartition("/")[2])]
+        assert (event["action"], event["outcome"]) == ("releaseOutput", "allow")
+        assert (event["model_id"], event["n_in"]) == (answer.model, answer.length)
+        assert len(event.get("subject_refs", [])) == 1
+    refused = Counter(answer.code for answer in answers if answer.status != 200)
+    recorded = Counter(event.get("reason", "").replace("_", "-") for event in log.values())
+    for code in refused.keys() - {"audit-unavailable"}:
+        assert refused[code] <= recorded[code]

@@ -6,7 +6,6 @@ import contextlib
 import resource
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,35 +15,9 @@ import pytest
 
 from audit import verify
 from tests.e2e.conftest import MakeHouse
-from tests.e2e.house import Event, House, problem, until
-from tests.e2e.load import Answered, Load
+from tests.e2e.house import House, problem, until
+from tests.e2e.load import Answered, Load, hold_to_log, whole_log
 from tests.tools import NOT_ALLOWED, require_tool
-
-
-def whole_log(house: House) -> dict[int, Event]:
-    """The clinic's log by index, as its officer reads it."""
-    events: dict[int, Event] = {}
-    with house.client("clinic-officer") as officer:
-        for entry in officer.items("/v1/audit/events", order="oldest", limit=200):
-            events[entry["index"]] = entry["event"]
-    return events
-
-
-def hold_to_log(answers: list[Answered], log: dict[int, Event]) -> None:
-    """Fail unless every answer is in the log at the place that it names."""
-    given = [answer for answer in answers if answer.status == 200]
-    receipts = [answer.receipt for answer in given]
-    assert None not in receipts
-    assert len(set(receipts)) == len(receipts)
-    for answer in given:
-        event = log[int(str(answer.receipt).rpartition("/")[2])]
-        assert (event["action"], event["outcome"]) == ("releaseOutput", "allow")
-        assert (event["model_id"], event["n_in"]) == (answer.model, answer.length)
-        assert len(event.get("subject_refs", [])) == 1
-    refused = Counter(answer.code for answer in answers if answer.status != 200)
-    recorded = Counter(event.get("reason", "").replace("_", "-") for event in log.values())
-    for code in refused.keys() - {"audit-unavailable"}:
-        assert refused[code] <= recorded[code]
 
 
 @pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.soak)])

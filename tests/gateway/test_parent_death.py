@@ -109,6 +109,19 @@ def test_a_process_of_the_demo_ends_with_the_demo(data: Path, tmp_path: Path, at
         assert all_gone(outlive(*command, at=at, env=ports() | {"SEALGATE_FEDERATION": "off"}))
 
 
+@pytest.mark.parametrize(
+    "at",
+    [
+        pytest.param("gateway.engine.fork_server", id="as soon as it is there"),
+        pytest.param("CapEff:\t0000000000000000", id="when it has changed its user"),
+    ],
+)
+def test_what_forks_engines_ends_with_its_gateway(data: Path, at: str) -> None:
+    for _ in TIMES:
+        command = (*PYTHON, "-m", "gateway", "serve", "--data", str(data))
+        assert all_gone(outlive(*command, at=at, env=ports() | {"SEALGATE_FEDERATION": "off"}))
+
+
 @pytest.mark.federated
 def test_a_coordinator_ends_with_its_gateway(data: Path) -> None:
     pytest.importorskip("flwr")

@@ -4,7 +4,10 @@ import ctypes
 import os
 import signal
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,6 +108,32 @@ def test_the_job_has_no_network_no_privilege_and_nothing_inherited() -> None:
     if not result.network_isolated:
         pytest.skip(f"{NOT_ALLOWED}this kernel gives no network namespace to this user")
     assert report["network"] is not None
+
+
+WITHOUT_NAMESPACES = """
+import socket
+import subprocess
+import sys
+from gateway.artifacts.sandbox import Limits, run_sandboxed
+with socket.create_server(("127.0.0.1", 0)) as server:
+    asked = {"do": "look", "port": server.getsockname()[1]}
+    done = run_sandboxed("tests.gateway.artifacts.jobs", {}, asked, limits=Limits())
+print(done.network_isolated, done.report["network"])
+"""
+
+
+def test_without_namespaces_a_job_can_make_no_socket() -> None:
+    """As in a container; it could reach whatever the gateway can."""
+    root = Path(__file__).parents[3]
+    wrapped = (str(root / "tests/e2e/without_calls.py"), "unshare", "--", sys.executable)
+    done = subprocess.run(
+        [sys.executable, *wrapped, "-c", WITHOUT_NAMESPACES],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["True", "PermissionError"]
 
 
 def test_no_file_descriptor_leaks() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 
 from tests.gateway.artifacts.odd_models import needs_576_samples
 from tests.gateway.screening.classifiers import classifier, clouds, npz
-from tests.tools import NOT_ALLOWED, require_tool
+from tests.tracing import Trace, traced
 
 pytestmark = pytest.mark.e2e
 
@@ -27,51 +25,35 @@ LINGER = """
 from gateway.artifacts.sandbox import Limits, run_sandboxed
 run_sandboxed("tests.gateway.artifacts.lingering", {}, {"seconds": 15}, limits=Limits())
 """
-CALLS = "trace=%network,open,openat,creat,mkdir,mkdirat,rename,renameat,unlink,unlinkat,symlink"
-WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|\b(?:creat|mkdir|rename|unlink|symlink)\w*\(")
-OWN = ("/dev/null", "/memfd:")
 
 
-def traced(tmp_path: Path, code: str, *files: bytes) -> list[str]:
-    """Run the code under strace; return the calls of it and of all that it started."""
-    strace = require_tool("strace")
+def calls_of(tmp_path: Path, code: str, *files: bytes) -> Trace:
+    """Run the code, and trace it and all that it starts."""
     paths = []
     for number, content in enumerate(files):
         paths.append(tmp_path / str(number))
         paths[-1].write_bytes(content)
-    log = tmp_path / "trace"
-    command = [strace, "-f", "-qq", "-o", str(log), "-e", CALLS]
     run = [sys.executable, "-B", "-c", "import sys\n" + code, *map(str, paths)]
-    root = Path(__file__).parents[3]
-    ended = subprocess.run([*command, *run], cwd=root, check=False, capture_output=True, text=True)
-    if "ptrace" in ended.stderr and "not permitted" in ended.stderr:
-        pytest.skip(NOT_ALLOWED + "tracing a process")
-    assert ended.returncode == 0, ended.stderr
-    return log.read_text().splitlines()
+    return traced(run, tmp_path / "trace")
 
 
-def assert_quiet(calls: list[str]) -> None:
-    reached = [call for call in calls if re.search(r"AF_INET|:53\b|resolv\.conf|nsswitch", call)]
-    assert reached == []
-    failed = " = -1 "
-    written = [
-        call
-        for call in calls
-        if WRITING.search(call) and failed not in call and not any(own in call for own in OWN)
-    ]
-    assert written == []
-    assert any("onnxruntime" in call for call in calls), "it was traced"
+def assert_quiet(trace: Trace) -> None:
+    assert trace.looked_up() == []
+    assert [call for call in trace.calls if "AF_INET" in call] == []
+    assert trace.outside() == []
+    assert trace.written() == []
+    assert any("onnxruntime" in call for call in trace.calls), "it was traced"
 
 
 def test_admission_looks_up_no_name_and_writes_no_file(tmp_path: Path) -> None:
-    assert_quiet(traced(tmp_path, ADMIT, needs_576_samples().SerializeToString()))
+    assert_quiet(calls_of(tmp_path, ADMIT, needs_576_samples().SerializeToString()))
 
 
 def test_calibration_looks_up_no_name_and_writes_no_file(tmp_path: Path) -> None:
     x, y = clouds(400, seed=1)
-    assert_quiet(traced(tmp_path, CALIBRATE, classifier(), npz(x=x, y=y)))
+    assert_quiet(calls_of(tmp_path, CALIBRATE, classifier(), npz(x=x, y=y)))
 
 
 @pytest.mark.soak
 def test_a_job_that_lasts_looks_up_no_name_either(tmp_path: Path) -> None:
-    assert_quiet(traced(tmp_path, LINGER))
+    assert_quiet(calls_of(tmp_path, LINGER))

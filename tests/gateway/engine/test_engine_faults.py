@@ -15,6 +15,7 @@ import pytest
 from gateway.engine.errors import EnginesDown
 from gateway.engine.forking import ForkServer
 from gateway.engine.memory_files import seal
+from gateway.engine.orders import LOST
 from gateway.engine.pool import Engines
 from gateway.engine.ports import PLAIN, EngineKind
 from gateway.engine.process import Border, EngineProcess
@@ -71,7 +72,7 @@ def test_how_engines_of_a_lost_server_ended_is_known_at_once(server: ForkServer)
     os.close(model)
     assert own._process is not None
     os.kill(own._process.pid, signal.SIGKILL)
-    until(lambda: process.end() == -signal.SIGKILL)
+    until(lambda: process.end() == LOST)
     process.close()
     own.close()
     with pytest.raises(EnginesDown):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,10 @@ def graph(
         open=lambda: seal(data),
         **more,
     )
+
+
+def is_gone(process: Path) -> bool:
+    return not process.exists()
 
 
 def process_of(served: Served) -> EngineProcess:
@@ -347,17 +352,15 @@ def test_room_is_counted_by_what_engines_really_hold(server: ForkServer) -> None
         served.close()
 
 
-def test_engines_of_a_fork_server_that_was_killed_end_and_come_back(patient: Engines) -> None:
+def test_engines_of_a_fork_server_that_was_killed_end_and_come_back(
+    patient: Engines, aside: list[str]
+) -> None:
+    """As often as it is killed: nobody's model is to blame for that."""
     served = patient.serve(graph(linear(), "y"))
     server = patient.kinds[PLAIN]
     assert isinstance(server, ForkServer)
-    assert server._process is not None
 
-    async def scenario() -> None:
-        assert await served.run(X, 1)
-        gone = Path(f"/proc/{process_of(served).pid}")
-        os.kill(server._process.pid, signal.SIGKILL)  # type: ignore[union-attr]
-        await asyncio.to_thread(until, lambda: not gone.exists())
+    async def answers() -> None:
         for _ in range(5):  # the run that met it fails, the next has a new engine
             try:
                 assert (await served.run(X, 1))[0].tolist() == [[9.0, 12.0]]
@@ -366,7 +369,16 @@ def test_engines_of_a_fork_server_that_was_killed_end_and_come_back(patient: Eng
                 await asyncio.sleep(0.1)
         raise AssertionError("no engine came back")
 
+    async def scenario() -> None:
+        for _ in range(MAX_ENDS + 1):
+            await answers()
+            gone = Path(f"/proc/{process_of(served).pid}")
+            os.kill(server._process.pid, signal.SIGKILL)  # type: ignore[union-attr]
+            await asyncio.to_thread(until, partial(is_gone, gone))
+        await answers()
+
     on_a_loop(scenario)
+    assert aside == []
 
 
 def test_a_kind_whose_python_is_missing_is_told(tmp_path: Path) -> None:
