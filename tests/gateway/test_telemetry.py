@@ -79,4 +79,5 @@ def test_no_metric_has_a_label_for_a_person_or_a_caller() -> None:
         for family in Metrics().registry._collector_to_names
         for label in family._labelnames  # type: ignore[attr-defined]
     }
-    assert labels == {"tenant", "model", "version", "outcome", "code", "verdict", "memo"}
+    of_models = {"tenant", "model", "version", "outcome", "code", "verdict"}
+    assert labels == of_models | {"memo", "door", "route", "status"}

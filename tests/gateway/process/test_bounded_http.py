@@ -35,9 +35,11 @@ async def _length(scope: Any, receive: Any, send: Any) -> None:
 
 class Hasty(BoundedHttp):
     head_seconds = 0.5
-    idle_seconds = 1.0
+    idle_seconds = 3.0
     look_seconds = 0.1
 
+
+class Crowded(BoundedHttp):
     @staticmethod
     def most() -> int:
         return 5
@@ -52,6 +54,12 @@ def port() -> Iterator[int]:
 @pytest.fixture
 def hasty() -> Iterator[int]:
     with serving(Hasty) as found:
+        yield found
+
+
+@pytest.fixture
+def crowded() -> Iterator[int]:
+    with serving(Crowded) as found:
         yield found
 
 
@@ -157,19 +165,19 @@ def test_who_asks_for_nothing_is_not_kept(hasty: int) -> None:
 
 def test_a_connection_that_is_used_again_and_again_is_kept(hasty: int) -> None:
     with opened(hasty) as line:
-        for _ in range(8):
+        for _ in range(9):
             line.sendall(LINE + b"a" + END + b"abc")
             assert line.recv(9999).endswith(b"1 3")
-            time.sleep(0.3)
+            time.sleep(0.4)
 
 
-def test_one_connection_more_takes_the_place_of_the_longest_silent(hasty: int) -> None:
+def test_one_connection_more_takes_the_place_of_the_longest_silent(crowded: int) -> None:
     with contextlib.ExitStack() as stack:
-        first, *others = [stack.enter_context(opened(hasty)) for _ in range(5)]
+        first, *others = [stack.enter_context(opened(crowded)) for _ in range(5)]
         for line in others:  # they have been asked later than the first
             line.sendall(LINE + b"a" + END + b"abc")
             assert line.recv(9999).endswith(b"1 3")
-        last = stack.enter_context(opened(hasty))
+        last = stack.enter_context(opened(crowded))
         last.sendall(LINE + b"a" + END + b"abc")
         assert last.recv(9999).endswith(b"1 3")
         assert first.recv(9999) == b""
