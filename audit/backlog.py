@@ -36,8 +36,8 @@ class Limits:
         idle_seconds: How often, when idle, heads are pinned and a failed store is probed.
         settle_events: Events after which the store does what its commits left for later: enough to
             share the cost, few enough that those who wait meanwhile notice nothing.
-        linger_seconds: How long to gather more events after a batch of several. A batch costs
-            about 300 µs of processor whatever its size; a single caller is never kept waiting.
+        linger_seconds: How long to gather more events after a batch of several: those that are ready
+            to come. A single caller is never kept waiting.
     """
 
     queue_events: int = 16_384
@@ -50,7 +50,7 @@ class Limits:
     deadline_seconds: float = 5.0
     idle_seconds: float = 1.0
     settle_events: int = 256
-    linger_seconds: float = 0.002
+    linger_seconds: float = 0.0003
 
 
 class Backlog(Generic[T]):
