@@ -36,8 +36,8 @@ class Limits:
         idle_seconds: How often, when idle, heads are pinned and a failed store is probed.
         settle_events: Events after which the store does what its commits left for later: enough to
             share the cost, few enough that those who wait meanwhile notice nothing.
-        linger_seconds: How long to gather more events after a batch of several: those that are ready
-            to come. A single caller is never kept waiting.
+        linger_seconds: How long to gather more events after a batch of several: those that are
+            about to come. A single caller is never kept waiting.
     """
 
     queue_events: int = 16_384
