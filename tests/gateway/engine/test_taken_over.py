@@ -147,7 +147,7 @@ def test_the_gateways_ends_are_its_own() -> None:
     """A flag of an open file is shared by all who hold it: the engine could take O_NONBLOCK off."""
     held: list[Taken] = []
     process = engine(HostileServer(held.append))
-    until(lambda: held)
+    until(lambda: len(held) > 0)
     for descriptor in (held[0].asked, held[0].bell):
         os.set_blocking(descriptor, True)
     assert not os.get_blocking(process.bell)
