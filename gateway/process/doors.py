@@ -283,7 +283,7 @@ def _configuration(door: Door, settings: Settings, grace: int) -> uvicorn.Config
         timeout_keep_alive=IDLE_SECONDS,
         access_log=False,
         server_header=False,
-        date_header=False,
+        date_header=True,  # a client whose clock is off learns by how much
         lifespan="off",
         ws="none",
         timeout_graceful_shutdown=grace,
