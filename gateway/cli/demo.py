@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.extras import require_extras
+
 
 def demo(
     folder: Annotated[
@@ -25,6 +27,7 @@ def demo(
     """
     from rich.console import Console
 
+    require_extras("flwr", "sklearn", "art")
     from gateway.demo.tour import take
 
     console = Console(soft_wrap=True)

@@ -21,6 +21,7 @@ from typer._completion_classes import completion_init
 from typer.core import TyperGroup
 from typer.main import get_install_completion_arguments
 
+from gateway.cli.extras import EXTRAS, lacking
 from gateway.cli.failures import CommandFailed, ExitCode, report
 
 PLUGINS: Final = "sealgate.commands"
@@ -193,7 +194,13 @@ def _loaded_plugin(plugin: EntryPoint) -> click.Command:
 
 
 def _expected(fault: Exception) -> CommandFailed | None:
-    """Turn an error of our packages, which has a code and a public text, into a failure."""
+    """Turn an error of our packages, which has a code and a public text, into a failure.
+
+    So is a package that an extra brings and that is not installed.
+    """
+    if isinstance(fault, ModuleNotFoundError):
+        known = [package for package in EXTRAS if f"{fault.name}.".startswith(f"{package}.")]
+        return lacking(known) if known else None
     public = getattr(fault, "public", None)
     if isinstance(public, str) and isinstance(getattr(fault, "code", None), str):
         problem = {"title": fault.code, "detail": public}  # type: ignore[attr-defined]

@@ -114,3 +114,41 @@ def test_errors_are_two_lines_or_one_object() -> None:
     assert json.loads(told.err)["detail"].startswith("there is no file")
     unknown = sealgate("nothing")
     assert (unknown.code, unknown.out) == (ExitCode.USAGE, "")
+
+
+LESS = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {packages}:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
+
+sys.meta_path.insert(0, Absent())
+from gateway.cli.main import run
+run({words})
+"""
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("packages", "words", "extras"),
+    [
+        ({"flwr", "sklearn", "art"}, ["demo", "--once"], "federated,screening"),
+        ({"flwr"}, ["demo"], "federated"),
+        ({"sklearn"}, ["demo"], "screening"),
+    ],
+)
+def test_a_plain_installation_says_which_extra_is_wanted(
+    packages: set[str], words: list[str], extras: str
+) -> None:
+    """It was a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-c", LESS.format(packages=packages, words=words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ExitCode.USAGE, done.stderr
+    assert f"pip install 'sealgate[{extras}]'" in done.stderr
+    assert "Traceback" not in done.stderr
