@@ -135,8 +135,7 @@ def growing(out: Path) -> Iterator[Part]:
         handle = os.open(path, flags, 0o600)
     except OSError as error:
         raise _foreign(path, error) from None
-    with open(handle, "r+b") as stream:
-        _check_ours(path, handle)
+    with open(_ours(path, handle), "r+b") as stream:
         _lock(out, handle)
         _check_named(path, handle)
         part = Part(out, stream)
@@ -187,11 +186,14 @@ def _check_target(out: Path) -> None:
         raise CommandFailed(what, ExitCode.USAGE, "choose another name with --out")
 
 
-def _check_ours(path: Path, handle: int) -> None:
+def _ours(path: Path, handle: int) -> int:
+    """Return the file if it is a regular one of ours with one name; close it otherwise."""
     status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != os.geteuid():
-        what = f"`{path}` is somebody else's, or has another name as well"
-        raise CommandFailed(what, ExitCode.USAGE, f"look at it, remove it: {path}")
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
+        return handle
+    os.close(handle)
+    what = f"`{path}` is no regular file, somebody else's, or has another name as well"
+    raise CommandFailed(what, ExitCode.USAGE, f"look at it, remove it: {path}")
 
 
 def _foreign(path: Path, error: OSError) -> CommandFailed:

@@ -70,7 +70,7 @@ def fetch_told(connection: Connection, resource: str) -> Told:
         with well_formed():
             told = msgspec.json.decode(signatures, type=_Signatures)
     except StatementInvalid as error:
-        raise CommandFailed(NOT_OURS, ExitCode.UNVERIFIED) from error
+        raise _not_ours() from error
     document = ReleaseDocument(
         manifest=manifest,
         link=told.link,
@@ -94,5 +94,9 @@ def fetch_bounded(
         for block in answer.iter_raw(_BLOCK):
             data += block
             if len(data) > limit:
-                raise CommandFailed(NOT_OURS, ExitCode.UNVERIFIED)
+                raise _not_ours()
     return bytes(data)
+
+
+def _not_ours() -> CommandFailed:
+    return CommandFailed(NOT_OURS, ExitCode.UNVERIFIED, "check `url` of the profile")
