@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyrage
@@ -28,7 +27,7 @@ def clinic() -> Tenant:
 
 
 @pytest.fixture
-def partner(tmp_path: Path, clinic: Tenant) -> Iterator[Partner]:
+def partner(tmp_path: Path, clinic: Tenant) -> Partner:
     """One who was sent a file and its document, and has accepted the kit."""
     found = partner_of(tmp_path, FalseGateway(clinic), tmp_path / "none.json")
     assert found.accept(clinic.kit()).code == 0
