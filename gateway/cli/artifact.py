@@ -21,7 +21,8 @@ from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.identity_file import read_identities
 from gateway.cli.output import note
 from gateway.cli.reading import PIPE, cannot, check_absent, read_bounded, unverified
-from gateway.cli.trust_folder import FromOption, TrustFolder, TrustOption, find_trust
+from gateway.cli.trust_folder import TrustFolder, find_trust
+from gateway.cli.trust_options import FromOption, TrustOption
 from gateway.cli.trusting import Decided, beside, decide, read_document, remember, warning
 
 STATEMENT_FILE_LIMIT: Final = 4 << 20

@@ -23,7 +23,8 @@ from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.identity_file import read_identities
 from gateway.cli.output import JsonFlag, note, show
 from gateway.cli.reading import opened, read_bounded, unverified
-from gateway.cli.trust_folder import FromOption, TrustOption, find_trust
+from gateway.cli.trust_folder import find_trust
+from gateway.cli.trust_options import FromOption, TrustOption
 from gateway.cli.trusting import beside, decide, read_document
 
 BLOCK: Final = 1 << 20

@@ -15,19 +15,21 @@ command says so.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.artifacts.age import Identity, open_header, parse_header
 from gateway.artifacts.age.header import HEADER_LIMIT
-from gateway.artifacts.errors import StatementInvalid
+from gateway.artifacts.errors import AgeError, StatementInvalid
 from gateway.artifacts.release_document import ReleaseDocument
 from gateway.cli.connection import Connection
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import Advance, progress
 from gateway.cli.part_file import BLOCK, Part, growing
 from gateway.cli.reading import appearing, unverified
-from gateway.cli.released import AS_IT_IS, fetch_bounded, fetch_told
+from gateway.cli.released import AS_IT_IS, NOT_OURS, fetch_bounded, fetch_told
 from gateway.cli.trust_folder import TrustFolder
 from gateway.cli.trusting import (
     Decided,
@@ -38,6 +40,7 @@ from gateway.cli.trusting import (
     warning,
 )
 
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 UNVERIFIED: Final = "not verified: nothing but the gateway says what this is and who released it"
 
 
@@ -51,6 +54,7 @@ class Wanted:
         role: Which payload.
         recipient: The age public key that the file is for.
         out: Where the file goes.
+        identities: Private keys of whom it is for, where they are at hand.
     """
 
     model: str
@@ -58,6 +62,7 @@ class Wanted:
     role: str
     recipient: str
     out: Path
+    identities: tuple[Identity, ...] = ()
 
     @property
     def resource(self) -> str:
@@ -127,10 +132,12 @@ def download_unverified(connection: Connection, wanted: Wanted) -> Fetched:
     """
     loud = warning(UNVERIFIED)
     found = connection.get(wanted.resource)
-    listed = (entry for entry in found["payloads"] if entry["role"] == wanted.role)
-    payload = next(listed, None)
+    entries = [one for one in found.get("payloads") or [] if isinstance(one, dict)]
+    payload = next((one for one in entries if one.get("role") == wanted.role), None)
     if payload is None:
         raise _no_payload()
+    if not _is_payload(payload):
+        raise CommandFailed(NOT_OURS, ExitCode.UNVERIFIED, "check `url` of the profile")
     with growing(wanted.out) as part:
         _fill(connection, wanted, part, payload["digest"], payload["length"])
         beside(wanted.out).unlink(missing_ok=True)  # of another file that had the name
@@ -146,6 +153,7 @@ def _fill(connection: Connection, wanted: Wanted, part: Part, digest: str, lengt
     if header_length is None:
         named = {"sealgate-recipient": wanted.recipient}
         header = fetch_bounded(connection, "POST", f"{path}/header", HEADER_LIMIT, headers=named)
+        _check_header(header, wanted)
         part.begin(header, digest, wanted.recipient)
         header_length = len(header)
     with progress(f"download {wanted.out.name}") as advance:
@@ -155,6 +163,17 @@ def _fill(connection: Connection, wanted: Wanted, part: Part, digest: str, lengt
         raise CommandFailed(
             "the payload does not have its signed digest", ExitCode.UNVERIFIED, "download it again"
         )
+
+
+def _check_header(header: bytes, wanted: Wanted) -> None:
+    """Refuse what would make a file that nobody, or not its recipient, can open."""
+    try:
+        if wanted.identities:
+            open_header(header, wanted.identities)
+        else:
+            parse_header(header)
+    except AgeError as error:
+        raise unverified(error, "the gateway made no header for you: ask who runs it") from error
 
 
 def _fetch(
@@ -196,6 +215,12 @@ def _write_document(out: Path, document: ReleaseDocument) -> None:
         raise unverified(error, "ask the owner over another channel") from error
     with appearing(beside(out), replace=True) as file:
         file.write(data)
+
+
+def _is_payload(entry: dict[str, Any]) -> bool:
+    digest, length = entry.get("digest"), entry.get("length")
+    named = isinstance(digest, str) and _DIGEST.fullmatch(digest) is not None
+    return named and isinstance(length, int) and length >= 0
 
 
 def _no_payload() -> CommandFailed:

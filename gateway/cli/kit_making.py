@@ -58,13 +58,20 @@ class Made:
     left_out: tuple[str, ...]
 
 
-def gather(connection: Connection, models: Iterable[str], owner_keys: Iterable[Path]) -> Made:
+def gather(
+    connection: Connection,
+    models: Iterable[str],
+    owner_keys: Iterable[Path],
+    *,
+    also_told: bool = False,
+) -> Made:
     """Make a kit for some models.
 
     Args:
         connection: Of who hands it out.
         models: Names; one at least has a version.
         owner_keys: Files with the owners' keys, public or private; none: as the gateway tells.
+        also_told: Take keys from the gateway beside those of the files.
 
     Raises:
         CommandFailed: A model is absent, nothing is published, or something does not verify.
@@ -83,12 +90,13 @@ def gather(connection: Connection, models: Iterable[str], owner_keys: Iterable[P
     told = {version.signer for version in found}
     if given and not given & told:
         raise CommandFailed("none of the keys signed a version", ExitCode.UNVERIFIED, _ALARM)
-    key = public_release_key(found[0].told.release_key)
+    keys = given | told if also_told or not given else given
+    tenant, key = _tenant(found), public_release_key(found[0].told.release_key)
     try:
-        kit = make_kit(_tenant(found), key, given or told, newest, int(time.time()))
+        kit = make_kit(tenant, key, keys, newest, int(time.time()))
     except StatementInvalid as error:
         raise CommandFailed(error.public, advice="name fewer models or keys") from error
-    return Made(kit, () if given else kit.owner_keys, tuple(_left_out(found, kit)))
+    return Made(kit, tuple(sorted(keys - given)), tuple(_left_out(found, kit)))
 
 
 def read_owner_key(path: Path) -> str:

@@ -10,7 +10,7 @@ import typer
 from gateway.cli.connection import connect
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import JsonFlag, ProfileOption, show
-from gateway.cli.trust_folder import FromOption, TrustOption, find_trust
+from gateway.cli.trust_options import FromOption, TrustOption
 
 Recipient = Annotated[
     str | None, typer.Option(help="age public key that the file is for; else that of -i.")
@@ -56,6 +56,7 @@ def download_model(
     from gateway.cli.download import Wanted, download_unverified, download_verified
     from gateway.cli.identity_file import read_identities
     from gateway.cli.reading import check_absent
+    from gateway.cli.trust_folder import find_trust
 
     identities = read_identities(identity) if identity is not None else []
     if decrypt_to is not None:
@@ -65,7 +66,9 @@ def download_model(
     if recipient is None and not identities:
         what = "say whom the file is for"
         raise CommandFailed(what, ExitCode.USAGE, "add --recipient age1…, or -i site.key")
-    wanted = Wanted(name, version, role, recipient or identities[0].recipient, out)
+    keys = [one for one in identities if recipient in (None, one.recipient)]
+    to = recipient or keys[0].recipient
+    wanted = Wanted(name, version, role, to, out, tuple(keys))
     with connect(profile) as connection:
         if unverified:
             got = download_unverified(connection, wanted)

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gateway.artifacts.errors import StatementInvalid
-from gateway.artifacts.kit import KIT_LIMIT, Kit, parse_kit
-from gateway.artifacts.trust import TrustRecord, accepting
-from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import JsonFlag, ProfileOption, moment, note, show, show_list
-from gateway.cli.reading import appearing, check_absent, read_bounded, unverified
-from gateway.cli.trust_folder import START_AGAIN, TrustFolder, TrustOption, find_trust
-from gateway.cli.trusting import warning
+from gateway.cli.output import JsonFlag, ProfileOption, note, show, show_list
+from gateway.cli.trust_options import TrustOption
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,6 +31,10 @@ def hand_out(
         list[Path] | None,
         typer.Option("--owner-key", help="Your signing key or its public half, as you hold it."),
     ] = None,
+    also_told: Annotated[
+        bool,
+        typer.Option("--also-told", help="And keys that the gateway tells, as of a federation."),
+    ] = False,
     trust: TrustOption = None,
     profile: ProfileOption = None,
     as_json: JsonFlag = False,
@@ -50,19 +47,24 @@ def hand_out(
 
     Next: sealgate partner accept clinic.kit --sha256 HASH
     """
+    from gateway.cli.accepting import about_kit, check_known
     from gateway.cli.connection import connect
     from gateway.cli.kit_making import gather
+    from gateway.cli.reading import appearing, check_absent
+    from gateway.cli.trust_folder import find_trust
+    from gateway.cli.trusting import warning
 
     check_absent(out)
     with connect(profile) as connection:
-        made = gather(connection, models, owner_key or [])
-    _check_known(find_trust(trust), made.kit)
+        made = gather(connection, models, owner_key or [], also_told=also_told)
+    check_known(find_trust(trust), made.kit)
     with appearing(out) as file:
         file.write(made.kit.encode())
-    told = {"file": str(out), "sha256": made.kit.digest(), **_about(made.kit)}
+    told = {"file": str(out), "sha256": made.kit.digest(), **about_kit(made.kit)}
     if made.unheld:
+        told["told_by_gateway"] = list(made.unheld)
         told["warning"] = warning(
-            "the owners' keys are those that the gateway tells; name yours with --owner-key"
+            "keys of owners are in it that only the gateway tells; name yours with --owner-key"
         )
     for version in made.left_out:
         note(f"`{version}` is signed by none of the keys: the kit does not cover it")
@@ -92,18 +94,14 @@ def accept(
 
     Next: sealgate model download NAME VERSION -i site.key --out model.onnx.age
     """
-    given = _read_kit(kit)
-    _check_hash(given, sha256)
-    folder = find_trust(trust)
-    was_here = folder.was_here(given.tenant)
-    with folder.locked(given.tenant):
-        before = _before(folder, given, was_here, replace=replace, start_again=start_again)
-        try:
-            record = accepting(given, time.time(), before)
-            folder.save(record)
-        except StatementInvalid as error:
-            raise unverified(error, "get the newest kit from the model's owner") from error
-    told = {"accepted": True, "sha256": given.digest(), **_about(given)}
+    from gateway.cli.accepting import about_kit, accept_kit, check_hash, read_kit
+    from gateway.cli.trust_folder import find_trust
+    from gateway.cli.trusting import warning
+
+    given = read_kit(kit)
+    check_hash(given, sha256)
+    accept_kit(find_trust(trust), given, replace=replace, start_again=start_again)
+    told: dict[str, Any] = {"accepted": True, "sha256": given.digest(), **about_kit(given)}
     if start_again:
         told["warning"] = warning("what you had seen is lost: only the kit keeps old releases out")
     show(told, as_json=as_json)
@@ -117,8 +115,10 @@ def show_kit(kit: KitFile, as_json: JsonFlag = False) -> None:
 
     Next: sealgate partner accept clinic.kit --sha256 HASH
     """
-    given = _read_kit(kit)
-    show({"sha256": given.digest(), **_about(given), "newest": given.newest}, as_json=as_json)
+    from gateway.cli.accepting import about_kit, read_kit
+
+    given = read_kit(kit)
+    show({"sha256": given.digest(), **about_kit(given), "newest": given.newest}, as_json=as_json)
 
 
 @app.command("list")
@@ -129,109 +129,11 @@ def list_trusted(trust: TrustOption = None, as_json: JsonFlag = False) -> None:
 
     Next: sealgate partner accept clinic.kit --sha256 HASH
     """
+    from gateway.cli.accepting import rows_of
+    from gateway.cli.trust_folder import find_trust
+
     folder = find_trust(trust)
-    rows = [row for tenant in folder.tenants() for row in _rows(folder.load(tenant))]
+    rows = [row for tenant in folder.tenants() for row in rows_of(folder.load(tenant))]
     columns = ("tenant", "model", "version", "newest", "release_key")
     empty = "no partner's kit was accepted here; next: sealgate partner accept --help"
     show_list(rows, as_json=as_json, columns=columns, empty=empty)
-
-
-def _rows(record: TrustRecord) -> list[dict[str, Any]]:
-    about = {"tenant": record.kit.tenant, "release_key": record.kit.release_key}
-    rows = []
-    for model, seen in sorted(record.models.items()):
-        names = [name for name, known in seen.versions.items() if known.created == seen.newest]
-        newest = moment(seen.newest)
-        rows.append(
-            {**about, "model": model, "version": names[0] if names else "", "newest": newest}
-        )
-    return rows or [{**about, "model": "", "version": "", "newest": ""}]
-
-
-def _about(kit: Kit) -> dict[str, Any]:
-    return {
-        "tenant": kit.tenant,
-        "release_key": kit.release_key,
-        "owner_keys": list(kit.owner_keys),
-        "created": kit.created,
-    }
-
-
-def _read_kit(path: Path) -> Kit:
-    try:
-        return parse_kit(read_bounded(path, KIT_LIMIT + 1))
-    except StatementInvalid as error:
-        advice = "ask the owner for the file again, unchanged: not pasted, not opened and saved"
-        raise unverified(error, advice) from error
-
-
-def _check_hash(kit: Kit, told: str | None) -> None:
-    """Compare a kit's hash with what a person brings.
-
-    Raises:
-        CommandFailed: They differ, or nothing was brought.
-    """
-    if told is None:
-        raise CommandFailed(
-            f"nothing was accepted; the hash of this file is {kit.digest()}",
-            ExitCode.USAGE,
-            "hear the hash from the owner over another channel, and give what you heard: --sha256",
-        )
-    if "".join(told.split()).lower() != kit.digest():
-        raise CommandFailed(
-            "the file does not have this hash: it is another kit, or the hash was misheard",
-            ExitCode.UNVERIFIED,
-            "hear the hash from the owner again; if it differs still, somebody changed the file",
-        )
-
-
-def _before(
-    folder: TrustFolder, kit: Kit, was_here: bool, *, replace: bool, start_again: bool
-) -> TrustRecord | None:
-    """Return what is kept so far; what was lost or would be changed is not passed over.
-
-    Raises:
-        CommandFailed: A record is lost, or another kit is trusted, and no flag says to go on.
-    """
-    if start_again:
-        if folder.has_record(kit.tenant):
-            _check_lost(folder, kit.tenant)
-        return None
-    if not was_here:
-        return None
-    record = folder.load(kit.tenant)
-    if record.kit != kit and not replace:
-        same = record.kit.release_key == kit.release_key
-        what = "the release key is the same" if same else "the release key is another one"
-        raise CommandFailed(
-            f"you trust another kit of this tenant; {what}",
-            ExitCode.UNVERIFIED,
-            "ask the owner over another channel why there is a new one; then: --replace",
-        )
-    return record
-
-
-def _check_lost(folder: TrustFolder, tenant: str) -> None:
-    """Refuse to start again over a record that is whole."""
-    try:
-        folder.load(tenant)
-    except CommandFailed:
-        return
-    what = "nothing is lost: what you trust and have seen is here"
-    raise CommandFailed(what, ExitCode.USAGE, f"leave out {START_AGAIN.rsplit(' ', 1)[1]}")
-
-
-def _check_known(folder: TrustFolder, kit: Kit) -> None:
-    """Tell who makes a kit that the gateway shows another key than they trust.
-
-    Raises:
-        CommandFailed: It does.
-    """
-    if folder.was_here(kit.tenant):
-        record = folder.load(kit.tenant)
-        if record.kit.release_key != kit.release_key:
-            raise CommandFailed(
-                "the gateway shows another release key than the kit that you accepted",
-                ExitCode.UNVERIFIED,
-                "hand nothing out; ask who runs the gateway, over another channel",
-            )

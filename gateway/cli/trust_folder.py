@@ -18,9 +18,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
-
-import typer
+from typing import Final
 
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.trust import RECORD_LIMIT, TrustRecord, parse_record
@@ -33,16 +31,6 @@ ACCEPT: Final = "sealgate partner accept KIT --sha256 HASH"
 START_AGAIN: Final = f"{ACCEPT} --start-again"
 _RECORD: Final = ".json"
 _LOCK: Final = ".lock"
-
-TrustOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--trust", help="Folder with what you trust; else SEALGATE_TRUST, else the default one."
-    ),
-]
-FromOption = Annotated[
-    str | None, typer.Option("--from", help="Tenant whose model it is, if you trust several.")
-]
 
 
 class TrustFolder:

@@ -70,8 +70,28 @@ def test_a_kit_with_owners_keys_from_the_gateway_says_so(
     gateway.add(clinic.publish())
     said = make(partner, "--json")
     assert said.code == 0
-    assert "those that the gateway tells" in said.err
-    assert "those that the gateway tells" in said.json["warning"]
+    assert "only the gateway tells" in said.err
+    assert "only the gateway tells" in said.json["warning"]
+    assert said.json["told_by_gateway"] == said.json["owner_keys"]
+
+
+def test_a_kit_covers_what_its_keys_signed_and_says_what_not(
+    partner: Partner, clinic: Tenant, gateway: FalseGateway
+) -> None:
+    """A federation's model is signed by a key that the gateway derives."""
+    trained = Tenant("clinic", clinic.release_key)
+    gateway.add(clinic.publish())
+    gateway.add(trained.publish(version="2.0"))
+    key = key_file(partner.folder, clinic, private=True)
+    said = make(partner, "--owner-key", key)
+    assert "`triage 2.0` is signed by none of the keys" in said.err
+    (partner.folder / "made.kit").unlink()
+    both = make(partner, "--owner-key", key, "--also-told", "--json")
+    assert len(both.json["owner_keys"]) == 2
+    assert len(both.json["told_by_gateway"]) == 1
+    assert parse_kit((partner.folder / "made.kit").read_bytes()).owner_keys == tuple(
+        both.json["owner_keys"]
+    )
 
 
 def test_no_kit_is_made_of_what_does_not_verify(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.artifacts.age import generate_identity
 from gateway.artifacts.release_document import parse_release_document
 from gateway.cli.failures import ExitCode
 from tests.gateway.artifacts.publisher import NOW, Published, Tenant
@@ -147,6 +148,36 @@ def test_another_payload_than_the_signed_one_gets_no_name(partner: Partner, clin
         assert reason in said.err
         assert not partner.out.exists()
         assert not [name for name in partner.files() if ".part" in name]
+
+
+def test_a_header_that_opens_nothing_makes_no_file(partner: Partner) -> None:
+    one = partner.gateway.served["triage", "1.0"]
+    path = f"/v1/models/triage/versions/1.0/payloads/{one.digest}/header"
+    mine = one.header_for(partner.identity.recipient)
+    theirs = one.header_for(generate_identity(os.urandom).recipient)
+    for header in (theirs, mine + b"x", mine[:-1], b"", bytes(2 << 20)):
+        partner.gateway.answers["POST", path] = 200, header
+        said = partner.download()
+        assert said.code == ExitCode.UNVERIFIED
+        assert "\nnext: " in said.err
+        assert partner.files() == []
+
+
+def test_what_an_unverified_gateway_says_is_held_to_its_form(partner: Partner) -> None:
+    path = "/v1/models/triage/versions/1.0"
+    good = {"role": "graph", "digest": "a" * 64, "length": 3}
+    for listed, code in (
+        ([{**good, "digest": "../../v1/tenants"}], ExitCode.UNVERIFIED),
+        ([{**good, "length": "3"}], ExitCode.UNVERIFIED),
+        ([{**good, "length": -1}], ExitCode.UNVERIFIED),
+        ([{"role": "graph"}], ExitCode.UNVERIFIED),
+        (["graph"], ExitCode.NOT_FOUND),
+        (None, ExitCode.NOT_FOUND),
+    ):
+        partner.gateway.answers["GET", path] = 200, json.dumps({"payloads": listed}).encode()
+        said = partner.download("1.0", "--unverified")
+        assert said.code == code, said.err
+        assert partner.files() == []
 
 
 def test_answers_that_are_too_large_or_no_answers_are_refused(partner: Partner) -> None:
