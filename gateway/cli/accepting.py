@@ -113,7 +113,7 @@ def _before(
         if folder.has_record(kit.tenant):
             _check_lost(folder, kit.tenant)
         return None
-    if not was_here:
+    if not was_here and not folder.has_record(kit.tenant):  # nor did another accept one meanwhile
         return None
     record = folder.load(kit.tenant)
     if record.kit != kit and not replace:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,7 +16,7 @@ from gateway.artifacts.age import generate_identity
 from gateway.artifacts.errors import ArtifactError
 from gateway.artifacts.release import Release, load_release
 from gateway.cli import artifact_views
-from gateway.cli.artifact_views import ReleaseOption
+from gateway.cli.artifact_views import ExpectOption, ReleaseOption, asked_of
 from gateway.cli.decrypting import decrypt_file
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.identity_file import read_identities
@@ -77,6 +78,7 @@ def decrypt(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="New file for the content.")],
     release: ReleaseOption = None,
+    expect: ExpectOption = None,
     tenant: FromOption = None,
     trust: TrustOption = None,
     allow_older: Annotated[
@@ -112,7 +114,11 @@ def decrypt(
     check_absent(output)
     decided = None
     if named is None and not unsigned:
-        decided = _beside(file, release, find_trust(trust), tenant, allow_older)
+        source = _Source(file, release, asked_of(expect))
+        decided = _beside(source, find_trust(trust), tenant, allow_older=allow_older)
+    elif expect is not None:
+        what = "--expect is for files that are verified with a kit"
+        raise CommandFailed(what, ExitCode.USAGE, "leave out --expect")
     found = decided.found.release if decided is not None else named
     entry = decrypt_file(file, output, identities, found)
     if found is None or entry is None:
@@ -123,19 +129,29 @@ def decrypt(
         note(f"decrypted and verified: `{entry.role}` of {of.tenant}/{of.model}@{of.version}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file, where its document is said to be, and what it must be."""
+
+    file: Path
+    release: Path | None
+    asked: tuple[str, str] | None
+
+
 def _beside(
-    file: Path, release: Path | None, trust: TrustFolder, tenant: str | None, allow_older: bool
+    source: _Source, trust: TrustFolder, tenant: str | None, *, allow_older: bool
 ) -> Decided | None:
     """Decide on the release that a file comes with; None: it has none, and nothing asks for one."""
-    document = release
+    document, file = source.release, source.file
     if document is None and file != PIPE and os.path.lexists(beside(file)):
         document = beside(file)
     if document is not None:
         record = trust.load(trust.choose(tenant))
-        decided = decide(record, read_document(document), allow_older=allow_older)
+        told = read_document(document)
+        decided = decide(record, told, asked=source.asked, allow_older=allow_older)
         remember(trust, decided)
         return decided
-    if trust.tenants():
+    if trust.tenants() or source.asked:
         raise CommandFailed(
             "the file has no release document, so nothing says who released it",
             ExitCode.UNVERIFIED,

@@ -43,6 +43,9 @@ ReleaseOption = Annotated[
     Path | None,
     typer.Option("--release", help="Its release document; else FILE.release.json."),
 ]
+ExpectOption = Annotated[
+    str | None, typer.Option("--expect", help="What it must be, as MODEL@VERSION.")
+]
 FileArgument = Annotated[Path, typer.Argument(help="An encrypted artifact.")]
 OwnIdentity = Annotated[
     Path | None, typer.Option("--identity", "-i", help="Your identity file, to try it as well.")
@@ -71,6 +74,7 @@ def verify(
         Path | None, typer.Option(help="A kit's file instead of what you have accepted.")
     ] = None,
     identity: OwnIdentity = None,
+    expect: ExpectOption = None,
     tenant: FromOption = None,
     trust: TrustOption = None,
     as_json: JsonFlag = False,
@@ -82,7 +86,7 @@ def verify(
     Next: sealgate artifact decrypt model.onnx.age -i site.key -o model.onnx
     """
     record = _trusted(kit, tenant, trust)
-    decided = decide(record, read_document(release or beside(file)))
+    decided = decide(record, read_document(release or beside(file)), asked=asked_of(expect))
     sealed = _sealed(file)
     entry = _entry(decided.found.release, sealed)
     opens = None if identity is None else _opened_content(file, identity, entry)
@@ -151,6 +155,21 @@ def header(file: FileArgument, identity: OwnIdentity = None, as_json: JsonFlag =
             ExitCode.UNVERIFIED,
             f"ask for a header for {read_identities(identity)[0].recipient}" if identity else "",
         )
+
+
+def asked_of(expect: str | None) -> tuple[str, str] | None:
+    """Return the model and version that `--expect` names.
+
+    Raises:
+        CommandFailed: It names none.
+    """
+    if expect is None:
+        return None
+    model, at, version = expect.rpartition("@")
+    if not (model and at and version):
+        what = "--expect names no model and version"
+        raise CommandFailed(what, ExitCode.USAGE, "write it as MODEL@VERSION, such as tumour@1.0")
+    return model, version
 
 
 def _trusted(kit: Path | None, tenant: str | None, trust: Path | None) -> TrustRecord:

@@ -67,6 +67,9 @@ def download_model(
         what = "say whom the file is for"
         raise CommandFailed(what, ExitCode.USAGE, "add --recipient age1…, or -i site.key")
     keys = [one for one in identities if recipient in (None, one.recipient)]
+    if decrypt_to is not None and not keys:
+        what = "your identity is not that of --recipient, so it could not open the file"
+        raise CommandFailed(what, ExitCode.USAGE, "leave out --recipient, or --decrypt-to")
     to = recipient or keys[0].recipient
     wanted = Wanted(name, version, role, to, out, tuple(keys))
     with connect(profile) as connection:

@@ -8,13 +8,15 @@ The safety argument:
    tenant, so that what was there once is told from what never was.
 3. A record is replaced whole, durably, under the lock: of two commands none loses what the other
    saw.
-4. Which tenant is meant is said by the reader of files, never by the gateway or the files.
+4. A record or folder that others may write is refused, as others could have replaced the keys.
+5. Which tenant is meant is said by the reader of files, never by the gateway or the files.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +82,8 @@ class TrustFolder:
         path = self._file(tenant, _RECORD)
         if not os.path.lexists(path):
             raise _lost(path, "is gone")
+        for one in (self.path, path):
+            _check_unshared(one)
         data = read_bounded(path, RECORD_LIMIT)
         if not data.strip():
             raise _lost(path, "was emptied")
@@ -152,6 +156,22 @@ def find_trust(given: Path | None) -> TrustFolder:
     if given is None:
         given = Path(named) if named else DEFAULT.expanduser()
     return TrustFolder(given)
+
+
+def _check_unshared(path: Path) -> None:
+    """Refuse what others could have changed.
+
+    Raises:
+        CommandFailed: They could, or it cannot be looked at.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise cannot("read", path, error) from None
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in (os.geteuid(), 0):
+        what = f"others may write `{path}`, and so change what you trust"
+        advice = f"make sure that nobody did, then: chmod go-w '{path}'"
+        raise CommandFailed(what, ExitCode.UNVERIFIED, advice)
 
 
 def _lost(path: Path, how: str) -> CommandFailed:

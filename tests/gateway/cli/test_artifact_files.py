@@ -112,6 +112,23 @@ def test_decrypting_remembers_and_refuses_an_older_version(
     assert decrypt(partner, "changed", *trust, "--allow-older") == ExitCode.UNVERIFIED
 
 
+def test_another_model_than_was_expected_is_refused(partner: Partner, clinic: Tenant) -> None:
+    """Who carries two genuine models can exchange them, and their documents with them."""
+    trust = ("--trust", str(partner.trust))
+    assert partner.artifact("verify", *trust, "--expect", "triage@1.0").code == 0
+    send(partner, clinic.publish(model="other", content=CONTENT))
+    said = partner.artifact("verify", *trust, "--expect", "triage@1.0")
+    assert said.code == ExitCode.UNVERIFIED
+    assert "another model or version" in said.err
+    expected = ("--expect", "triage@1.0")
+    assert decrypt(partner, "out", *trust, *expected) == ExitCode.UNVERIFIED
+    assert decrypt(partner, "out", *trust, "--expect", "other@1.0") == 0
+    assert decrypt(partner, "no", *trust, "--expect", "triage") == ExitCode.USAGE
+    assert decrypt(partner, "no", *trust, *expected, "--unverified") == ExitCode.USAGE
+    listed = partner.artifact("verify", *trust, "--expect", "@1.0")
+    assert listed.code == ExitCode.USAGE
+
+
 def test_taking_the_document_away_does_not_switch_the_check_off(partner: Partner) -> None:
     document(partner).unlink()
     trust = ("--trust", str(partner.trust))

@@ -246,6 +246,17 @@ def test_a_lost_record_is_not_a_first_run(partner: Partner, clinic: Tenant, how:
     assert partner.download().code == 0
 
 
+@pytest.mark.parametrize("what", ["record", "folder"])
+def test_what_others_may_have_changed_is_not_trusted(partner: Partner, what: str) -> None:
+    path = partner.record if what == "record" else partner.trust
+    path.chmod(path.stat().st_mode | 0o020)
+    said = partner.download()
+    refused(partner, said, "others may write")
+    assert f"chmod go-w '{path}'" in said.err
+    path.chmod(path.stat().st_mode & ~0o022)
+    assert partner.download().code == 0
+
+
 def test_a_record_of_an_older_backup_holds_only_what_it_knew(
     partner: Partner, clinic: Tenant
 ) -> None:
@@ -360,3 +371,7 @@ def test_a_recipient_or_an_identity_must_be_named(partner: Partner) -> None:
     )
     assert said.code == ExitCode.USAGE
     assert "-i site.key" in said.err
+    other = ("--recipient", generate_identity(os.urandom).recipient)
+    said = partner.download("1.0", *other, "--decrypt-to", str(partner.folder / "x"))
+    assert said.code == ExitCode.USAGE
+    assert "could not open the file" in said.err
