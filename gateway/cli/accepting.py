@@ -21,7 +21,7 @@ from gateway.artifacts.trust import TrustRecord, accepting
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import moment
 from gateway.cli.reading import read_bounded, unverified
-from gateway.cli.trust_folder import TrustFolder
+from gateway.cli.trust_folder import RecordLost, TrustFolder
 
 
 def accept_kit(folder: TrustFolder, kit: Kit, *, replace: bool, start_again: bool) -> None:
@@ -128,10 +128,10 @@ def _before(
 
 
 def _check_lost(folder: TrustFolder, tenant: str) -> None:
-    """Refuse to start again over a record that is whole."""
+    """Refuse to start again over a record that is whole, or that cannot be looked at."""
     try:
         folder.load(tenant)
-    except CommandFailed:
+    except RecordLost:
         return
     what = "nothing is lost: what you trust and have seen is here"
     raise CommandFailed(what, ExitCode.USAGE, "leave out --start-again")

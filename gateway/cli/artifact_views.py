@@ -75,6 +75,9 @@ def verify(
     ] = None,
     identity: OwnIdentity = None,
     expect: ExpectOption = None,
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="Take an older release than you have seen.")
+    ] = False,
     tenant: FromOption = None,
     trust: TrustOption = None,
     as_json: JsonFlag = False,
@@ -86,7 +89,8 @@ def verify(
     Next: sealgate artifact decrypt model.onnx.age -i site.key -o model.onnx
     """
     record = _trusted(kit, tenant, trust)
-    decided = decide(record, read_document(release or beside(file)), asked=asked_of(expect))
+    document, asked = read_document(release or beside(file)), asked_of(expect)
+    decided = decide(record, document, asked=asked, allow_older=allow_older)
     sealed = _sealed(file)
     entry = _entry(decided.found.release, sealed)
     opens = None if identity is None else _opened_content(file, identity, entry)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -41,6 +42,7 @@ class _Version:
     told: Told
     release: Release
     signer: str
+    served: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +79,7 @@ def gather(
         CommandFailed: A model is absent, nothing is published, or something does not verify.
     """
     given = {read_owner_key(path) for path in owner_keys}
-    found, newest = [], {}
-    for model in models:
-        served = connection.get(f"/v1/models/{model}").get("current") or {}
-        for version in _versions(connection, model):
-            found.append(_version(connection, model, version))
-            if version == served.get("version"):
-                newest[model] = found[-1].release.link.created
+    found = [one for model in models for one in _versions(connection, model)]
     if not found:
         advice = "publish one first: sealgate model push --help"
         raise CommandFailed("the models have no version yet", advice=advice)
@@ -93,7 +89,7 @@ def gather(
     keys = given | told if also_told or not given else given
     tenant, key = _tenant(found), public_release_key(found[0].told.release_key)
     try:
-        kit = make_kit(tenant, key, keys, newest, int(time.time()))
+        kit = make_kit(tenant, key, keys, _floors(found, keys), int(time.time()))
     except StatementInvalid as error:
         raise CommandFailed(error.public, advice="name fewer models or keys") from error
     return Made(kit, tuple(sorted(keys - given)), tuple(_left_out(found, kit)))
@@ -111,30 +107,39 @@ def read_owner_key(path: Path) -> str:
             public = load_pem_private_key(data, password=None).public_key()
             data = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return owner_key_id(data)
-    except (StatementInvalid, ValueError, TypeError):
+    except (StatementInvalid, UnsupportedAlgorithm, ValueError, TypeError):
         what = "a file given with --owner-key is no owner's key"
         raise CommandFailed(what, ExitCode.USAGE, "sealgate model keygen --help") from None
 
 
-def _versions(connection: Connection, model: str) -> list[str]:
+def _versions(connection: Connection, model: str) -> Iterable[_Version]:
+    current = connection.get(f"/v1/models/{model}").get("current") or {}
     items: Iterable[dict[str, Any]] = connection.items(f"/v1/models/{model}/versions")
-    return [item["version"] for item in items if item["state"] in _DELIVERED]
+    for name in [item["version"] for item in items if item["state"] in _DELIVERED]:
+        yield _version(connection, model, name, served=name == current.get("version"))
 
 
-def _version(connection: Connection, model: str, version: str) -> _Version:
+def _version(connection: Connection, model: str, version: str, *, served: bool) -> _Version:
     """Fetch a version and hold it against itself: one key signed it, the owner signed its model."""
     told = fetch_told(connection, f"/v1/models/{model}/versions/{version}")
     document = told.document
     try:
         key = public_release_key(told.release_key)
-        release = release_under(key, document.manifest, document.link, now=time.time())
+        # One that has expired still tells who signs; nobody is handed it.
+        release = release_under(key, document.manifest, document.link, now=0.0)
         signer = check_owner(document, release)
     except StatementInvalid as error:
         raise unverified(error, _ALARM) from error
     if (release.manifest.model, release.manifest.version) != (model, version):
         what = "the gateway serves another model or version under this name"
         raise CommandFailed(what, ExitCode.UNVERIFIED, _ALARM)
-    return _Version(told, release, signer)
+    return _Version(told, release, signer, served)
+
+
+def _floors(found: list[_Version], keys: set[str]) -> dict[str, int]:
+    """Return when what is served now was released, of models that the kit covers."""
+    served = [one for one in found if one.served and one.signer in keys]
+    return {one.release.manifest.model: one.release.link.created for one in served}
 
 
 def _tenant(found: list[_Version]) -> str:

@@ -100,7 +100,8 @@ class Part:
 
     def _noted(self, digest: str, recipient: str) -> int | None:
         try:
-            handle = os.open(self._note, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            handle = os.open(self._note, flags)
             with open(handle, "rb") as file:
                 kept: Any = json.loads(file.read(NOTE_LIMIT))
             fits = kept["digest"] == digest and kept["recipient"] == recipient

@@ -35,6 +35,10 @@ _RECORD: Final = ".json"
 _LOCK: Final = ".lock"
 
 
+class RecordLost(CommandFailed):
+    """What was trusted and seen is gone, was emptied or is spoiled."""
+
+
 class TrustFolder:
     """The records of one person or machine.
 
@@ -77,10 +81,11 @@ class TrustFolder:
         """Return what is kept of a tenant.
 
         Raises:
-            CommandFailed: It is gone, was emptied or is spoiled.
+            RecordLost: It is gone, was emptied or is spoiled.
+            CommandFailed: It cannot be read, or others may write it.
         """
         path = self._file(tenant, _RECORD)
-        if not os.path.lexists(path):
+        if not path.exists():  # a link to nothing is gone, too
             raise _lost(path, "is gone")
         for one in (self.path, path):
             _check_unshared(one)
@@ -174,8 +179,8 @@ def _check_unshared(path: Path) -> None:
         raise CommandFailed(what, ExitCode.UNVERIFIED, advice)
 
 
-def _lost(path: Path, how: str) -> CommandFailed:
-    return CommandFailed(
+def _lost(path: Path, how: str) -> RecordLost:
+    return RecordLost(
         f"what you trusted and had seen {how} (`{path}`): this is not a first run",
         ExitCode.UNVERIFIED,
         f"bring it back from a backup; else get a new kit from the owner, then: {START_AGAIN}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,6 +152,24 @@ def test_a_delivery_verifies_offline_and_says_what_it_is(
     whole = delivered.read_bytes()
     delivered.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert house.command("artifact", "verify", str(delivered)).returncode == 6
+
+
+def test_downloads_to_one_name_at_a_time_leave_a_whole_file(
+    house: House, key: tuple[Path, str], tmp_path: Path
+) -> None:
+    house.meet_partner("digits")
+    out = tmp_path / "digits.age"
+    arguments = ("model", "download", "digits", "1.0", "-i", str(key[0]), "--out", str(out))
+    with ThreadPoolExecutor(4) as pool:
+        ended = list(pool.map(lambda _: house.command(*arguments), range(4)))
+    assert {done.returncode for done in ended} <= {0, 75}, [done.stderr for done in ended]
+    assert 0 in {done.returncode for done in ended}
+    assert sorted(path.name for path in tmp_path.iterdir() if "digits" in path.name) == [
+        "digits.age",
+        "digits.age.release.json",
+    ]
+    checked = house.command("artifact", "verify", str(out), "-i", str(key[0]), "--json")
+    assert json.loads(checked.stdout)["content"] == "verified"
 
 
 def test_a_cut_off_download_goes_on_where_it_was(

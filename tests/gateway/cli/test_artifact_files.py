@@ -106,7 +106,10 @@ def test_decrypting_remembers_and_refuses_an_older_version(
     assert decrypt(partner, "first", *trust) == 0
     send(partner, clinic.publish(version="0.9", content=b"older", created=NOW - 5000))
     assert decrypt(partner, "older", *trust) == ExitCode.UNVERIFIED
-    assert partner.artifact("verify", *trust).code == ExitCode.UNVERIFIED
+    said = partner.artifact("verify", *trust)
+    assert (said.code, "--allow-older" in said.err) == (ExitCode.UNVERIFIED, True)
+    said = partner.artifact("verify", *trust, "--allow-older", "--json")
+    assert (said.code, "older" in said.json["warning"]) == (0, True)
     assert decrypt(partner, "allowed", *trust, "--allow-older") == 0
     send(partner, clinic.publish(content=b"another", created=NOW))
     assert decrypt(partner, "changed", *trust, "--allow-older") == ExitCode.UNVERIFIED
@@ -155,6 +158,16 @@ def test_inspecting_says_what_a_file_says_and_that_it_is_not_verified(
     assert "ward rows" in said.out
     document(partner).unlink()
     assert "no manifest" in partner.artifact("inspect").err
+
+
+def test_times_that_no_calendar_has_are_told_all_the_same(partner: Partner, clinic: Tenant) -> None:
+    send(partner, clinic.publish(content=CONTENT, created=2**53 - 1))
+    said = partner.artifact("inspect")
+    assert said.code == 0, said.err
+    assert partner.artifact("verify", "--trust", partner.trust).code == ExitCode.UNVERIFIED
+    kit = partner.folder / "clinic.kit"
+    kit.write_bytes(clinic.kit(created=2**53 - 1).encode())
+    assert sealgate("partner", "show", kit).code == 0
 
 
 def test_the_header_tells_what_opens_a_file(partner: Partner) -> None:

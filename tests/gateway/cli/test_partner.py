@@ -83,8 +83,11 @@ def test_a_kit_covers_what_its_keys_signed_and_says_what_not(
     gateway.add(clinic.publish())
     gateway.add(trained.publish(version="2.0"))
     key = key_file(partner.folder, clinic, private=True)
+    gateway.current["triage"] = "2.0"
     said = make(partner, "--owner-key", key)
     assert "`triage 2.0` is signed by none of the keys" in said.err
+    made = parse_kit((partner.folder / "made.kit").read_bytes())
+    assert made.newest == {}, "what is left out shuts out nothing"
     (partner.folder / "made.kit").unlink()
     both = make(partner, "--owner-key", key, "--also-told", "--json")
     assert len(both.json["owner_keys"]) == 2
@@ -156,6 +159,9 @@ def test_another_kit_takes_the_place_of_one_only_when_that_is_said(
     assert said.code == ExitCode.UNVERIFIED
     assert "the release key is another one" in said.err
     assert partner.accept(other, "--start-again").code == ExitCode.USAGE, "nothing is lost"
+    partner.trust.chmod(0o777)
+    assert partner.accept(other, "--start-again").code == ExitCode.UNVERIFIED, "nor if others write"
+    partner.trust.chmod(0o700)
     assert partner.record.read_bytes() == kept
     assert partner.accept(other, "--replace").code == 0
     older = partner.accept(clinic.kit(), "--replace")
