@@ -20,7 +20,7 @@ from gateway.cli.artifact_views import ExpectOption, ReleaseOption, asked_of
 from gateway.cli.decrypting import decrypt_file
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.identity_file import read_identities
-from gateway.cli.output import note
+from gateway.cli.output import JsonFlag, note, show
 from gateway.cli.reading import PIPE, cannot, check_absent, read_bounded, unverified
 from gateway.cli.trust_folder import TrustFolder, find_trust
 from gateway.cli.trust_options import FromOption, TrustOption
@@ -96,6 +96,7 @@ def decrypt(
     release_key: Annotated[
         Path | None, typer.Option(help="The tenant's public release key (PEM).")
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Decrypt a downloaded artifact.
 
@@ -122,11 +123,15 @@ def decrypt(
     found = decided.found.release if decided is not None else named
     entry = decrypt_file(file, output, identities, found)
     if found is None or entry is None:
-        warning("who released it was not checked")
+        told = {"verified": False, "warning": warning("who released it was not checked")}
         note("decrypted; next time: sealgate partner --help")
     else:
         of = found.manifest
+        told = decided.about() if decided is not None else {"verified": True}
+        told = {**told, "role": entry.role}
         note(f"decrypted and verified: `{entry.role}` of {of.tenant}/{of.model}@{of.version}")
+    if as_json:
+        show({"file": str(output), **told}, as_json=True)
 
 
 @dataclass(frozen=True, slots=True)

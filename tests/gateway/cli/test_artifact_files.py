@@ -103,7 +103,9 @@ def test_decrypting_remembers_and_refuses_an_older_version(
     partner: Partner, clinic: Tenant
 ) -> None:
     trust = ("--trust", str(partner.trust))
-    assert decrypt(partner, "first", *trust) == 0
+    out = partner.folder / "first"
+    said = partner.artifact("decrypt", "-i", partner.key, "-o", out, *trust, "--json")
+    assert (said.code, said.json["verified"], said.json["role"]) == (0, True, "graph")
     send(partner, clinic.publish(version="0.9", content=b"older", created=NOW - 5000))
     assert decrypt(partner, "older", *trust) == ExitCode.UNVERIFIED
     said = partner.artifact("verify", *trust)
@@ -137,8 +139,11 @@ def test_taking_the_document_away_does_not_switch_the_check_off(partner: Partner
     trust = ("--trust", str(partner.trust))
     assert decrypt(partner, "out", *trust) == ExitCode.UNVERIFIED
     out = partner.folder / "loud"
-    said = partner.artifact("decrypt", "-i", partner.key, "-o", out, *trust, "--unverified")
+    loud = ("--unverified", "--json")
+    said = partner.artifact("decrypt", "-i", partner.key, "-o", out, *trust, *loud)
     assert said.code == 0
+    assert said.json["verified"] is False
+    assert "not checked" in said.json["warning"]
     assert said.err.startswith("warning: who released it was not checked")
 
 

@@ -60,6 +60,14 @@ def test_a_download_is_verified_before_it_is_fetched_and_opened_after_it_is_whol
     assert "warning" not in told
 
 
+def test_a_post_quantum_key_takes_the_same_way(partner: Partner) -> None:
+    partner.key.write_text(generate_identity(os.urandom, post_quantum=True).secret)
+    plain = partner.out.parent / "model.onnx"
+    assert partner.download("1.0", "--decrypt-to", str(plain)).code == 0
+    assert plain.read_bytes() == CONTENT
+    assert "age 1.3 or newer" in partner.artifact("header").out
+
+
 def test_a_swapped_release_key_is_told_and_nothing_is_fetched(
     partner: Partner, clinic: Tenant
 ) -> None:
