@@ -28,7 +28,7 @@ CONTROL_FILE = "control.db"
 PREFIX = "SEALGATE_"
 MAX_PORT = 65_535
 # Read by the command line, not by the server.
-OF_THE_COMMAND_LINE = frozenset({"SEALGATE_PROFILE"})
+OF_THE_COMMAND_LINE = frozenset({"SEALGATE_PROFILE", "SEALGATE_TRUST"})
 
 Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 

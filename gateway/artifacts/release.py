@@ -70,7 +70,22 @@ def load_release(manifest: bytes, link: bytes, release_key_pem: bytes, *, now: f
         StatementInvalid: A part is malformed, not signed by the key, of another version, or has
             expired.
     """
-    statement = verify_link(_public_key(release_key_pem), _envelope(link))
+    return release_under(public_release_key(release_key_pem), manifest, _envelope(link), now=now)
+
+
+def release_under(key: Ed25519PublicKey, manifest: bytes, link: bytes, *, now: float) -> Release:
+    """Verify a version's manifest under a key.
+
+    Args:
+        key: The tenant's release key, from a source that is trusted.
+        manifest: Its canonical bytes.
+        link: The signed link.
+        now: Unix seconds.
+
+    Raises:
+        StatementInvalid: As `load_release`.
+    """
+    statement = verify_link(key, link)
     if hashlib.sha256(manifest).hexdigest() != statement.manifest:
         raise StatementInvalid("the manifest is not the one that was released")
     parsed = parse_manifest(manifest)
@@ -91,7 +106,17 @@ def _envelope(link: bytes) -> bytes:
     return link
 
 
-def _public_key(pem: bytes) -> Ed25519PublicKey:
+def public_release_key(pem: bytes) -> Ed25519PublicKey:
+    """Read a release key.
+
+    Args:
+        pem: Of anybody's; exactly one key.
+
+    Raises:
+        StatementInvalid: It is no Ed25519 key, or more than one.
+    """
+    if pem.count(b"-----BEGIN") > 1:
+        raise StatementInvalid("there is more than one release key")
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):

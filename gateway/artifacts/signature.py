@@ -131,7 +131,7 @@ def verify_owner_statement(bundle: object, public_key_pem: bytes, files: Mapping
     Raises:
         StatementInvalid: The key, the signature or the list of files is wrong.
     """
-    public = _parse_owner_key(public_key_pem)
+    public = parse_owner_key(public_key_pem)
     inner = bundle.get("dsseEnvelope") if isinstance(bundle, dict) else None
     payload, signature = dsse.unwrap(inner, _IN_TOTO)
     try:
@@ -229,7 +229,12 @@ def _parse_json(data: bytes) -> object:
     return value
 
 
-def _parse_owner_key(pem: bytes) -> ec.EllipticCurvePublicKey:
+def parse_owner_key(pem: bytes) -> ec.EllipticCurvePublicKey:
+    """Read an owner's public key.
+
+    Raises:
+        StatementInvalid: It is none, or not on P-256.
+    """
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):

@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import secrets
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, Final
 
 import typer
 
-from gateway.artifacts.age import (
-    Identity,
-    decrypt_stream,
-    generate_identity,
-    parse_identity,
-    read_header,
-)
-from gateway.artifacts.errors import (
-    AgeError,
-    ArtifactError,
-    HeaderInvalid,
-    IdentityInvalid,
-    NoMatchingIdentity,
-    StatementInvalid,
-)
-from gateway.artifacts.manifest import PayloadEntry
+from gateway.artifacts.age import generate_identity
+from gateway.artifacts.errors import ArtifactError
 from gateway.artifacts.release import Release, load_release
+from gateway.cli import artifact_views
+from gateway.cli.artifact_views import ExpectOption, ReleaseOption, asked_of
+from gateway.cli.decrypting import decrypt_file
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import note
+from gateway.cli.identity_file import read_identities
+from gateway.cli.output import JsonFlag, note, show
+from gateway.cli.reading import PIPE, cannot, check_absent, read_bounded, unverified
+from gateway.cli.trust_folder import TrustFolder, find_trust
+from gateway.cli.trust_options import FromOption, TrustOption
+from gateway.cli.trusting import Decided, beside, decide, read_document, remember, warning
 
-IDENTITY_FILE_LIMIT: Final = 1 << 20
 STATEMENT_FILE_LIMIT: Final = 4 << 20
-_ARMOR: Final = b"-----BEGIN AGE ENCRYPTED FILE-----"
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="""Make keys and open encrypted artifacts, without a gateway.
+    help="""Make keys; open, verify and inspect encrypted artifacts, without a gateway.
 
     Example: sealgate artifact keygen -o site.key
 
@@ -69,7 +57,7 @@ def keygen(
 
     Example: sealgate artifact keygen -o site.key
 
-    Next: sealgate model download NAME VERSION --recipient PUBLIC-KEY --out model.onnx.age
+    Next: sealgate model download NAME VERSION -i site.key --out model.onnx.age
     """
     identity = generate_identity(secrets.token_bytes, post_quantum=post_quantum)
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -84,9 +72,21 @@ def keygen(
 
 @app.command()
 def decrypt(
-    file: Annotated[Path, typer.Argument(help="An age file: a header and a payload.")],
-    identity: Annotated[Path, typer.Option("--identity", "-i", help="Your identity file.")],
+    file: Annotated[Path, typer.Argument(help="An age file: header and payload; `-`: a pipe.")],
+    identity: Annotated[
+        Path, typer.Option("--identity", "-i", help="Your identity file; `-`: a pipe.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="New file for the content.")],
+    release: ReleaseOption = None,
+    expect: ExpectOption = None,
+    tenant: FromOption = None,
+    trust: TrustOption = None,
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="Take an older release than you have seen.")
+    ] = False,
+    unsigned: Annotated[
+        bool, typer.Option("--unverified", help="Do not check who released it.")
+    ] = False,
     manifest: Annotated[
         Path | None, typer.Option(help="The version's manifest, as the gateway serves it.")
     ] = None,
@@ -96,142 +96,91 @@ def decrypt(
     release_key: Annotated[
         Path | None, typer.Option(help="The tenant's public release key (PEM).")
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Decrypt a downloaded artifact.
 
-    The output file appears when everything is verified, and not before. With --manifest, --link
-    and --release-key it must also be a payload of that signed version.
+    The output file appears when everything is verified, and not before: with a file
+    `….release.json` beside it, or once you have accepted a partner's kit, it must be a payload of
+    a version that the kit's keys signed. --manifest, --link and --release-key say it one by one.
 
     Example: sealgate artifact decrypt model.onnx.age -i site.key -o model.onnx
 
-    Next: sealgate artifact verify --help
+    Next: sealgate artifact verify model.onnx.age
     """
-    identities = _read_identities(identity)
-    release = _read_release(manifest, link, release_key)
-    if output.exists():
-        raise CommandFailed("the output file exists already", advice="choose another name")
-    with _opened(file) as stream, _appearing(output) as out:
-        entry = _decrypt(stream, out, identities, release)
-    if entry is None:
-        note("decrypted; who released it was not checked (no --manifest)")
+    if file == PIPE == identity:
+        raise CommandFailed("file and identity cannot both come by the pipe", ExitCode.USAGE)
+    identities = read_identities(identity)
+    named = _named_release(manifest, link, release_key)
+    check_absent(output)
+    decided = None
+    if named is None and not unsigned:
+        source = _Source(file, release, asked_of(expect))
+        decided = _beside(source, find_trust(trust), tenant, allow_older=allow_older)
+    elif expect is not None:
+        what = "--expect is for files that are verified with a kit"
+        raise CommandFailed(what, ExitCode.USAGE, "leave out --expect")
+    found = decided.found.release if decided is not None else named
+    entry = decrypt_file(file, output, identities, found)
+    if found is None or entry is None:
+        told = {"verified": False, "warning": warning("who released it was not checked")}
+        note("decrypted; next time: sealgate partner --help")
     else:
-        assert release is not None
-        of = release.manifest
+        of = found.manifest
+        told = decided.about() if decided is not None else {"verified": True}
+        told = {**told, "role": entry.role}
         note(f"decrypted and verified: `{entry.role}` of {of.tenant}/{of.model}@{of.version}")
+    if as_json:
+        show({"file": str(output), **told}, as_json=True)
 
 
-def _decrypt(
-    stream: BinaryIO, out: BinaryIO, identities: list[Identity], release: Release | None
-) -> PayloadEntry | None:
-    """Stream the content to `out`; when this returns it is whole, and as released."""
-    sealed, plain = _Hashing(stream), hashlib.sha256()
-    try:
-        file_key = read_header(stream).open(identities)
-        for chunk in decrypt_stream(file_key, sealed):
-            plain.update(chunk)
-            out.write(chunk)
-        if release is None:
-            return None
-        return release.entry_for(sealed.digest.hexdigest(), plain.hexdigest())
-    except HeaderInvalid as error:
-        stream.seek(0)
-        if stream.read(len(_ARMOR)) == _ARMOR:
-            what, advice = "the file is armored", "remove the armor with `age --decrypt`"
-            raise CommandFailed(what, ExitCode.UNVERIFIED, advice) from error
-        raise _unverified(error, "give the header and the payload in one file") from error
-    except NoMatchingIdentity as error:
-        advice = f"ask for a header for {identities[0].recipient}"
-        raise _unverified(error, advice) from error
-    except AgeError as error:
-        raise _unverified(error, "download the file again") from error
-    except StatementInvalid as error:
-        raise _unverified(error, "download file, manifest and signatures again") from error
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file, where its document is said to be, and what it must be."""
+
+    file: Path
+    release: Path | None
+    asked: tuple[str, str] | None
 
 
-class _Hashing(io.RawIOBase):
-    """Reads on, and takes the digest of what was read."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__()
-        self._stream = stream
-        self.digest = hashlib.sha256()
-
-    def read(self, length: int = -1, /) -> bytes:
-        data = self._stream.read(length)
-        self.digest.update(data)
-        return data
-
-
-def _read_identities(path: Path) -> list[Identity]:
-    text = _read(path, IDENTITY_FILE_LIMIT).decode("utf-8", "replace")
-    found: list[Identity] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line or line.startswith("#"):
-            continue
-        try:
-            found.append(parse_identity(line.strip()))
-        except IdentityInvalid:
-            what = f"line {number} of the identity file is no age identity"
-            raise CommandFailed(what, ExitCode.USAGE, "sealgate artifact keygen --help") from None
-    if not found:
-        what = "the identity file holds no identity"
-        raise CommandFailed(what, ExitCode.USAGE, "sealgate artifact keygen -o site.key")
-    return found
+def _beside(
+    source: _Source, trust: TrustFolder, tenant: str | None, *, allow_older: bool
+) -> Decided | None:
+    """Decide on the release that a file comes with; None: it has none, and nothing asks for one."""
+    document, file = source.release, source.file
+    if document is None and file != PIPE and os.path.lexists(beside(file)):
+        document = beside(file)
+    if document is not None:
+        record = trust.load(trust.choose(tenant))
+        told = read_document(document)
+        decided = decide(record, told, asked=source.asked, allow_older=allow_older)
+        remember(trust, decided)
+        return decided
+    if trust.tenants() or source.asked:
+        raise CommandFailed(
+            "the file has no release document, so nothing says who released it",
+            ExitCode.UNVERIFIED,
+            "name it with --release; for a file that is no model: --unverified",
+        )
+    return None
 
 
-def _read_release(manifest: Path | None, link: Path | None, key: Path | None) -> Release | None:
+def _named_release(manifest: Path | None, link: Path | None, key: Path | None) -> Release | None:
     if manifest is None and link is None and key is None:
         return None
     if manifest is None or link is None or key is None:
         what = "--manifest, --link and --release-key go together"
         raise CommandFailed(what, ExitCode.USAGE, "sealgate artifact decrypt --help")
-    parts = (_read(path, STATEMENT_FILE_LIMIT) for path in (manifest, link, key))
+    parts = (read_bounded(path, STATEMENT_FILE_LIMIT) for path in (manifest, link, key))
     try:
         return load_release(*parts, now=time.time())
     except ArtifactError as error:
-        raise _unverified(error, "get manifest, signatures and key from the gateway") from error
+        raise unverified(error, "get manifest, signatures and key from the gateway") from error
 
 
-def _unverified(error: ArtifactError, advice: str) -> CommandFailed:
-    return CommandFailed(error.public, ExitCode.UNVERIFIED, advice)
-
-
-def _read(path: Path, limit: int) -> bytes:
-    with _opened(path) as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise CommandFailed(f"`{path}` is too large to be such a file", ExitCode.USAGE)
-    return data
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise _cannot("read", path, error) from None
-    with stream:
-        yield stream
-
-
-@contextmanager
-def _appearing(path: Path) -> Iterator[BinaryIO]:
-    """Write a hidden file beside `path`, mode 0600, that gets its name if all goes well."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise _cannot("write", path, error) from None
-    temporary = Path(name)
-    try:
-        with open(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(handle)
-        temporary.replace(path)
-    except OSError as error:
-        raise _cannot("write", path, error) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+app.command()(artifact_views.verify)
+app.command()(artifact_views.inspect)
+app.command()(artifact_views.header)
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -241,13 +190,8 @@ def _write_new(path: Path, text: str) -> None:
         what = f"`{path}` exists already, and an identity is not overwritten"
         raise CommandFailed(what, advice="choose another name with -o") from None
     except OSError as error:
-        raise _cannot("write", path, error) from None
+        raise cannot("write", path, error) from None
     with open(handle, "w", encoding="ascii") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(handle)
-
-
-def _cannot(what: str, path: Path, error: OSError) -> CommandFailed:
-    reason = (error.strerror or "failed").lower()
-    return CommandFailed(f"cannot {what} `{path}`: {reason}", advice="check the path and its modes")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -24,6 +23,7 @@ from gateway.cli.output import (
     show_line,
     show_list,
 )
+from gateway.cli.reading import appearing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -166,7 +166,7 @@ def export(
     Next: sealgate audit verify audit.zip --key KEY
     """
     with connect(profile) as connection:
-        size = _fetch_export(connection, out)
+        size = fetch_export(connection, out)
     show({"file": str(out), "entries": size}, as_json=as_json)
 
 
@@ -213,7 +213,7 @@ def verify(
         return
     with connect(profile) as connection, tempfile.TemporaryDirectory() as folder:
         fetched = Path(folder) / "audit.zip"
-        _fetch_export(connection, fetched)
+        fetch_export(connection, fetched)
         _verify(fetched, keys or [], kept or [], as_json=as_json)
 
 
@@ -257,15 +257,23 @@ def _verify(path: Path, keys: list[str], kept: list[Path], *, as_json: bool) -> 
         raise CommandFailed(f"{report.status.lower()}{bad}", ExitCode.UNVERIFIED, advice)
 
 
-def _fetch_export(connection: Connection, out: Path) -> int:
+def fetch_export(connection: Connection, out: Path) -> int:
+    """Write the log to `out`, whole or not at all; of two exports at a time each is whole.
+
+    Returns:
+        How many entries are in it.
+
+    Raises:
+        CommandFailed: `out` cannot be written, or the gateway refuses.
+    """
     check_writable(out)
-    part = out.with_name(out.name + ".part")
-    with connection.stream("GET", "/v1/audit/export") as answer, open_private(part) as file:
+    with (
+        connection.stream("GET", "/v1/audit/export") as answer,
+        appearing(out, replace=True) as file,
+    ):
         for block in answer.iter_bytes():
             file.write(block)
-        size = int(answer.headers["sealgate-log-size"])
-    os.replace(part, out)
-    return size
+        return int(answer.headers["sealgate-log-size"])
 
 
 def _newer(

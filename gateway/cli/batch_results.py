@@ -6,6 +6,7 @@ that was cut off goes on. What is opened is in memory only, until the output app
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
@@ -49,18 +50,18 @@ def fetch(
     folder = out.with_name(out.name + ".parts")
     if not parts:
         return {"file": None}
-    folder.mkdir(mode=0o700, exist_ok=True)
-    with progress("fetch", quiet=quiet) as advance:
-        for number, part in enumerate(parts):
-            if part["state"] == "ready":
-                _download(connection, job["id"], part, folder)
-            advance(number + 1, len(parts))
-    results = [_opened(folder, part, key) for part in parts]
-    with _appearing(out) as file:
-        WRITERS[form](file, results)
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+    with _alone(folder, out):
+        with progress("fetch", quiet=quiet) as advance:
+            for number, part in enumerate(parts):
+                if part["state"] == "ready":
+                    _download(connection, job["id"], part, folder)
+                advance(number + 1, len(parts))
+        results = [_opened(folder, part, key) for part in parts]
+        with _appearing(out) as file:
+            WRITERS[form](file, results)
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
     return {"file": str(out)}
 
 
@@ -187,6 +188,30 @@ WRITERS: Final[dict[str, Callable[[BinaryIO, list[Result]], None]]] = {
     "parquet": _write_parquet,
 }
 """Format → how it is written."""
+
+
+@contextmanager
+def _alone(folder: Path, out: Path) -> Iterator[None]:
+    """Hold the folder of the parts; a second command with the same output is refused."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as cause:
+        raise CommandFailed(f"{folder} cannot be written", ExitCode.USAGE) from cause
+    try:
+        _lock(handle, out)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, out: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        what = f"another command writes `{out}`"
+        advice = "wait until it is done, or choose another name with --out"
+        raise CommandFailed(what, ExitCode.TRY_AGAIN, advice) from None
 
 
 @contextmanager

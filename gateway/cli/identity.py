@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import Final
 
-from gateway.artifacts.age import Identity, generate_identity, parse_identity
-from gateway.artifacts.errors import IdentityInvalid
+from gateway.artifacts.age import Identity, generate_identity
 from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.cli.identity_file import read_identities
 from gateway.cli.output import note
-
-MAX_BYTES: Final = 1 << 16
-"""A file with one identity has some hundred bytes."""
 
 
 def identity_for(path: Path | None) -> Identity:
@@ -40,10 +36,8 @@ def identity_for(path: Path | None) -> Identity:
 
 
 def _read(path: Path) -> Identity:
-    try:
-        with path.open() as file:
-            lines = [line.strip() for line in file.read(MAX_BYTES).splitlines()]
-        (text,) = [line for line in lines if line and not line.startswith("#")]
-        return parse_identity(text)
-    except (OSError, UnicodeDecodeError, ValueError, IdentityInvalid) as cause:
-        raise CommandFailed(f"{path} holds no age identity", ExitCode.USAGE) from cause
+    found = read_identities(path)
+    if len(found) != 1:
+        what, advice = f"{path} holds more than one age identity", "leave one in the file"
+        raise CommandFailed(what, ExitCode.USAGE, advice)
+    return found[0]

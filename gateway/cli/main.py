@@ -39,6 +39,10 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "client": ("gateway.cli.client", "Register and disable clients."),
     "federation": ("gateway.cli.federation", "Train with partner sites."),
     "artifact": ("gateway.cli.artifact", "Open, verify and inspect artifacts offline."),
+    "partner": (
+        "gateway.cli.partner",
+        "Hand out or accept the keys that models are verified with.",
+    ),
 }
 """Name → module, and what the list of commands says of it."""
 _PLUGIN_HELP: Final = {"site": "Take part in a federation from a partner site."}

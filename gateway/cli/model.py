@@ -10,6 +10,7 @@ import typer
 from gateway.cli import batch
 from gateway.cli.connection import connect
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
+from gateway.cli.model_download import download_model
 from gateway.cli.output import (
     JsonFlag,
     PlanFlag,
@@ -295,33 +296,7 @@ def share(
         show(connection.put(f"/v1/models/{name}/sharing", body), as_json=as_json)
 
 
-@app.command("download")
-def download_model(
-    name: Name,
-    version: Version,
-    recipient: Annotated[str, typer.Option(help="age public key that the file is for.")],
-    out: Annotated[Path, typer.Option(help="Where the age file goes.")],
-    role: Annotated[str, typer.Option(help="Which payload.")] = "graph",
-    profile: ProfileOption = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Get a model as an age file for one recipient key; goes on where it was cut off.
-
-    Example: sealgate model download tumour 1.0 --recipient age1… --out tumour.onnx.age
-
-    Next: sealgate artifact --help
-    """
-    from gateway.cli.transfer import download
-
-    resource = f"/v1/models/{name}/versions/{version}"
-    with connect(profile) as connection:
-        found = connection.get(resource)
-        payload = next((entry for entry in found["payloads"] if entry["role"] == role), None)
-        if payload is None:
-            raise CommandFailed("the version has no such payload", ExitCode.NOT_FOUND)
-        path = f"{resource}/payloads/{payload['digest']}"
-        download(connection, path, payload, recipient, out)
-    show({"file": str(out), "digest": payload["digest"]}, as_json=as_json)
+app.command("download")(download_model)
 
 
 def _second_person(refused: CommandFailed) -> CommandFailed:

@@ -99,8 +99,11 @@ def _told(row: Row, name: str) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Return Unix seconds as a time in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    """Return Unix seconds as a time in UTC; beyond the year 9999 as the number."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:g} s"
 
 
 def check_writable(path: Path) -> None:

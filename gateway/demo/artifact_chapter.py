@@ -26,24 +26,42 @@ class ArtifactChapter:
         self._folder.mkdir(mode=0o700)
         identity, sealed = self._folder / "identity.txt", self._folder / "digits.onnx.age"
         recipient = self._make_identity(identity)
-        with self._say.check("downloaded for the partner's key; intent and result are recorded"):
-            self._cast.run(
-                *("clinic-owner", "model", "download", MODEL, VERSION),
+        with self._say.check("the partner has the owner's keys, compared by their hash"):
+            self._hand_over_keys()
+        with self._say.check("verified, then downloaded for the partner's key, and recorded"):
+            got = self._cast.run(
+                *("clinic-owner", "model", "download", MODEL, VERSION, *self._trust),
                 *("--recipient", recipient, "--out", str(sealed)),
             )
+            hold(got["verified"] is True, "it is not verified")
             hold(self._model[1000:1064] not in sealed.read_bytes(), "it is not encrypted")
         with self._say.check("opens with the partner's key to exactly what the owner signed"):
             out = self._folder / "digits.onnx"
-            self._offline("decrypt", str(sealed), "-i", str(identity), "-o", str(out))
+            self._decrypt(sealed, identity, out)
             hold(out.read_bytes() == self._model, "it is another model")
         with self._say.check("opens with no other key"):
-            stranger = self._folder / "stranger.txt"
+            stranger, stolen = self._folder / "stranger.txt", self._folder / "stolen.onnx"
             self._make_identity(stranger)
             try:
-                self._offline("decrypt", str(sealed), "-i", str(stranger), "-o", "/dev/null")
+                self._decrypt(sealed, stranger, stolen)
             except BrokenPromise:
+                hold(not stolen.exists(), "something of it was written")
                 return
             raise BrokenPromise("a stranger opened it")
+
+    @property
+    def _trust(self) -> tuple[str, str]:
+        return "--trust", str(self._folder / "trust")
+
+    def _hand_over_keys(self) -> None:
+        kit, key = self._folder / "clinic.kit", self._cast.place.folder / "owner" / "owner.key"
+        named = ("--owner-key", str(key), "--out", str(kit))
+        made = self._cast.run("clinic-owner", "partner", "kit", MODEL, *named, *self._trust)
+        heard = ("--sha256", made["sha256"])
+        self._cast.run("clinic-owner", "partner", "accept", str(kit), *heard, *self._trust)
+
+    def _decrypt(self, sealed: Path, identity: Path, out: Path) -> None:
+        self._offline("decrypt", str(sealed), "-i", str(identity), "-o", str(out), *self._trust)
 
     def _make_identity(self, path: Path) -> str:
         self._offline("keygen", "-o", str(path))

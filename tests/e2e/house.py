@@ -137,7 +137,28 @@ class House:
         self, *arguments: str, client: str = "clinic-owner"
     ) -> subprocess.CompletedProcess[str]:
         """Run a `sealgate` command as a process, as a person would."""
-        return sealgate_command(*arguments, SEALGATE_PROFILE=str(self.cast.profile(client)))
+        return sealgate_command(
+            *arguments,
+            SEALGATE_PROFILE=str(self.cast.profile(client)),
+            SEALGATE_TRUST=str(self.trust),
+        )
+
+    @property
+    def trust(self) -> Path:
+        """What a partner of the clinic trusts."""
+        return self.place.folder / "partner" / "trust"
+
+    def meet_partner(self, model: str) -> None:
+        """Make a kit for a model, and accept it with the hash that is heard."""
+        kit = self.trust.parent / f"{model}.kit"
+        if kit.exists():
+            return
+        kit.parent.mkdir(mode=0o700, exist_ok=True)
+        named = ("--owner-key", str(self.owner_key()), "--trust", str(self.trust))
+        made = self.sealgate("partner", "kit", model, *named, "--out", str(kit))
+        more = ("--replace",) if self.trust.exists() else ()
+        done = self.command("partner", "accept", str(kit), "--sha256", made["sha256"], *more)
+        assert done.returncode == 0, done.stderr
 
     def events(self, *, client: str = "clinic-officer", **where: Any) -> list[Event]:
         """Events that fit, the newest first, as the compliance officer reads them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def key(house: House, tmp_path: Path) -> tuple[Path, str]:
 @pytest.fixture
 def delivered(house: House, key: tuple[Path, str], tmp_path: Path) -> Path:
     """The model as an age file for that key, fetched by the command."""
+    house.meet_partner("digits")
     path = tmp_path / "digits.onnx.age"
     done = house.command(
         *("model", "download", "digits", "1.0", "--recipient", key[1], "--out", str(path))
@@ -124,13 +126,50 @@ def test_another_key_or_a_changed_file_opens_nothing(
         changed = tmp_path / f"{name}.age"
         changed.write_bytes(content)
         cases.append((changed, key[0]))
+    document = f"{delivered}.release.json"
     for file, identity in cases:
-        done = house.command("artifact", "decrypt", str(file), "-i", str(identity), "-o", str(out))
+        done = house.command(
+            *("artifact", "decrypt", str(file), "-i", str(identity), "-o", str(out)),
+            *("--release", document),
+        )
         assert done.returncode == 6, (file, done.stderr)
         assert done.stderr.startswith("error: ")
         assert "Traceback" not in done.stderr
         assert not out.exists()
     assert sorted(p.name for p in tmp_path.glob(".*")) == []
+
+
+def test_a_delivery_verifies_offline_and_says_what_it_is(
+    house: House, key: tuple[Path, str], delivered: Path
+) -> None:
+    told = json.loads(house.command("artifact", "verify", str(delivered), "--json").stdout)
+    assert (told["verified"], told["tenant"], told["model"]) == (True, "clinic", "digits")
+    assert told["digest"] == graph(house)[0]
+    told = json.loads(house.command("artifact", "inspect", str(delivered), "--json").stdout)
+    assert (told["verified"], told["recipients"]) == (False, 1)
+    opens = house.command("artifact", "header", str(delivered), "-i", str(key[0]), "--json")
+    assert json.loads(opens.stdout)["opens"] is True
+    whole = delivered.read_bytes()
+    delivered.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert house.command("artifact", "verify", str(delivered)).returncode == 6
+
+
+def test_downloads_to_one_name_at_a_time_leave_a_whole_file(
+    house: House, key: tuple[Path, str], tmp_path: Path
+) -> None:
+    house.meet_partner("digits")
+    out = tmp_path / "digits.age"
+    arguments = ("model", "download", "digits", "1.0", "-i", str(key[0]), "--out", str(out))
+    with ThreadPoolExecutor(4) as pool:
+        ended = list(pool.map(lambda _: house.command(*arguments), range(4)))
+    assert {done.returncode for done in ended} <= {0, 75}, [done.stderr for done in ended]
+    assert 0 in {done.returncode for done in ended}
+    assert sorted(path.name for path in tmp_path.iterdir() if "digits" in path.name) == [
+        "digits.age",
+        "digits.age.release.json",
+    ]
+    checked = house.command("artifact", "verify", str(out), "-i", str(key[0]), "--json")
+    assert json.loads(checked.stdout)["content"] == "verified"
 
 
 def test_a_cut_off_download_goes_on_where_it_was(

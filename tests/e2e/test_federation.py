@@ -89,7 +89,12 @@ def graph(place: Partners, trained: Trained, tmp_path_factory: pytest.TempPathFa
     key, sealed, plain = (folder / name for name in ("key", "sealed.age", "plain.onnx"))
     made = place.house.command("artifact", "keygen", "-o", str(key))
     target = ["--recipient", made.stdout.strip(), "--out", str(sealed)]
-    place.house.sealgate("model", "download", MODEL, VERSION, *target)
+    kit, trust = folder / "clinic.kit", ("--trust", str(place.house.trust))
+    made = place.house.sealgate("partner", "kit", MODEL, "--out", str(kit), *trust)
+    accepted = place.house.command("partner", "accept", str(kit), "--sha256", made["sha256"])
+    assert accepted.returncode == 0, accepted.stderr
+    got = place.house.command("model", "download", MODEL, VERSION, *target)
+    assert got.returncode == 0, got.stderr
     opened = place.house.command(
         "artifact", "decrypt", str(sealed), "-i", str(key), "-o", str(plain)
     )

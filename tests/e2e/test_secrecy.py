@@ -81,9 +81,11 @@ def test_no_weight_of_a_model_ever_reaches_a_disk(fresh: MakeHouse, tmp_path: Pa
         assert asked.status_code == 200
         key, out = tmp_path / "site.key", tmp_path / "canary.age"
         recipient = house.command("artifact", "keygen", "-o", str(key)).stdout.strip()
-        house.sealgate(
+        house.meet_partner("canary")
+        got = house.command(
             *("model", "download", "canary", "1.0", "--recipient", recipient, "--out", str(out))
         )
+        assert got.returncode == 0, got.stderr
         house.kill()
         house.start()
         asked = house.cast.infer(house.token(), "canary", canary.owned.body())

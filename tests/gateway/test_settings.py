@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway import cli
 from gateway.errors import ConfigurationError
 from gateway.settings import SETTINGS_FILE, load_settings
 
@@ -35,6 +37,21 @@ def test_a_mistyped_variable_refuses_the_start(
     monkeypatch.setenv("SEALGATE_REGOIN", "us")
     with pytest.raises(ConfigurationError, match="SEALGATE_REGOIN"):
         load(tmp_path)
+
+
+def test_a_variable_of_the_command_line_is_no_mistyped_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = re.compile(r'^VARIABLE: Final = "(SEALGATE_\w+)"', re.MULTILINE)
+    read = {
+        name
+        for path in Path(cli.__path__[0]).glob("*.py")
+        for name in named.findall(path.read_text())
+    }
+    assert {"SEALGATE_PROFILE", "SEALGATE_TRUST"} <= read
+    for name in read:
+        monkeypatch.setenv(name, "somewhere")
+    load(tmp_path)
 
 
 def test_settings_do_not_change(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The age v1 file format (C2SP age.md): keys, header and payload, without any I/O of its own."""
 
 from gateway.artifacts.age.buffer import SecretBuffer
-from gateway.artifacts.age.header import Header, make_header, open_header, read_header
+from gateway.artifacts.age.header import Header, make_header, open_header, parse_header, read_header
 from gateway.artifacts.age.payload import (
     PayloadEncryptor,
     decrypt_range,
@@ -41,6 +41,7 @@ __all__ = [
     "generate_identity",
     "make_header",
     "open_header",
+    "parse_header",
     "parse_identity",
     "parse_recipient",
     "payload_length",

@@ -118,10 +118,19 @@ def open_header(data: bytes, identities: Sequence[Identity]) -> bytes:
         NoMatchingIdentity: It is for somebody else.
         HeaderForged: The MAC is wrong.
     """
+    return parse_header(data).open(identities)
+
+
+def parse_header(data: bytes) -> Header:
+    """Read a header that stands alone.
+
+    Raises:
+        HeaderInvalid: The grammar is broken, or bytes follow the header.
+    """
     header = read_header(io.BytesIO(data))
     if header.size != len(data):
         raise HeaderInvalid
-    return header.open(identities)
+    return header
 
 
 def make_header(

@@ -80,6 +80,7 @@ class Site:
 
     def decrypt(self, *options: str) -> int:
         places = [str(self.file), "-i", str(self.key), "-o", str(self.out)]
+        places += ["--trust", str(self.folder / "nothing-accepted")]
         return invoke(["artifact", "decrypt", *places, *options])
 
     def leftovers(self) -> list[str]:

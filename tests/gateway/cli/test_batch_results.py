@@ -71,6 +71,36 @@ def fetched(gateway: Gateway, out: Path, form: str = "jsonl", key: Any = KEY) ->
         fetch(connection, JOB, key, out, form, quiet=True)
 
 
+def test_of_two_fetches_to_one_name_the_second_is_refused_and_the_first_is_whole(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "a.jsonl"
+    refusals: list[int] = []
+
+    def meanwhile(content: bytes) -> bytes:
+        if not refusals:
+            with pytest.raises(CommandFailed) as refused:
+                fetched(Gateway(), out)
+            refusals.append(refused.value.code)
+        return content
+
+    fetched(Gateway(spoil=meanwhile), out)
+    assert refusals == [ExitCode.TRY_AGAIN]
+    assert len(out.read_text().splitlines()) == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_an_identity_in_another_encoding_is_told_apart(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(KEY.secret.encode("utf-16"))
+    with pytest.raises(CommandFailed) as refused:
+        identity_for(key)
+    assert "UTF-16" in refused.value.what
+    key.write_text(f"{KEY.secret}\n{KEY.secret}\n")
+    with pytest.raises(CommandFailed, match="more than one"):
+        identity_for(key)
+
+
 def test_lines_hold_every_row_in_order(tmp_path: Path) -> None:
     out = tmp_path / "a.jsonl"
     fetched(Gateway(), out)

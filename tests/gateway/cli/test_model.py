@@ -25,7 +25,8 @@ def owner(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "model.onnx").write_bytes(classifier())
     x, y = clouds(400, seed=1)
     (folder / "rows.npz").write_bytes(npz(x=x, y=y))
-    assert sealgate("model", "keygen", "--out", folder / "owner.key").code == 0
+    key = sealgate("model", "keygen", "--out", folder / "owner.key")
+    (profile.parent / "owner-of-clouds.pub").write_text(key.out)
     made = sealgate("model", "create", "clouds", "--no-personal", "--profile", profile, "--json")
     assert made.json["name"] == "clouds"
     for version, more in (("1", ["--calibration", str(folder / "rows.npz")]), ("2", [])):
@@ -64,7 +65,7 @@ def test_a_download_is_an_age_file_for_the_recipient(owner: Path, tmp_path: Path
     out = tmp_path / "clouds.age"
     got = sealgate(
         "model", "download", "clouds", "1", "--recipient", str(identity.to_public()),
-        "--out", out, "--profile", owner,
+        "--out", out, "--profile", owner, "--unverified",
     )  # fmt: skip
     assert got.code == 0, got.err
     assert [path.name for path in tmp_path.iterdir()] == ["clouds.age"]
@@ -73,13 +74,35 @@ def test_a_download_is_an_age_file_for_the_recipient(owner: Path, tmp_path: Path
         pyrage.decrypt(out.read_bytes(), [pyrage.x25519.Identity.generate()])
 
 
+def test_a_partner_verifies_what_a_gateway_serves(owner: Path, tmp_path: Path) -> None:
+    """The way of the two: a kit, its hash, a verified download, the model as it was pushed."""
+    kit, trust, key = (tmp_path / name for name in ("clinic.kit", "trust", "site.key"))
+    made = sealgate(
+        "partner", "kit", "clouds", "--owner-key", owner.parent / "owner-of-clouds.pub",
+        "--out", kit, "--trust", trust, "--profile", owner, "--json",
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    accepted = sealgate("partner", "accept", kit, "--sha256", made.json["sha256"], "--trust", trust)
+    assert accepted.code == 0, accepted.err
+    assert sealgate("artifact", "keygen", "-o", key).code == 0
+    got = sealgate(
+        "model", "download", "clouds", "1", "-i", key, "--out", tmp_path / "clouds.age",
+        "--decrypt-to", tmp_path / "clouds.onnx", "--trust", trust, "--profile", owner, "--json",
+    )  # fmt: skip
+    assert got.code == 0, got.err
+    assert got.json["verified"] is True
+    assert (tmp_path / "clouds.onnx").read_bytes() == classifier()
+    listed = sealgate("partner", "list", "--trust", trust, "--json").json
+    assert [(row["model"], row["version"]) for row in listed] == [("clouds", "1")]
+
+
 def test_a_download_goes_on_where_it_was_cut_off(owner: Path, tmp_path: Path) -> None:
     identity = pyrage.x25519.Identity.generate()
     recipient, out = str(identity.to_public()), tmp_path / "clouds.age"
     part, notes = tmp_path / "clouds.age.part", tmp_path / "clouds.age.part.json"
     arguments = (
         "model", "download", "clouds", "1", "--recipient", recipient,
-        "--out", out, "--profile", owner, "--json",
+        "--out", out, "--profile", owner, "--json", "--unverified",
     )  # fmt: skip
     digest = sealgate(*arguments).json["digest"]
     whole = out.read_bytes()
@@ -102,7 +125,7 @@ def test_a_damaged_part_is_never_given_out(owner: Path, tmp_path: Path) -> None:
     notes.write_text(json.dumps({"digest": digest, "recipient": recipient, "header_length": 6}))
     got = sealgate(
         "model", "download", "clouds", "1", "--recipient", recipient,
-        "--out", out, "--profile", owner,
+        "--out", out, "--profile", owner, "--unverified",
     )  # fmt: skip
     assert got.code == ExitCode.UNVERIFIED
     assert list(tmp_path.iterdir()) == []
