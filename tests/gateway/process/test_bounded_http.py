@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from gateway.process.bounded_http import MAX_HEAD_BYTES, BoundedHttp
+from gateway.process.bounded_http import IDLE_SECONDS, MAX_HEAD_BYTES, BoundedHttp
 
 LINE = b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 3\r\nx: "
 END = b"\r\n\r\n"
@@ -66,7 +66,14 @@ def crowded() -> Iterator[int]:
 @contextlib.contextmanager
 def serving(protocol: type[BoundedHttp]) -> Iterator[int]:
     server = uvicorn.Server(
-        uvicorn.Config(_length, http=protocol, log_config=None, lifespan="off", ws="none")
+        uvicorn.Config(
+            _length,
+            http=protocol,
+            log_config=None,
+            lifespan="off",
+            ws="none",
+            timeout_keep_alive=IDLE_SECONDS,
+        )
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
