@@ -44,7 +44,7 @@ def read_sample(archive: memoryview, borders: Sequence[Border]) -> dict[str, NDA
     for name, border in known.items():
         if name not in arrays and not border.spec.optional:
             raise Refusal("sample", named("input", name), "it is missing")
-    return {name: _fitted(array, known[name]) for name, array in arrays.items()}
+    return {name: fitted(array, known[name]) for name, array in arrays.items()}
 
 
 def read_rows(archive: memoryview, borders: Sequence[Border]) -> dict[str, NDArray[Any]] | None:
@@ -58,7 +58,7 @@ def read_rows(archive: memoryview, borders: Sequence[Border]) -> dict[str, NDArr
         (border,) = required
         shape = border.spec.shape
         count = CALIBRATION_ROWS if shape[:1] in ((), (-1,)) else shape[0]
-        return {border.spec.name: _fitted(rows[:count], border)}
+        return {border.spec.name: fitted(rows[:count], border)}
     except (Refusal, KeyError, ValueError, IndexError):
         return None
 
@@ -76,7 +76,12 @@ def _arrays(archive: memoryview, wanted: Sequence[str] = ()) -> dict[str, NDArra
         raise Refusal("sample", found="it is no npz archive of plain arrays") from None
 
 
-def _fitted(array: NDArray[Any], border: Border) -> NDArray[Any]:
+def fitted(array: NDArray[Any], border: Border) -> NDArray[Any]:
+    """Bring an array to an input's element type.
+
+    Raises:
+        Refusal: `sample`: its shape or its type does not fit.
+    """
     spec = border.spec
     part = named("input", spec.name)
     shape = " x ".join(str(size) for size in array.shape) or "scalar"

@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli import batch
 from gateway.cli.connection import connect
+from gateway.cli.convert import convert
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.model_download import download_model
 from gateway.cli.output import (
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 
 app.add_typer(batch.app, name="batch")
+app.command()(convert)
 
 Name = Annotated[str, typer.Argument(help="Name of the model.")]
 Version = Annotated[str, typer.Argument(help="Version of the model.")]
