@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import batch
+from gateway.cli import batch, upload
 from gateway.cli.connection import connect
 from gateway.cli.convert import convert
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 
 app.add_typer(batch.app, name="batch")
+app.add_typer(upload.app, name="upload")
 app.command()(convert)
 
 Name = Annotated[str, typer.Argument(help="Name of the model.")]
@@ -107,6 +108,10 @@ def push(
     ] = None,
     licence: Annotated[str, typer.Option(help="SPDX expression.")] = "",
     wait: Annotated[bool, typer.Option(help="Wait until it is a candidate.")] = True,
+    rehearsed: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Admit and calibrate it here, and send nothing."),
+    ] = False,
     profile: ProfileOption = None,
     plan: PlanFlag = False,
     as_json: JsonFlag = False,
@@ -118,10 +123,22 @@ def push(
     Next: sealgate model promote tumour 1.0
     """
     from gateway.cli.owner_key import sign_model
-    from gateway.cli.pushing import Push, check_possible, send
+    from gateway.cli.pushing import Push, check_possible, check_servable, send
     from gateway.cli.pushing import wait as wait_until_candidate
 
     push = Push(name, version, file, key, calibration, sample, tuple(allow_nan or ()))
+    check_servable(push)
+    if rehearsed:
+        from gateway.cli.dry_run import dry_run
+
+        facts = dry_run(push, quiet=as_json)
+        show(
+            {"model": name, "version": version, "state": "not sent", "facts": facts},
+            as_json=as_json,
+        )
+        if not as_json:
+            note(f"next: {push.command()}")
+        return
     signature = sign_model(key, file, name)
     if planned(plan, as_json, "publish", model=name, version=version, file=str(file)):
         return

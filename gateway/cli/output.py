@@ -27,7 +27,7 @@ ProfileOption = Annotated[
 PlanFlag = Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")]
 
 Row = Mapping[str, Any]
-TIMES: Final = frozenset({"created", "at", "started"})
+TIMES: Final = frozenset({"created", "at", "expires", "started"})
 """Fields that hold Unix seconds."""
 
 

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.artifacts.admission import MODEL_LIMIT
 from gateway.cli.connection import Connection
+from gateway.cli.converting import command, onnx_beside
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.transfer import upload
 from gateway.cli.watching import wait_for
+from gateway.conversion.kinds import TOLD, kind_of
 
 SAMPLE_HELPS: Final = frozenset({"not_runnable", "time", "sample"})
 """Reasons of a refusal that inputs from the owner may mend."""
+CONVERSION_HELPS: Final = frozenset(
+    {"external_data", "functions", "border_map", "opset", "training_info"}
+)
+"""Reasons of a refusal that `sealgate model convert` mends."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,9 @@ class Push:
     sample: Path | None
     allow_nan: tuple[str, ...]
 
-    def command(self, *more: str) -> str:
-        """Return the command line of this push, with more options."""
-        words = ["sealgate", "model", "push", self.name, self.version, str(self.file)]
+    def command(self, *more: str, file: Path | None = None) -> str:
+        """Return the command line of this push, with more options or with another file."""
+        words = ["sealgate", "model", "push", self.name, self.version, str(file or self.file)]
         words += ["--key", str(self.key)]
         if self.calibration is not None:
             words += ["--calibration", str(self.calibration)]
@@ -49,6 +56,49 @@ class Push:
         for name in self.allow_nan:
             words += ["--allow-nan", name]
         return shlex.join([*words, *more])
+
+    def conversion(self) -> str:
+        """Return the command line that converts the model, and the push that follows."""
+        out = onnx_beside(self.file)
+        rows = self.sample or self.calibration
+        return f"{command(self.file, rows, out=out)}; then: {self.command(file=out)}"
+
+
+def check_servable(push: Push) -> None:
+    """Say before anything is signed or sent what a conversion would mend.
+
+    Whether a model is served is decided by admission; this is a look that saves an upload.
+
+    Raises:
+        CommandFailed: The file is another maker's, or ONNX that is not served as it is.
+    """
+    try:
+        kind = kind_of(push.file)
+        found = _needs(push.file) if kind == "onnx" else ()
+    except OSError as cause:
+        raise CommandFailed(f"{push.file} cannot be read") from cause
+    if kind is not None and kind != "onnx":
+        what = f"{push.file} is {TOLD[kind]}, and only ONNX is served"
+    elif found:
+        what = f"{push.file} is not served as it is: {'; '.join(found)}"
+    else:
+        return
+    raise CommandFailed(what, ExitCode.USAGE, push.conversion())
+
+
+def _needs(file: Path) -> tuple[str, ...]:
+    """Look into an ONNX file; what cannot be read is left to admission."""
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    from gateway.conversion.servable import needs
+
+    if file.stat().st_size > MODEL_LIMIT:
+        return ()
+    try:
+        return needs(onnx.load(file, load_external_data=False))
+    except (DecodeError, ValueError):
+        return ()
 
 
 def check_possible(connection: Connection, push: Push) -> None:
@@ -107,8 +157,15 @@ def wait(connection: Connection, push: Push, job: dict[str, Any], *, quiet: bool
     try:
         wait_for(connection, job, "publish", quiet=quiet)
     except CommandFailed as refused:
-        reason = refused.problem.get("reason")
-        again = push.command(*(("--sample", "SAMPLE.npz") if reason in SAMPLE_HELPS else ()))
-        refused.advice = f"{refused.advice}; then: {again}" if refused.advice else again
+        refused.advice = advice_of(refused, push)
         raise
     return connection.get(f"/v1/models/{push.name}/versions/{push.version}")
+
+
+def advice_of(refused: CommandFailed, push: Push) -> str:
+    """Return the command to go on with after a refusal: one that mends it, or the push itself."""
+    reason = refused.problem.get("reason")
+    if reason in CONVERSION_HELPS:
+        return push.conversion()
+    again = push.command(*(("--sample", "SAMPLE.npz") if reason in SAMPLE_HELPS else ()))
+    return f"{refused.advice}; then: {again}" if refused.advice else again

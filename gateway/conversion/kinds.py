@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -15,6 +16,16 @@ Kind: TypeAlias = Literal[
     "pickle", "torch_pickle", "torch_script", "torch_program", "xgboost", "lightgbm", "onnx"
 ]
 
+TOLD: Final[Mapping[Kind, str]] = {
+    "pickle": "a pickle",
+    "torch_pickle": "a pickle of torch's",
+    "torch_script": "TorchScript",
+    "torch_program": "an exported program of torch's",
+    "xgboost": "a model of XGBoost's",
+    "lightgbm": "a model of LightGBM's",
+    "onnx": "ONNX",
+}
+"""Kind → what a file of it is called."""
 PICKLED: Final = frozenset({"pickle", "torch_pickle"})
 """Kinds whose loading runs whatever their maker put in."""
 _HEAD: Final = 4096

@@ -12,8 +12,6 @@ import onnx
 
 OLDEST_SCREENED: Final = 9
 """Opset from which a screen can be fused into a model (`gateway.screening`)."""
-REASONS: Final = frozenset({"external_data", "functions", "border_map", "opset", "training_info"})
-"""Refusals of admission (`gateway.artifacts.model_refusals`) that a conversion mends."""
 STANDARD: Final = ("", "ai.onnx")
 MAP: Final = "ZipMap"
 

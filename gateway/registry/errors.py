@@ -23,11 +23,13 @@ class PublishRefused(SealgateError):
 
     Args:
         reason: A stable reason code of admission, calibration or signature.
+        remedy: What its owner can do about it; empty where nothing general helps.
     """
 
     code = "publish_refused"
     message = "the model was refused"
 
-    def __init__(self, reason: str, message: str | None = None) -> None:
+    def __init__(self, reason: str, message: str | None = None, remedy: str = "") -> None:
         self.reason = reason
+        self.remedy = remedy
         super().__init__(message)

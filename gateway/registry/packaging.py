@@ -71,6 +71,26 @@ class Material:
                 secret.wipe()
 
 
+class Examined(Protocol):
+    """What admission and calibration look at: a `Material`, or files of an owner's at home."""
+
+    @property
+    def plain(self) -> Plain:
+        """The ONNX bytes."""
+
+    @property
+    def calibration(self) -> Plain | None:
+        """The npz bytes, or None: then there is no screen."""
+
+    @property
+    def sample(self) -> Plain | None:
+        """The npz bytes of inputs that it must run on, or None: then others are tried."""
+
+    @property
+    def allow_nan(self) -> frozenset[str]:
+        """Inputs in which not-a-number and infinities are values like any other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Packaged:
     """What the registry keeps of it."""
@@ -166,10 +186,10 @@ class Packager:
         plain_digest = hashlib.sha256(material.plain).hexdigest()
         check_owner(material.owner_bundle, material.owner_key_pem, plain_digest)
         progress("admission", 1, STAGES)
-        report = self._examine(material)
-        inputs = _allowing_nan(report.inputs, material.allow_nan)
+        report = examine(self._admit, material)
+        inputs = allowing_nan(report.inputs, material.allow_nan)
         progress("calibration", 2, STAGES)
-        screen = self._calibrate(material) if material.calibration is not None else None
+        screen = calibrate(self._run_sandboxed, material)
         progress("sealing", 3, STAGES)
         payloads = self._seal_all(material, screen, staged)
         manifest = self._manifest(material, replace(report, inputs=inputs), payloads[0], screen)
@@ -182,30 +202,8 @@ class Packager:
         )
         progress("signing", 5, STAGES)
         link = self._link(material, manifest, payloads, screen)
-        facts = _facts(material, report, screen) | measured
+        facts = facts_of(material, report, screen) | measured
         return Packaged(manifest.encode(), link, payloads, facts)
-
-    def _examine(self, material: Material) -> AdmissionReport:
-        with contextlib.ExitStack() as views:
-            plain, sample, rows = (
-                None if secret is None else views.enter_context(memoryview(secret))
-                for secret in (material.plain, material.sample, material.calibration)
-            )
-            assert plain is not None
-            return self._admit(plain, sample=sample, rows=rows)
-
-    def _calibrate(self, material: Material) -> SandboxResult:
-        assert material.calibration is not None
-        with memoryview(material.plain) as model, memoryview(material.calibration) as rows:
-            result = self._run_sandboxed(
-                CALIBRATION, {"model": model, "calibration": rows}, {}, limits=CALIBRATION_LIMITS
-            )
-        if "refused" in result.report:
-            refusal = CalibrationRefused(str(result.report["refused"]))
-            raise PublishRefused(f"calibration_{refusal.reason}", refusal.public)
-        if not {"fused", "profile"} <= result.outputs.keys():
-            raise SandboxFailed("output")
-        return result
 
     def _seal_all(
         self,
@@ -293,7 +291,43 @@ def check_owner(bundle: bytes, key_pem: bytes, plain_digest: str) -> None:
         raise PublishRefused("owner_signature", cause.public) from cause
 
 
-def _allowing_nan(inputs: tuple[TensorSpec, ...], names: frozenset[str]) -> tuple[TensorSpec, ...]:
+def examine(admit: Admit, material: Examined) -> AdmissionReport:
+    """Admit a model, on the owner's sample or else on rows of the calibration set.
+
+    Raises:
+        ModelRefused: Admission said no.
+    """
+    with contextlib.ExitStack() as views:
+        plain, sample, rows = (
+            None if secret is None else views.enter_context(memoryview(secret))
+            for secret in (material.plain, material.sample, material.calibration)
+        )
+        assert plain is not None
+        return admit(plain, sample=sample, rows=rows)
+
+
+def calibrate(run_sandboxed: RunSandboxed, material: Examined) -> SandboxResult | None:
+    """Fit a screen to a model; None where there are no rows for it.
+
+    Raises:
+        PublishRefused: The calibration set or the model cannot be calibrated.
+        SandboxFailed: The job did not finish.
+    """
+    if material.calibration is None:
+        return None
+    with memoryview(material.plain) as model, memoryview(material.calibration) as rows:
+        result = run_sandboxed(
+            CALIBRATION, {"model": model, "calibration": rows}, {}, limits=CALIBRATION_LIMITS
+        )
+    if "refused" in result.report:
+        refusal = CalibrationRefused(str(result.report["refused"]))
+        raise PublishRefused(f"calibration_{refusal.reason}", refusal.public, refusal.remedy)
+    if not {"fused", "profile"} <= result.outputs.keys():
+        raise SandboxFailed("output")
+    return result
+
+
+def allowing_nan(inputs: tuple[TensorSpec, ...], names: frozenset[str]) -> tuple[TensorSpec, ...]:
     """Mark the inputs that may hold values that are not finite.
 
     Raises:
@@ -320,9 +354,10 @@ def _metrics(screen: SandboxResult | None) -> dict[str, float]:
     return {"calibration_accuracy": screen.report["accuracy"]}
 
 
-def _facts(
-    material: Material, report: AdmissionReport, screen: SandboxResult | None
+def facts_of(
+    material: Examined, report: AdmissionReport, screen: SandboxResult | None
 ) -> dict[str, str]:
+    """Return what the registry tells of a version."""
     facts = {"nodes": str(report.node_count), "screened": "no", "ran_on": report.trial.values}
     if report.takes_missing and not material.allow_nan:
         facts["takes_missing"] = ",".join(report.takes_missing)

@@ -26,7 +26,7 @@ from gateway.authorization.kinds import FINISHED, UNDONE, Attribution, Kind, Set
 from gateway.authorization.recorder import Call, Details, of_call
 from gateway.authorization.records import Pending
 from gateway.errors import LimitReached, NotFound, StateConflict
-from gateway.pages import every
+from gateway.pages import every, visible
 from gateway.registry.facts import model_facts, model_resource, version_facts, version_resource
 from gateway.registry.ports import Registry, UploadStore
 from gateway.registry.records import SealedPayload, Upload
@@ -138,7 +138,8 @@ class Uploads:
             too_long = bool(lengths) and sum(lengths) + length > MAX_WAITING_BYTES
             if len(lengths) >= MAX_WAITING or too_long:
                 raise LimitReached(
-                    "too many uploads wait: publish them, or `DELETE /v1/uploads/{id}` yours"
+                    "too many uploads wait to be published: list yours (`sealgate model upload list`) "
+                    "and discard what you gave up (`DELETE /v1/uploads/{id}`)"
                 )
             with self._door:
                 self._coming.append(place)
@@ -200,6 +201,18 @@ class Uploads:
         if upload.expires <= self._clock():
             raise NotFound
         return upload
+
+    def waiting(self, call: Call, *, after: str, limit: int) -> tuple[list[Upload], str | None]:
+        """Return a page of this very client's uploads that wait, and the cursor after it."""
+        tenant, now = call.principal.tenant, self._clock()
+
+        def page(after: str, limit: int) -> list[Upload]:
+            return self._store.list_uploads(tenant, after=after, limit=limit)
+
+        def mine(upload: Upload) -> bool:
+            return upload.client == call.principal.client_id and upload.expires > now
+
+        return visible(page, lambda one: one.id, after, limit, mine)
 
     @contextmanager
     def using(self, call: Call, *upload_ids: str) -> Iterator[list[Upload]]:

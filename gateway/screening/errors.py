@@ -25,6 +25,7 @@ class CalibrationRefused(ScreeningError):
 
     Attributes:
         reason: One of `REFUSALS`; stable, for machines.
+        remedy: What the model's owner can do about it.
     """
 
     code = "calibration_refused"
@@ -34,6 +35,7 @@ class CalibrationRefused(ScreeningError):
         known = reason if reason in REFUSALS else "unknown"
         super().__init__(f"the calibration was refused: {REFUSALS.get(known, 'unknown reason')}")
         self.reason = known
+        self.remedy = REMEDIES.get(known, "")
 
 
 class ProfileInvalid(ScreeningError):
@@ -69,3 +71,28 @@ REFUSALS: dict[str, str] = {
     "fused_mismatch": "the fused model does not reproduce the model or its screen",
     "unknown": "unknown reason",
 }
+
+_SAVED = "`numpy.savez('rows.npz', x=x, y=y)` writes one"
+_WITHOUT = (
+    "push it without `--calibration`: it is then unscreened, and a policy of yours must say that "
+    "its answers are released"
+)
+REMEDIES: dict[str, str] = {
+    "archive": f"give an npz archive of `x` and `y` alone; {_SAVED}",
+    "array": f"save it again, smaller than 512 MiB; {_SAVED}",
+    "dtype": "give `x` as numbers, and `y` as the index of each row's class: 0, 1, …",
+    "rows": "give from 100 to 50,000 rows, and one label for each; 1,000 or more may block",
+    "not_finite": "leave out rows with missing values",
+    "model": "convert it: `sealgate model convert`",
+    "inputs": _WITHOUT,
+    "shape": "give `x` as the model takes it, one row after the other",
+    "class_output": f"export a classifier with its probabilities as a tensor; or {_WITHOUT}",
+    "classes": _WITHOUT,
+    "names": "rename what begins with `sealgate`",
+    "labels": "give the index of each row's class, counted from 0 in the order of its scores",
+    "labels_disagree": "look whether rows and labels are in one order and belong to this model",
+    "class_coverage": "give more rows, some of each class",
+    "run": "give rows that the model runs on",
+    "fused_mismatch": f"convert it anew with opset 13 or later; or {_WITHOUT}",
+}
+"""Reason of a refusal → what can be done about it."""

@@ -72,6 +72,8 @@ def upload_body(upload: Upload) -> dict[str, Any]:
         "id": upload.id,
         "digest": upload.payload.plain_digest,
         "length": upload.payload.plain_length,
+        "use": "rows" if upload.payload.role == ROWS else "artifact",
+        "created": upload.created,
         "expires": upload.expires,
         "next": (
             "POST /v1/batches"

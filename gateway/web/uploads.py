@@ -16,8 +16,8 @@ from gateway.artifacts.errors import UploadTooLarge, UploadTruncated
 from gateway.errors import InvalidRequest
 from gateway.inference.errors import BodyTimeout
 from gateway.registry.uploads import ROWS, Arrived, Uploads
-from gateway.web.dependencies import CallDep, provided
-from gateway.web.shapes import upload_body
+from gateway.web.dependencies import CallDep, PageDep, provided
+from gateway.web.shapes import page_body, upload_body
 from gateway.web.strict_route import StrictRoute
 
 LEAST_RATE: Final = 16 << 10
@@ -105,6 +105,13 @@ async def paced(pieces: AsyncIterator[bytes], patience: float) -> AsyncIterator[
         allowance -= loop.time() - asked
         allowance = min(patience, max(allowance, 0.0) + len(piece) / LEAST_RATE)
         yield piece
+
+
+@router.get("")
+def list_uploads(call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
+    """List uploads of your own that wait to be published."""
+    found, following = use.uploads.waiting(call, after=page.after, limit=page.limit)
+    return page_body([upload_body(one) for one in found], following)
 
 
 @router.delete("/{upload_id}", status_code=204)
