@@ -12,11 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Protocol
 
 import typer
 
 from gateway.cli.failures import CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ProfileOption = Annotated[
@@ -163,17 +166,61 @@ class _Lines:
 @contextmanager
 def _bar(what: str) -> Iterator[Advance]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
+        stages = Stages(bar, what)
+        yield stages
+        stages.end()
 
-        def advance(done: float, total: float, stage: str = "") -> None:
-            description = f"{what}: {stage}" if stage else what
-            bar.update(task, completed=done, total=total, description=description)
 
-        yield advance
+class Stages:
+    """A bar for each stage: it runs to and fro until the next one begins, then it is full.
+
+    Work without stages has one bar, which shows how much of it is done.
+
+    Args:
+        bar: Where the bars are.
+        what: What is done, in words.
+    """
+
+    def __init__(self, bar: Progress, what: str) -> None:
+        self._bar = bar
+        self._what = what
+        self._stage = ""
+        self._task = bar.add_task(what, total=None)
+
+    def __call__(self, done: float, total: float, stage: str = "") -> None:
+        """See `Advance`."""
+        if not stage:
+            self._bar.update(self._task, completed=done, total=total)
+        elif stage != self._stage:
+            if self._stage:
+                self._fill()
+                self._task = self._bar.add_task(self._what, total=None)
+            self._stage = stage
+            self._bar.update(self._task, description=f"{self._what}: {stage}")
+
+    def end(self) -> None:
+        """Fill the last bar; work that failed does not come here, and leaves it as it is."""
+        if self._stage:
+            self._fill()
+
+    def _fill(self) -> None:
+        self._bar.update(self._task, total=1, completed=1)
+        self._bar.stop_task(self._task)
 
 
 def _table(rows: list[Row], columns: Sequence[str]) -> None:

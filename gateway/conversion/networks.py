@@ -83,7 +83,8 @@ def source_of(network: Any, rows: Rows | None) -> Source:
         arrays = [tensor.numpy() for tensor in flat]
         return dict(zip(outputs, arrays, strict=False))
 
-    return Source(f"{type(network).__name__} (torch {torch.__version__})", feeds, converted, says)
+    made_by = f"{type(network).__name__} (torch {torch.__version__})"
+    return Source(made_by, feeds, converted, says, "of its own example")
 
 
 def _exported(network: Any, example: Any, names: list[str], *, program: bool) -> Any:

@@ -18,12 +18,14 @@ class Source:
         feeds: Rows by input of the converted model.
         convert: Returns the ONNX model, and what there is to say of it.
         says: Returns what the model itself says of these rows, by the outputs that are named.
+        rows_of: Where the rows are from, when the owner gave none.
     """
 
     made_by: str
     feeds: dict[str, NDArray[Any]]
     convert: Callable[[], tuple[Any, list[str]]]
     says: Callable[[list[str]], dict[str, Any]]
+    rows_of: str = "that were made here"
 
     @property
     def count(self) -> int:

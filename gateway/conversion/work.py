@@ -115,7 +115,7 @@ def _other(request: Request, path: Path, kind: Kind, rows: Rows | None, tell: Te
     check(compared, request.tolerance, request.differing)
     if source.count > 1 and all(_alike(values) for values in after.values()):
         warnings.warn(_SAY_LITTLE, stacklevel=1)
-    told = rows.told if rows is not None else f"{source.count} rows that were made here"
+    told = rows.told if rows is not None else f"{source.count} rows {source.rows_of}"
     return _finished(request, data, source.made_by, changes, told, compared, apart)
 
 

@@ -138,8 +138,8 @@ class Uploads:
             too_long = bool(lengths) and sum(lengths) + length > MAX_WAITING_BYTES
             if len(lengths) >= MAX_WAITING or too_long:
                 raise LimitReached(
-                    "too many uploads wait to be published: list yours (`sealgate model upload list`) "
-                    "and discard what you gave up (`DELETE /v1/uploads/{id}`)"
+                    "too many uploads wait: publish them, or list yours (`sealgate model upload "
+                    "list`) and `DELETE /v1/uploads/{id}` what you gave up"
                 )
             with self._door:
                 self._coming.append(place)
