@@ -80,7 +80,7 @@ def source_of(network: Any, rows: Rows | None) -> Source:
         with torch.no_grad():
             said = called(*given)
         flat = [said] if isinstance(said, torch.Tensor) else _flat(said)
-        arrays = [tensor.numpy() for tensor in flat]
+        arrays = [tensor.detach().cpu().numpy() for tensor in flat]
         return dict(zip(outputs, arrays, strict=False))
 
     made_by = f"{type(network).__name__} (torch {torch.__version__})"

@@ -108,7 +108,12 @@ def _other(request: Request, path: Path, kind: Kind, rows: Rows | None, tell: Te
     data = onnx_files.serialised(model)
     tell("compare")
     after = run(data, source.feeds)
-    before = source.says(list(after))
+    try:
+        before = source.says(list(after))
+    except RuntimeError as fault:  # of a network; estimators have words of their own
+        said = " ".join(str(fault).split())[:200]
+        what = f"the model itself does not run on these rows: {said}"
+        raise Stuck("not_runnable", what, "say what it runs on: --sample SAMPLE.npz") from None
     compared, apart = _compared(before, after, request.tolerance)
     if not compared:
         raise Stuck("differs", "no output of it could be compared with what the model says itself")

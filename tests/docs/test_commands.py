@@ -20,9 +20,16 @@ from tests.ports import free_port
 TUTORIALS: Final = sorted((ROOT / "docs/tutorials").glob("*.md"))
 MARKS: Final = {
     "application-developer": [pytest.mark.clients],
+    "scikit-learn": [pytest.mark.convert],
     "site-operator": [pytest.mark.federated],
 }
-NEEDS: Final = {"application-developer": ("tritonclient", "kserve"), "site-operator": ("flwr",)}
+NEEDS: Final = {
+    "application-developer": ("tritonclient", "kserve"),
+    "scikit-learn": ("skl2onnx", "onnxmltools"),
+    "site-operator": ("flwr",),
+}
+MOST_COMMANDS: Final = 10
+"""From an empty clone to the first prediction of one's own model, each typed once."""
 NOT_RUN: Final = {
     ("compliance-officer", "the file is in the repository, not in the reader's folder"),
 }
@@ -66,6 +73,15 @@ def test_the_commands_of_a_tutorial(path: Path, demo: Demo, tmp_path: Path) -> N
     with Terminal(demo.folder, tmp_path, environment_of(tmp_path, **demo.environment)) as terminal:
         for step in steps(text):
             play(step, terminal, demo.folder)
+
+
+def test_the_first_prediction_of_ones_own_model_takes_fewer_than_ten_commands() -> None:
+    text = (ROOT / "docs/tutorials/scikit-learn.md").read_text()
+    before = ["make demo", ". .venv/bin/activate"]
+    assert all(f"`{command}`" in text for command in before)
+    typed = [step.command for step in steps(text) if isinstance(step, Run)]
+    until = before + typed[: typed.index("python ask.py") + 1]
+    assert len(until) < MOST_COMMANDS, until
 
 
 @pytest.mark.e2e
