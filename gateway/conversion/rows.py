@@ -7,6 +7,7 @@ a line of names; a column in which every cell is a number is one of numbers.
 from __future__ import annotations
 
 import csv
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +53,7 @@ def read_rows(path: Path) -> Rows:
     """
     try:
         arrays = _csv(path) if path.suffix.lower() == ".csv" else _npz(path)
-    except (OSError, ValueError, KeyError, EOFError, csv.Error) as fault:
+    except (OSError, ValueError, EOFError, csv.Error, zipfile.BadZipFile) as fault:
         raise Stuck(
             "sample",
             f"{path} cannot be read as rows ({type(fault).__name__})",
@@ -66,7 +67,9 @@ def read_rows(path: Path) -> Rows:
 
 
 def _npz(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as members:
+    # Opened here: numpy leaves the file open where an archive is broken.
+    with path.open("rb") as file:
+        members = np.load(file, allow_pickle=False)
         if isinstance(members, np.ndarray):
             raise ValueError
         names = [name for name in members.files if members[name].ndim]
@@ -78,7 +81,7 @@ def _npz(path: Path) -> dict[str, NDArray[Any]]:
 def _csv(path: Path) -> dict[str, NDArray[Any]]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
-        names = next(reader)
+        names = next(reader, [])
         lines = [line for line, _ in zip(reader, range(MOST_ROWS), strict=False)]
     if len(set(names)) != len(names) or any(len(line) != len(names) for line in lines):
         raise ValueError

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.cli.connection import Connection
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.pushing import Push, check_possible
+from gateway.cli.pushing import Push, advice_of, check_possible
 
 PUSH = Push("m", "1", Path("a model.onnx"), Path("k"), None, None, ("x",))
 
@@ -55,3 +55,17 @@ def test_the_command_to_go_on_with_is_whole() -> None:
     assert PUSH.command("--sample", "SAMPLE.npz") == (
         "sealgate model push m 1 'a model.onnx' --key k --allow-nan x --sample SAMPLE.npz"
     )
+
+
+@pytest.mark.parametrize("reason", ["external_data", "border_map", "opset", "functions"])
+def test_what_admission_refuses_and_a_conversion_mends_names_the_conversion(reason: str) -> None:
+    refused = CommandFailed("refused", advice="by hand", problem={"reason": reason})
+    assert advice_of(refused, PUSH) == (
+        "sealgate model convert 'a model.onnx' --out 'a model-served.onnx'; then: "
+        "sealgate model push m 1 'a model-served.onnx' --key k --allow-nan x"
+    )
+
+
+def test_what_inputs_mend_asks_for_some() -> None:
+    refused = CommandFailed("refused", advice="send inputs", problem={"reason": "not_runnable"})
+    assert advice_of(refused, PUSH).endswith("--allow-nan x --sample SAMPLE.npz")
