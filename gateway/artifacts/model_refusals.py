@@ -60,8 +60,13 @@ REASONS: Final[dict[str, Reason]] = {
         "has graphs nested deeper than 6", "export it without nested `If` and `Loop`"
     ),
     "external_data": Reason("refers to data outside the file", _ONE_FILE),
-    "tensor_size": Reason("does not have its declared size, or is larger than 2 GiB"),
-    "tensor_type": Reason("is of an element type that is not served"),
+    "tensor_size": Reason(
+        "does not have its declared size, or is larger than 2 GiB",
+        "export it again; quantise what is that large",
+    ),
+    "tensor_type": Reason(
+        "is of an element type that is not served", "export it in float32, float16 or int8"
+    ),
     "border_count": Reason("has more than 256 inputs or outputs", "join them into fewer tensors"),
     "border_name": Reason(
         "has a name that is empty, repeated, longer than 256 characters or reserved", "rename it"
@@ -80,7 +85,11 @@ REASONS: Final[dict[str, Reason]] = {
         "convert with skl2onnx `to_onnx(model, x, options={'zipmap': False})`, or with onnxmltools "
         "`convert_lightgbm(…, zipmap=False)`: the output is then a tensor of probabilities",
     ),
-    "not_loadable": Reason("cannot be loaded by the runtime"),
+    "not_loadable": Reason(
+        "cannot be loaded by the runtime",
+        "export it again, with an older opset where its own is of this year; "
+        "`sealgate model push … --dry-run` tries it at home",
+    ),
     "not_runnable": Reason("does not run on any input that was tried", _SAMPLE, sample=True),
     "sample": Reason("does not fit the model", _SAMPLE, sample=True),
     "sample_fails": Reason("does not run on the sample", "mend the model, or the sample"),
@@ -90,7 +99,11 @@ REASONS: Final[dict[str, Reason]] = {
         "send a small input that it runs on: an npz archive with an array for each input",
         sample=True,
     ),
-    "crashed": Reason("crashes the runtime"),
+    "crashed": Reason(
+        "crashes the runtime",
+        "export it again, in float32 and without optimisations; "
+        "`sealgate model push … --dry-run` tries it at home",
+    ),
 }
 """Stable reason codes of `ModelRefused`, and what is said to the model's owner."""
 

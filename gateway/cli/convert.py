@@ -38,7 +38,10 @@ def convert(
     ] = None,
     trust_pickle: Annotated[
         bool,
-        typer.Option("--trust-pickle", help="Load a pickle, which runs what is in it, as you."),
+        typer.Option(
+            "--trust-pickle",
+            help="Load a file that can run what is in it (a pickle, torch's), as you.",
+        ),
     ] = False,
     tolerance: Annotated[
         float,

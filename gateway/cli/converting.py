@@ -1,7 +1,7 @@
 """What `sealgate model convert` does: ask, convert in a process of its own, admit, write, tell.
 
-1. A file that would be unpickled is loaded only after its owner was told what that means and said
-   yes, by `--trust-pickle` or at the prompt.
+1. A file that can run what is in it (a pickle, torch's files) is loaded only after its owner was
+   told what that means and said yes, by `--trust-pickle` or at the prompt.
 2. The model goes under its name when it was compared and admitted, at once and whole. What has that
    name already stays, unless `--force` says otherwise.
 """
@@ -23,14 +23,18 @@ from typing import Final
 import msgspec
 import typer
 
-from gateway.artifacts.admission import AdmissionReport, admit
+from gateway.artifacts.admission import REASONS, AdmissionReport, admit
 from gateway.artifacts.errors import ModelRefused
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import check_writable, note, progress
-from gateway.conversion.kinds import PICKLED, Kind, kind_of
+from gateway.conversion.kinds import PICKLED, TOLD, Kind, kind_of
 from gateway.conversion.request import STAGES, Message, Report, Request
 
 _NEEDED: Final = ("onnxmltools", "skl2onnx")
+_SPLITS: Final = (
+    "leave splitting texts into words to the caller: convert the steps that come after the "
+    "vectoriser (`pipeline[1:]`)"
+)
 _SHOWN: Final = 1200  # characters of what a process that died had printed
 
 
@@ -93,11 +97,11 @@ def convert(asked: Conversion, *, quiet: bool) -> tuple[Report, AdmissionReport 
             ExitCode.USAGE,
             "pip install 'sealgate[convert]'",
         )
-    if kind in PICKLED and not asked.trusted:
-        _ask(asked)
+    if kind is not None and kind in PICKLED and not asked.trusted:
+        _ask(asked, kind)
     with tempfile.TemporaryDirectory(dir=asked.out.parent, prefix=".sealgate-") as passing:
         made = Path(passing) / "model.onnx"
-        report = _converted(asked, made, quiet=quiet)
+        report = _converted(asked, kind, made, quiet=quiet)
         admitted = _admitted(made, asked)
         _put(made, asked)
     return report, admitted
@@ -110,11 +114,11 @@ def _kind(file: Path) -> Kind | None:
         raise CommandFailed(f"{file} cannot be read") from cause
 
 
-def _ask(asked: Conversion) -> None:
-    note(f"{asked.file} is a pickle: loading it runs whatever its maker put in, as you, here.")
+def _ask(asked: Conversion, kind: Kind) -> None:
+    note(f"{asked.file} is {TOLD[kind]}: loading it runs whatever its maker put in, as you, here.")
     if not sys.stdin.isatty():
         raise CommandFailed(
-            "a pickle is loaded only where you say that you trust it",
+            "a file that can run what is in it is loaded only where you say that you trust it",
             ExitCode.USAGE,
             f"if you made it, or trust who did: {asked.command('--trust-pickle')}",
         )
@@ -122,13 +126,14 @@ def _ask(asked: Conversion) -> None:
         raise CommandFailed("nothing was loaded", ExitCode.USAGE, "convert it where it was made")
 
 
-def _converted(asked: Conversion, made: Path, *, quiet: bool) -> Report:
+def _converted(asked: Conversion, kind: Kind | None, made: Path, *, quiet: bool) -> Report:
     """Run the converting process; what it prints is told when it dies without a word."""
     request = Request(
         file=str(asked.file.resolve()),
         out=str(made.resolve()),
         sample=str(asked.sample.resolve()) if asked.sample is not None else None,
-        trusted=True,  # asked for above; other kinds need no word
+        # Asked for above. A file that became a pickle since is not loaded.
+        trusted=kind in PICKLED,
         tolerance=asked.tolerance,
         differing=asked.differing,
     )
@@ -148,7 +153,10 @@ def _converted(asked: Conversion, made: Path, *, quiet: bool) -> Report:
             advice = f"{advice}; then: {asked.command('--sample', 'ROWS.npz')}"
         raise CommandFailed(f"{last.what} ({last.reason})", advice=advice, problem=problem)
     note(said.strip())
-    raise CommandFailed("the converting process died; what it printed stands above")
+    raise CommandFailed(
+        "the converting process died; what it printed stands above",
+        advice="give real rows by --sample; or convert it by its own library, and push the ONNX",
+    )
 
 
 def _messages(request: Request, printed: int) -> Iterator[Message]:
@@ -175,19 +183,34 @@ def _messages(request: Request, printed: int) -> Iterator[Message]:
 
 
 def _admitted(made: Path, asked: Conversion) -> AdmissionReport | None:
-    """Admit what was made, as a push does; None where this system has no sandbox."""
+    """Admit what was made, as a push does; None where this system has no sandbox.
+
+    A push with the sample as calibration set comes first, then one with it as `--sample`.
+    """
     if not sys.platform.startswith("linux"):
         return None
-    sample = asked.sample
+    model, sample = made.read_bytes(), asked.sample
+    rows = sample.read_bytes() if sample is not None and sample.suffix == ".npz" else None
     try:
-        rows = sample.read_bytes() if sample is not None and sample.suffix == ".npz" else None
-        return admit(made.read_bytes(), rows=rows)
+        return admit(model, rows=rows)
     except ModelRefused as refused:
-        raise CommandFailed(
-            f"converted, but not admitted: {refused.public} ({refused.reason})",
-            advice=refused.remedy,
-            problem={"title": refused.code, "detail": refused.public, "reason": refused.reason},
-        ) from refused
+        if rows is None or not REASONS[refused.reason].sample:
+            raise _not_admitted(refused) from refused
+    try:
+        report = admit(model, sample=rows)
+    except ModelRefused as refused:
+        raise _not_admitted(refused) from refused
+    note(f"it runs on no inputs that admission makes: push it with --sample {sample}")
+    return report
+
+
+def _not_admitted(refused: ModelRefused) -> CommandFailed:
+    splits = "`Tokenizer`" in refused.public
+    return CommandFailed(
+        f"converted, but not admitted: {refused.public} ({refused.reason})",
+        advice=_SPLITS if splits else refused.remedy,
+        problem={"title": refused.code, "detail": refused.public, "reason": refused.reason},
+    )
 
 
 def _put(made: Path, asked: Conversion) -> None:

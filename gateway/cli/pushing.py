@@ -74,7 +74,7 @@ def check_servable(push: Push) -> None:
     """
     try:
         kind = kind_of(push.file)
-        found = _needs(push.file) if kind == "onnx" else ()
+        found = _needs(push) if kind == "onnx" else ()
     except OSError as cause:
         raise CommandFailed(f"{push.file} cannot be read") from cause
     if kind is not None and kind != "onnx":
@@ -86,17 +86,18 @@ def check_servable(push: Push) -> None:
     raise CommandFailed(what, ExitCode.USAGE, push.conversion())
 
 
-def _needs(file: Path) -> tuple[str, ...]:
+def _needs(push: Push) -> tuple[str, ...]:
     """Look into an ONNX file; what cannot be read is left to admission."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     from gateway.conversion.servable import needs
 
-    if file.stat().st_size > MODEL_LIMIT:
+    if push.file.stat().st_size > MODEL_LIMIT:
         return ()
     try:
-        return needs(onnx.load(file, load_external_data=False))
+        model = onnx.load(push.file, load_external_data=False)
+        return needs(model, screened=push.calibration is not None)
     except (DecodeError, ValueError):
         return ()
 

@@ -31,10 +31,12 @@ def main() -> int:
             say(reason=stuck.reason, what=stuck.what, remedy=stuck.remedy)
             return 1
         except ModuleNotFoundError as fault:
+            package = (fault.name or "").partition(".")[0]
+            extra = package in ("onnxmltools", "skl2onnx")
             say(
                 reason="missing",
                 what=f"it needs `{fault.name}`, which is not installed here",
-                remedy="pip install 'sealgate[convert]'",
+                remedy="pip install 'sealgate[convert]'" if extra else f"pip install {package}",
             )
             return 1
     return 0

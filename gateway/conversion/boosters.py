@@ -50,7 +50,7 @@ def splits(model: Any) -> list[tuple[int, float]]:
         text = booster.model_to_string(num_iteration=_MOST_TREES)
         lists = [re.findall(rf"(?m)^{key}=(.+)$", text) for key in ("split_feature", "threshold")]
         columns, values = (" ".join(found).split() for found in lists)
-        return [(int(c), float(v)) for c, v in zip(columns, values, strict=True)]
+        return [(int(c), float(v)) for c, v in zip(columns, values, strict=False)]
     return []
 
 

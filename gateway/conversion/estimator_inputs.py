@@ -18,8 +18,6 @@ from gateway.conversion.request import Stuck
 from gateway.conversion.rows import MADE_ROWS, Rows
 
 _MOST_DEPTH: Final = 8  # of pipelines within pipelines
-
-
 _DTYPES: Final[Mapping[str, Any]] = {"f": np.float32, "i": np.int64, "U": np.object_}
 
 
@@ -60,6 +58,8 @@ def taken_by(model: Any, rows: Rows | None) -> Taken:
     width = getattr(model, "n_features_in_", None)
     if width is None and rows is not None and rows.matrix is not None and rows.matrix.ndim > 1:
         width = rows.matrix.shape[1]
+    if width is None and not any(_fitted(part) for part in parts):
+        raise Stuck("unfitted", "the model was not trained", "fit it, and save it afterwards")
     if width is None:
         raise Stuck(
             "inputs",
@@ -139,6 +139,11 @@ def _picked(rows: Rows, model: Any, column: Column) -> NDArray[Any] | None:
     return rows.matrix
 
 
+def _fitted(part: Any) -> bool:
+    """Tell whether a part learned something: what it learned ends in `_`, by convention."""
+    return any(name.endswith("_") and not name.startswith("_") for name in vars(part))
+
+
 def _picks_by_name(parts: list[Any]) -> bool:
     return any(isinstance(name, str) for part in parts for _, name, _ in _selections(part))
 
@@ -146,7 +151,8 @@ def _picks_by_name(parts: list[Any]) -> bool:
 def _selections(part: Any) -> Iterator[tuple[Any, Any, int]]:
     """Yield (transformer, column, place among its columns) of a column transformer."""
     for _, transformer, columns in getattr(part, "transformers_", ()):
-        if isinstance(transformer, str) and transformer == "drop":
+        dropped = isinstance(transformer, str) and transformer == "drop"
+        if dropped or isinstance(columns, slice):
             continue
         for place, column in enumerate([columns] if isinstance(columns, str) else columns):
             yield transformer, column, place

@@ -26,8 +26,14 @@ TOLD: Final[Mapping[Kind, str]] = {
     "onnx": "ONNX",
 }
 """Kind → what a file of it is called."""
-PICKLED: Final = frozenset({"pickle", "torch_pickle"})
-"""Kinds whose loading runs whatever their maker put in."""
+PICKLED: Final[frozenset[Kind]] = frozenset(
+    {"pickle", "torch_pickle", "torch_script", "torch_program"}
+)
+"""Kinds whose loading may run what their maker put in.
+
+torch says so of its exported programs, whose example and constants it unpickles, and of TorchScript
+(`torch.export.load`, `torch.jit.load`).
+"""
 _HEAD: Final = 4096
 _COMPRESSED: Final = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x04\x22\x4d\x18")
 """gzip, bz2, xz and lz4 by their marks; joblib writes any of these around a pickle."""

@@ -1,8 +1,8 @@
 """Loads an owner's model. Unpickling happens here, and nowhere else in this distribution.
 
-1. A file that must be unpickled is loaded only where its owner said so (`Request.trusted`):
-   whatever its maker put in runs as the owner. No gateway and no site ever does it.
-2. Formats that hold weights alone (XGBoost's, LightGBM's) need no such word.
+1. A file whose loading may run what is in it is loaded only where its owner said so
+   (`Request.trusted`), as the owner and unconfined. No gateway and no site ever does it.
+2. Formats that hold weights alone (XGBoost's, LightGBM's) and ONNX need no such word.
 """
 
 from __future__ import annotations

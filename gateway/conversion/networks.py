@@ -73,12 +73,12 @@ def source_of(network: Any, rows: Rows | None) -> Source:
 
     def converted() -> tuple[Any, list[str]]:
         few = tuple(tensor[:_EXAMPLE_ROWS] if tensor.ndim else tensor for tensor in given)
-        model = _exported(network, few, names, program=program)
+        single = isinstance(_ask(called, few), torch.Tensor)
+        model = _exported(network, few, names, ["output"] if single else None)
         return model, [f"exported by torch {torch.__version__} to opset {OPSET}"]
 
     def says(outputs: list[str]) -> dict[str, Any]:
-        with torch.no_grad():
-            said = called(*given)
+        said = _ask(called, tuple(given))
         flat = [said] if isinstance(said, torch.Tensor) else _flat(said)
         arrays = [tensor.detach().cpu().numpy() for tensor in flat]
         return dict(zip(outputs, arrays, strict=False))
@@ -87,17 +87,37 @@ def source_of(network: Any, rows: Rows | None) -> Source:
     return Source(made_by, feeds, converted, says, "of its own example")
 
 
-def _exported(network: Any, example: Any, names: list[str], *, program: bool) -> Any:
+def _ask(called: Any, given: tuple[Any, ...]) -> Any:
+    """Run a network.
+
+    Raises:
+        Stuck: `not_runnable`, with what torch said.
+    """
+    try:
+        with torch.no_grad():
+            return called(*given)
+    except Exception as fault:  # a network raises what it likes
+        said = " ".join(str(fault).split())[:200]
+        raise Stuck(
+            "not_runnable",
+            f"the network itself does not run on these rows: {type(fault).__name__}: {said}",
+            "say what it runs on: --sample SAMPLE.npz, an array by input in the order of `forward`",
+        ) from None
+
+
+def _exported(network: Any, example: Any, names: list[str], given: list[str] | None) -> Any:
     import onnx
 
     passing = io.BytesIO()
     axes = {name: {0: _ROWS} for name, tensor in zip(names, example, strict=True) if tensor.ndim}
     try:
-        if program:
-            made = torch.onnx.export(network, dynamo=True, input_names=names, opset_version=OPSET)
+        if isinstance(network, torch.export.ExportedProgram):
+            made = torch.onnx.export(
+                network, dynamo=True, input_names=names, output_names=given, opset_version=OPSET
+            )
             return made.model_proto
         torch.onnx.export(
-            network, example, passing, input_names=names, dynamic_axes=axes,
+            network, example, passing, input_names=names, output_names=given, dynamic_axes=axes,
             opset_version=OPSET, dynamo=False,
         )  # fmt: skip
     except ModuleNotFoundError:

@@ -55,7 +55,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         changes: What was changed, one sentence each.
         sample: Which rows were compared.
         compared: By output.
-        not_compared: Outputs that the model itself does not give, or None of which could be run.
+        not_compared: Outputs that the model itself does not give, or could not be asked for.
         warnings: What the libraries said.
     """
 

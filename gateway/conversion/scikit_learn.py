@@ -27,6 +27,7 @@ from gateway.conversion.estimator_inputs import (
 )
 from gateway.conversion.request import Stuck
 from gateway.conversion.rows import Rows
+from gateway.conversion.servable import graphs
 from gateway.conversion.source import Source
 
 OPSETS: Final = {"": 21, "ai.onnx.ml": 3}
@@ -73,6 +74,7 @@ def source_of(model: Any, rows: Rows | None) -> Source:
         else:
             boosters.register(parts_of(model))
             proto = convert(model, taken)
+            _rename_inputs(proto, [column.name for column in taken.columns])
             changes = [f"converted by skl2onnx {skl2onnx.__version__}"]
         classes = getattr(model, "classes_", None)
         if isinstance(classes, np.ndarray):
@@ -116,15 +118,22 @@ def _converted(model: Any, types: list[Any], options: Any) -> Any:
     return skl2onnx.to_onnx(model, initial_types=types, target_opset=OPSETS)
 
 
+def _rename_inputs(proto: Any, names: list[str]) -> None:
+    """Give inputs the names of the columns again: the converter writes `_` for a space."""
+    if len(proto.graph.input) != len(names):
+        return
+    given = dict(zip((value.name for value in proto.graph.input), names, strict=True))
+    for value in proto.graph.input:
+        value.name = given[value.name]
+    for graph in graphs(proto.graph):
+        for node in graph.node:
+            for place, name in enumerate(node.input):
+                node.input[place] = given.get(name, name)
+
+
 def says(model: Any, taken: Taken, given: Mapping[str, NDArray[Any]], outputs: list[str]) -> Any:
     """Return what the model itself says, by output of the converted one."""
-    x: Any
-    if taken.by_name:
-        x = _frame(given)
-    else:
-        (x,) = given.values()
-        if x.dtype == np.float32:
-            x = x.astype(np.float64)  # as it was trained; the values are the same
+    x = _frame(given) if taken.by_name else _wide(next(iter(given.values())))
     said: dict[str, Any] = {}
     for output in outputs:
         for method in _SAYS.get(output, ("predict", "transform")):
@@ -155,7 +164,12 @@ def _frame(given: Mapping[str, NDArray[Any]]) -> Any:
             "the model picks columns by name, which takes a data frame",
             "pip install pandas",
         ) from None
-    return pandas.DataFrame({name: array.ravel() for name, array in given.items()})
+    return pandas.DataFrame({name: _wide(array.ravel()) for name, array in given.items()})
+
+
+def _wide(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the same values as the model was trained on them, in float64."""
+    return array.astype(np.float64) if array.dtype == np.float32 else array
 
 
 _TYPES: Final = {"f": FloatTensorType, "i": Int64TensorType, "U": StringTensorType}

@@ -10,21 +10,31 @@ from typing import Any, Final
 
 import onnx
 
+OLDEST_SERVED: Final = 7
+"""Opset from which admission takes a model (`gateway.artifacts.onnx_inspection`)."""
 OLDEST_SCREENED: Final = 9
 """Opset from which a screen can be fused into a model (`gateway.screening`)."""
 STANDARD: Final = ("", "ai.onnx")
 MAP: Final = "ZipMap"
 
 
-def needs(model: Any) -> tuple[str, ...]:
-    """Return what is to be mended, in words; empty: nothing that is known."""
+def needs(model: Any, *, screened: bool) -> tuple[str, ...]:
+    """Return what is to be mended, in words; empty: nothing that is known.
+
+    Args:
+        model: A parsed `ModelProto`; its weights may be elsewhere.
+        screened: Whether it is to have a screen, which takes a newer opset.
+    """
+    oldest = OLDEST_SCREENED if screened else OLDEST_SERVED
+    leaving = {output.name for output in model.graph.output}
     found = []
     if any(is_outside(tensor) for tensor in tensors(model)):
         found.append("its weights are in another file")
-    if any(node.op_type == MAP for node in model.graph.node):
+    if any(node.op_type == MAP and node.output[0] in leaving for node in model.graph.node):
         found.append("its probabilities are maps (`ZipMap`), which no caller can read")
-    if 0 < (opset := opset_of(model)) < OLDEST_SCREENED:
-        found.append(f"its opset {opset} is older than {OLDEST_SCREENED}")
+    if 0 < (opset := opset_of(model)) < oldest:
+        what = "a screen needs" if screened else "is served"
+        found.append(f"its opset {opset} is older than {oldest}, the oldest that {what}")
     if model.functions:
         found.append("it has functions of its own")
     if model.training_info:

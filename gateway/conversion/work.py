@@ -8,22 +8,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from gateway.artifacts.model_refusals import Refusal, sentence
 from gateway.artifacts.onnx_border import border_inputs
 from gateway.artifacts.sample import fitted
-from gateway.conversion import onnx_files, scikit_learn
+from gateway.conversion import onnx_files
 from gateway.conversion.comparing import check, compare
 from gateway.conversion.kinds import Kind, kind_of
 from gateway.conversion.loading import load
 from gateway.conversion.request import Compared, Report, Request, Stuck
 from gateway.conversion.rows import Rows, read_rows
 from gateway.conversion.running import made_feeds, run
+from gateway.conversion.source import Source
 from gateway.conversion.tidying import tidy
 
 _SAY_LITTLE: Final = (
     "every row got the same answer, so the comparison says little: give real rows by --sample"
+)
+_NOT_RUN: Final = (
+    "the runtime does not run the model as it was, so nothing was compared: compare its answers "
+    "with those that you know"
 )
 _MOST_WARNINGS: Final = 5
 _SHOWN_WARNING: Final = 300
@@ -52,14 +58,7 @@ def convert(request: Request, tell: Tell) -> Report:
     with _caught() as said:
         work = _onnx if kind == "onnx" else _other
         report = work(request, path, kind, rows, tell)
-    return Report(
-        read=report.read,
-        changes=report.changes,
-        sample=report.sample,
-        compared=report.compared,
-        not_compared=report.not_compared,
-        warnings=tuple(dict.fromkeys(said))[:_MOST_WARNINGS],
-    )
+    return msgspec.structs.replace(report, warnings=tuple(dict.fromkeys(said))[:_MOST_WARNINGS])
 
 
 def _onnx(request: Request, path: Path, kind: Kind, rows: Rows | None, tell: Tell) -> Report:
@@ -78,29 +77,15 @@ def _onnx(request: Request, path: Path, kind: Kind, rows: Rows | None, tell: Tel
     try:
         before = run(str(path), given)
     except Stuck:
-        # As of opset 1: there is nothing to compare with, and the owner is told.
+        warnings.warn(_NOT_RUN, stacklevel=1)
         return _finished(request, data, f"ONNX in {path.name}", changes, told, (), tuple(after))
-    compared, apart = _compared(before, after, request.tolerance)
-    check(compared, request.tolerance, request.differing)
+    compared, apart = _compared(before, after, request)
     return _finished(request, data, f"ONNX in {path.name}", changes, told, compared, apart)
 
 
 def _other(request: Request, path: Path, kind: Kind, rows: Rows | None, tell: Tell) -> Report:
     tell("load")
-    loaded = load(path, kind, trusted=request.trusted)
-    if kind.startswith("torch"):
-        from gateway.conversion import networks
-
-        source = networks.source_of(loaded, rows)
-    elif scikit_learn.is_one(scikit_learn.unwrapped(loaded)):
-        source = scikit_learn.source_of(scikit_learn.unwrapped(loaded), rows)
-    else:
-        raise Stuck(
-            "unknown",
-            f"{path.name} holds a {type(loaded).__module__}.{type(loaded).__name__}, and no model "
-            "of a library that is known",
-            "save the fitted estimator or pipeline itself",
-        )
+    source = _source(load(path, kind, trusted=request.trusted), path, kind, rows)
     tell("convert")
     model, changes = source.convert()
     tell("tidy")
@@ -108,20 +93,34 @@ def _other(request: Request, path: Path, kind: Kind, rows: Rows | None, tell: Te
     data = onnx_files.serialised(model)
     tell("compare")
     after = run(data, source.feeds)
-    try:
-        before = source.says(list(after))
-    except RuntimeError as fault:  # of a network; estimators have words of their own
-        said = " ".join(str(fault).split())[:200]
-        what = f"the model itself does not run on these rows: {said}"
-        raise Stuck("not_runnable", what, "say what it runs on: --sample SAMPLE.npz") from None
-    compared, apart = _compared(before, after, request.tolerance)
-    if not compared:
-        raise Stuck("differs", "no output of it could be compared with what the model says itself")
-    check(compared, request.tolerance, request.differing)
+    compared, apart = _compared(source.says(list(after)), after, request)
     if source.count > 1 and all(_alike(values) for values in after.values()):
         warnings.warn(_SAY_LITTLE, stacklevel=1)
     told = rows.told if rows is not None else f"{source.count} rows {source.rows_of}"
     return _finished(request, data, source.made_by, changes, told, compared, apart)
+
+
+def _source(loaded: Any, path: Path, kind: Kind, rows: Rows | None) -> Source:
+    """Find whose model it is; libraries are imported when they are needed.
+
+    Raises:
+        Stuck: `unknown`, or what it takes is not known.
+    """
+    if kind.startswith("torch"):
+        from gateway.conversion import networks
+
+        return networks.source_of(loaded, rows)
+    from gateway.conversion import scikit_learn
+
+    model = scikit_learn.unwrapped(loaded)
+    if scikit_learn.is_one(model):
+        return scikit_learn.source_of(model, rows)
+    raise Stuck(
+        "unknown",
+        f"{path.name} holds a {type(loaded).__module__}.{type(loaded).__name__}, and no model "
+        "of a library that is known",
+        "save the fitted estimator or pipeline itself",
+    )
 
 
 def _alike(values: Any) -> bool:
@@ -149,17 +148,25 @@ def _by_input(model: Any, rows: Rows) -> dict[str, Any]:
 
 
 def _compared(
-    before: dict[str, Any], after: dict[str, Any], tolerance: float
+    before: dict[str, Any], after: dict[str, Any], request: Request
 ) -> tuple[tuple[Compared, ...], tuple[str, ...]]:
+    """Compare by output; returns what was compared, and the names of what could not be.
+
+    Raises:
+        Stuck: `differs`: more than is allowed, or there is nothing that could be compared.
+    """
     compared, apart = [], []
     for name, values in after.items():
         one = None
         if name in before:
-            one = compare(name, _without_maps(before[name]), values, tolerance)
+            one = compare(name, _without_maps(before[name]), values, request.tolerance)
         if one is None:
             apart.append(name)
         else:
             compared.append(one)
+    if not compared:
+        raise Stuck("differs", "no output of it could be compared with what the model says itself")
+    check(tuple(compared), request.tolerance, request.differing)
     return tuple(compared), tuple(apart)
 
 

@@ -28,16 +28,16 @@ def main() -> int:
         folder: Path = asked.keep or Path(passing) / "env"
         if not folder.is_dir():
             install(folder)
-        command = [folder / "bin/python", "-m", "pytest", "-q", "-n0", *TESTS]
+        command = [str(folder / "bin/python"), "-m", "pytest", "-q", "-n0", *TESTS]
         return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def install(folder: Path) -> None:
     """Make the environment."""
     uv = Path(sys.executable).with_name("uv")
-    python = folder / "bin/python"
+    python = str(folder / "bin/python")
     for arguments in (
-        ("venv", "--quiet", "--python", sys.executable, folder),
+        ("venv", "--quiet", "--python", sys.executable, str(folder)),
         ("pip", "sync", "--quiet", "--python", python, "--require-hashes", "requirements.lock"),
         ("pip", "install", "--quiet", "--python", python, *LIBRARIES),
         ("pip", "install", "--quiet", "--python", python, "--no-deps", "--no-build-isolation", "."),

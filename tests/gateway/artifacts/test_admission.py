@@ -118,3 +118,7 @@ def test_a_report_is_read_as_if_the_model_had_written_it(report: dict[str, Any])
         admit(b"", run=lying)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000
+
+
+def test_every_refusal_says_what_to_do() -> None:
+    assert [name for name, reason in REASONS.items() if not reason.remedy] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import sys
 from pathlib import Path
 
@@ -49,10 +51,38 @@ def test_a_pickle_is_not_loaded_before_its_owner_says_so(
         monkeypatch.setattr(sys, "stdin", nobody)
         said = sealgate("model", "convert", pickled)
     assert said.code == ExitCode.USAGE
-    assert "runs whatever its maker put in, as you" in said.err
+    assert "is a pickle: loading it runs whatever its maker put in, as you" in said.err
     assert f"sealgate model convert {pickled}" in said.err
     assert said.err.rstrip().endswith("--trust-pickle")
     assert not pickled.with_suffix(".onnx").exists()
+
+
+@pytest.mark.convert
+@pytest.mark.parametrize(("answer", "loaded"), [(b"y\n", True), (b"n\n", False), (b"\n", False)])
+def test_at_a_terminal_its_owner_is_asked(
+    answer: bytes, loaded: bool, pickled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, slave = pty.openpty()
+    os.write(master, answer)
+    with os.fdopen(slave) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        said = sealgate("model", "convert", pickled)
+    os.close(master)
+    assert "do you trust who did?" in said.err
+    assert (said.code == ExitCode.OK) is loaded, said.err
+    assert pickled.with_suffix(".onnx").exists() is loaded
+
+
+@pytest.mark.convert
+def test_what_the_owners_folder_holds_does_not_stand_in_for_what_is_installed(
+    pickled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder or file called `onnx` or `random` is common beside a model."""
+    for name in ("random", "onnx", "msgspec", "joblib"):
+        pickled.with_name(f"{name}.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(pickled.parent)
+    said = sealgate("model", "convert", pickled.name, "--trust-pickle")
+    assert said.code == 0, said.err
 
 
 @pytest.mark.convert

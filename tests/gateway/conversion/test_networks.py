@@ -28,7 +28,7 @@ def network(width: int = 8) -> Any:
     return torch.nn.Sequential(*layers).eval()
 
 
-def converted(file: Path, *, trusted: bool = False, sample: bool = True) -> Report:
+def converted(file: Path, *, trusted: bool = True, sample: bool = True) -> Report:
     rows = file.with_name("rows.npz")
     np.savez(rows, x=default_rng(0).normal(size=(20, 6)))
     request = Request(
@@ -62,27 +62,49 @@ def converted_again(folder: Path) -> Report:
     return converted(folder / "model.pt2")
 
 
-def test_a_script_is_loaded_without_a_word_of_trust(tmp_path: Path) -> None:
+def test_a_script_is_converted_on_rows_of_the_owner(tmp_path: Path) -> None:
     torch.jit.trace(network(), torch.zeros(2, 6)).save(tmp_path / "model.pt")
     check(converted(tmp_path / "model.pt"))
 
 
-def test_a_pickled_network_needs_its_owners_word_and_an_example(tmp_path: Path) -> None:
+def test_a_pickled_network_needs_an_example(tmp_path: Path) -> None:
     torch.save(network(), tmp_path / "model.pt")
-    for more, reason in (({}, "untrusted"), ({"trusted": True, "sample": False}, "inputs")):
-        with pytest.raises(Stuck) as stuck:
-            converted(tmp_path / "model.pt", **more)
-        assert stuck.value.reason == reason
-    check(converted(tmp_path / "model.pt", trusted=True))
+    with pytest.raises(Stuck) as stuck:
+        converted(tmp_path / "model.pt", sample=False)
+    assert stuck.value.reason == "inputs"
+    check(converted(tmp_path / "model.pt"))
     (taken,) = onnx.load(tmp_path / "out.onnx").graph.input
     assert taken.name == "x"
+    assert [one.name for one in onnx.load(tmp_path / "out.onnx").graph.output] == ["output"]
     assert taken.type.tensor_type.shape.dim[0].dim_param, "any number of rows"
+
+
+@pytest.mark.parametrize("kind", ["module", "script", "program"])
+def test_whatever_torch_wrote_needs_its_owners_word(kind: str, tmp_path: Path) -> None:
+    """torch unpickles parts of each, and says itself: never load what you do not trust."""
+    file = tmp_path / "model.pt"
+    if kind == "program":
+        torch.export.save(program(), file)
+    elif kind == "script":
+        torch.jit.trace(network(), torch.zeros(2, 6)).save(file)
+    else:
+        torch.save(network(), file)
+    with pytest.raises(Stuck) as stuck:
+        converted(file, trusted=False)
+    assert stuck.value.reason == "untrusted"
+
+
+def test_rows_that_the_network_does_not_take_are_told(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(7, 2), tmp_path / "model.pt")
+    with pytest.raises(Stuck, match="does not run on these rows") as stuck:
+        converted(tmp_path / "model.pt")
+    assert stuck.value.reason == "not_runnable"
 
 
 def test_weights_alone_are_no_model(tmp_path: Path) -> None:
     torch.save(network().state_dict(), tmp_path / "model.pt")
     with pytest.raises(Stuck, match="holds weights") as stuck:
-        converted(tmp_path / "model.pt", trusted=True)
+        converted(tmp_path / "model.pt")
     assert "torch.export.save" in stuck.value.remedy
 
 

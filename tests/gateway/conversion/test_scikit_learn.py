@@ -97,6 +97,32 @@ def test_a_converter_that_changes_answers_is_found_out(tmp_path: Path) -> None:
     assert not (tmp_path / "out.onnx").exists()
 
 
+def test_a_model_that_was_not_trained_is_said_to_be_so(tmp_path: Path) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    for model in (LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression())):
+        with pytest.raises(Stuck, match="not trained") as stuck:
+            converted(model, tmp_path)
+        assert "fit it" in stuck.value.remedy
+
+
+def test_columns_whose_names_have_spaces_keep_them(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    frame = pandas.DataFrame({"mean age": X[:, 0], "ward (old)": COLOURS})
+    picked = [("c", OneHotEncoder(), ["ward (old)"]), ("n", "passthrough", ["mean age"])]
+    model = make_pipeline(ColumnTransformer(picked), LinearRegression()).fit(frame, X[:, 1])
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    report = converted(model, tmp_path, sample=str(tmp_path / "rows.csv"))
+    assert [one.differing for one in report.compared] == [0]
+
+
 def test_an_estimator_without_a_converter_is_named_with_the_way_on(tmp_path: Path) -> None:
     from sklearn.neighbors import NearestCentroid
 

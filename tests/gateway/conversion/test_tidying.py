@@ -58,7 +58,7 @@ def zipped() -> Any:
 def test_a_model_that_is_served_as_it_is_stays_byte_for_byte() -> None:
     proto = doubled()
     before = proto.SerializeToString()
-    assert needs(proto) == ()
+    assert needs(proto, screened=True) == ()
     assert tidy(proto) == []
     assert proto.SerializeToString() == before
 
@@ -66,7 +66,7 @@ def test_a_model_that_is_served_as_it_is_stays_byte_for_byte() -> None:
 def test_maps_become_a_tensor_of_the_same_name_and_the_order_of_classes_is_told() -> None:
     proto = zipped()
     before = said(proto)
-    assert "ZipMap" in needs(proto)[0]
+    assert "ZipMap" in needs(proto, screened=True)[0]
     told = tidy(proto)
     assert any("`y` is a tensor" in one and "a, b, c" in one for one in told)
     np.testing.assert_array_equal(said(proto), [[row[c] for c in "abc"] for row in before])
@@ -105,9 +105,22 @@ def test_a_weight_that_only_an_inner_graph_uses_stays() -> None:
 def test_an_old_opset_is_lifted_to_one_that_can_be_screened() -> None:
     proto = doubled(opset=8)
     before = said(proto)
-    assert "opset 8" in needs(proto)[0]
+    assert "opset 8" in needs(proto, screened=True)[0]
     assert tidy(proto) == ["opset 8 was lifted to 21"]
     np.testing.assert_array_equal(said(proto), before)
+
+
+def test_an_opset_that_is_served_without_a_screen_is_not_in_the_way_of_a_push() -> None:
+    assert needs(doubled(opset=8), screened=False) == ()
+    assert "opset 6" in needs(doubled(opset=6), screened=False)[0]
+
+
+def test_a_map_that_does_not_leave_the_model_is_not_in_the_way_of_a_push() -> None:
+    proto = zipped()
+    proto.graph.output[0].CopyFrom(helper.make_tensor_value_info("p", TensorProto.FLOAT, [None, 3]))
+    assert needs(proto, screened=True) == ()
+    tidy(proto)
+    assert [node.op_type for node in proto.graph.node] == ["Softmax"]
 
 
 def test_an_opset_that_is_not_known_yet_is_refused_with_the_way_on() -> None:
@@ -124,7 +137,7 @@ def test_functions_are_inlined() -> None:
     imports = [*opset, helper.make_opsetid("own", 1)]
     node = helper.make_node("twice", ["x"], ["y"], domain="own")
     proto = model([node], imports=imports, functions=[twice])
-    assert "functions" in needs(proto)[0]
+    assert "functions" in needs(proto, screened=True)[0]
     assert "functions of its own were inlined: 1" in tidy(proto)
     np.testing.assert_array_equal(said(proto), X + X)
     inspect(proto)
@@ -149,7 +162,7 @@ def outside(folder: Path) -> Path:
 
 def test_weights_beside_the_file_are_put_into_it(tmp_path: Path) -> None:
     path = outside(tmp_path)
-    assert "another file" in needs(onnx.load(path, load_external_data=False))[0]
+    assert "another file" in needs(onnx.load(path, load_external_data=False), screened=False)[0]
     proto, told = read(path)
     assert told == ["1 weights from model.onnx.data were put into the one file"]
     np.testing.assert_array_equal(said(proto), said(doubled()))

@@ -13,7 +13,7 @@ from gateway.errors import Forbidden, LimitReached, NotFound, StateConflict
 from gateway.identity.errors import InvalidToken
 from gateway.registry import uploads as uploads_module
 from gateway.registry.records import Model, SealedPayload
-from gateway.registry.uploads import MAX_WAITING, MAX_WAITING_BYTES, Uploads
+from gateway.registry.uploads import KEEP_S, MAX_WAITING, MAX_WAITING_BYTES, Uploads
 from tests.gateway.parts import NOW, TENANT, House, call, house
 
 OWNER, SECOND = call("owner"), call("owner", client="second")
@@ -148,6 +148,18 @@ def test_an_upload_is_given_up_by_the_client_that_sent_it(yard: Yard) -> None:
     assert (event["reason"], event["model_digest"]) == ("discard", "p")
     with pytest.raises(NotFound):
         yard.uploads.give_up(OWNER, kept.id)
+
+
+def test_a_client_sees_its_own_uploads_that_wait_page_by_page(yard: Yard) -> None:
+    mine = [yard.uploads.keep(OWNER, "m", yard.arrived(f"d{n}")).id for n in range(3)]
+    yard.uploads.keep(SECOND, "m", yard.arrived("theirs"))
+    first, after = yard.uploads.waiting(OWNER, after="", limit=2)
+    assert after is not None
+    rest, end = yard.uploads.waiting(OWNER, after=after, limit=2)
+    assert [one.id for one in (*first, *rest)] == sorted(mine)
+    assert end is None
+    yard.now[0] += KEEP_S
+    assert yard.uploads.waiting(OWNER, after="", limit=2) == ([], None)
 
 
 def test_an_upload_in_use_is_neither_given_up_nor_swept_nor_used_twice(yard: Yard) -> None:

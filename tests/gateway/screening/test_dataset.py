@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.screening import dataset
 from gateway.screening.dataset import read_calibration_set
-from gateway.screening.errors import REFUSALS, CalibrationRefused
+from gateway.screening.errors import REFUSALS, REMEDIES, CalibrationRefused
 from tests.gateway.screening.classifiers import clouds, npz
 
 X, Y = clouds(120, seed=1)
@@ -150,3 +150,8 @@ def test_any_damage_is_refused_by_us_or_harmless(at: int, damage: bytes) -> None
 def test_any_npy_is_refused_by_us(tail: bytes) -> None:
     start = b"\x93NUMPY\x01\x00" + len(tail).to_bytes(2, "little")
     assert refused(archive({"x.npy": start + tail, "y.npy": npy(Y)})) in REFUSALS
+
+
+def test_every_refusal_says_what_to_do() -> None:
+    assert REFUSALS.keys() - REMEDIES.keys() == {"unknown"}
+    assert not REMEDIES.keys() - REFUSALS.keys()
