@@ -30,7 +30,8 @@ from gateway.cli.output import check_writable, note, progress
 from gateway.conversion.kinds import PICKLED, TOLD, Kind, kind_of
 from gateway.conversion.request import STAGES, Message, Report, Request
 
-_NEEDED: Final = ("onnxmltools", "skl2onnx")
+_WITH_CONVERTERS: Final = frozenset({"pickle", "xgboost", "lightgbm"})
+_CONVERTERS: Final = ("onnxmltools", "skl2onnx")
 _SPLITS: Final = (
     "leave splitting texts into words to the caller: convert the steps that come after the "
     "vectoriser (`pipeline[1:]`)"
@@ -91,7 +92,7 @@ def convert(asked: Conversion, *, quiet: bool) -> tuple[Report, AdmissionReport 
             f"{asked.out} exists; nothing was changed", ExitCode.USAGE, asked.command("--force")
         )
     kind = _kind(asked.file)
-    if kind != "onnx" and any(importlib.util.find_spec(name) is None for name in _NEEDED):
+    if kind in _WITH_CONVERTERS and any(importlib.util.find_spec(n) is None for n in _CONVERTERS):
         raise CommandFailed(
             "converting needs an extra that is not installed",
             ExitCode.USAGE,

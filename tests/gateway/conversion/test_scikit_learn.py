@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("skl2onnx", reason="skl2onnx comes with the `convert` extra")
-pytest.importorskip("onnxmltools", reason="onnxmltools comes with the `convert` extra")
-
 from gateway.conversion.request import Report, Request, Stuck
 from gateway.conversion.work import convert
 from tests.gateway.conversion.estimators import COLOURS, X, Y, by_columns, plain, save
 
 pytestmark = [pytest.mark.convert, pytest.mark.e2e]  # joblib asks `lscpu` for the cores
+
+
+@pytest.fixture(autouse=True)
+def converters() -> None:
+    for name in ("skl2onnx", "onnxmltools"):
+        pytest.importorskip(name, reason=f"{name} comes with the `convert` extra")
 
 
 def converted(model: Any, folder: Path, **more: Any) -> Report:
