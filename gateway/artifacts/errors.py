@@ -30,7 +30,7 @@ ArtifactError
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from audit.errors import KeyUnavailable as AuditKeyUnavailable
 from gateway.errors import SealgateError
@@ -203,6 +203,9 @@ class StatementInvalid(ArtifactError):
     message = "the signed statement does not verify"
 
 
+_AT_HOME: Final = (
+    "try it at home: `sealgate model push … --dry-run`; if it works there, send it again"
+)
 SandboxFailure = Literal["crashed", "time", "memory", "output"]
 
 
@@ -213,6 +216,7 @@ class SandboxFailed(ArtifactError):
         kind: `crashed`, `time`, `memory` or `output` (its result was malformed or too large).
         diagnostics: The end of its standard error, for the operator's log only: it may hold
             what the hostile input made a library print.
+        remedy: What whoever sent the input can do about it.
     """
 
     code = "sandbox_failed"
@@ -221,6 +225,8 @@ class SandboxFailed(ArtifactError):
     def __init__(self, kind: SandboxFailure, diagnostics: str = "") -> None:
         super().__init__()
         self.kind: SandboxFailure = kind
+        small = "send fewer rows, or a smaller model"
+        self.remedy = small if kind in ("time", "memory") else _AT_HOME
         self.diagnostics = diagnostics
 
 

@@ -35,6 +35,7 @@ CALIBRATION_LIMITS: Final = Limits(
 )
 """Fitting on 4,000 rows of an image model takes a minute on one core; ten are enough for it."""
 STAGES: Final = 6
+_SIGN_AGAIN: Final = "sign the very file that is sent, by the key that is sent; `push` does both"
 
 Plain: TypeAlias = bytes | SecretBuffer
 
@@ -286,9 +287,10 @@ def check_owner(bundle: bytes, key_pem: bytes, plain_digest: str) -> None:
         parsed = strict_json(bundle)
         verify_owner_statement(parsed, key_pem, {MODEL_FILE: plain_digest})
     except ValueError as cause:
-        raise PublishRefused("owner_signature", "the owner's bundle is no JSON") from cause
+        what = "the owner's bundle is no JSON"
+        raise PublishRefused("owner_signature", what, _SIGN_AGAIN) from cause
     except StatementInvalid as cause:
-        raise PublishRefused("owner_signature", cause.public) from cause
+        raise PublishRefused("owner_signature", cause.public, _SIGN_AGAIN) from cause
 
 
 def examine(admit: Admit, material: Examined) -> AdmissionReport:
@@ -340,6 +342,7 @@ def allowing_nan(inputs: tuple[TensorSpec, ...], names: frozenset[str]) -> tuple
             "allow_nan",
             "`--allow-nan` names no input of floating values; "
             + (f"those are {known}" if known else "the model has none"),
+            "name one of those" if known else "leave `--allow-nan` out",
         )
     return tuple(replace(spec, allow_nan=True) if spec.name in names else spec for spec in inputs)
 
