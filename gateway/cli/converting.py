@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import shlex
 import subprocess
@@ -25,13 +24,13 @@ import typer
 
 from gateway.artifacts.admission import REASONS, AdmissionReport, admit
 from gateway.artifacts.errors import ModelRefused
+from gateway.cli.extras import require_extras
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import check_writable, note, progress
 from gateway.conversion.kinds import PICKLED, TOLD, Kind, kind_of
 from gateway.conversion.request import STAGES, Message, Report, Request
 
 _WITH_CONVERTERS: Final = frozenset({"pickle", "xgboost", "lightgbm"})
-_CONVERTERS: Final = ("onnxmltools", "skl2onnx")
 _SPLITS: Final = (
     "leave splitting texts into words to the caller: convert the steps that come after the "
     "vectoriser (`pipeline[1:]`)"
@@ -92,12 +91,8 @@ def convert(asked: Conversion, *, quiet: bool) -> tuple[Report, AdmissionReport 
             f"{asked.out} exists; nothing was changed", ExitCode.USAGE, asked.command("--force")
         )
     kind = _kind(asked.file)
-    if kind in _WITH_CONVERTERS and any(importlib.util.find_spec(n) is None for n in _CONVERTERS):
-        raise CommandFailed(
-            "converting needs an extra that is not installed",
-            ExitCode.USAGE,
-            "pip install 'sealgate[convert]'",
-        )
+    if kind in _WITH_CONVERTERS:
+        require_extras("onnxmltools", "skl2onnx")
     if kind is not None and kind in PICKLED and not asked.trusted:
         _ask(asked, kind)
     with tempfile.TemporaryDirectory(dir=asked.out.parent, prefix=".sealgate-") as passing:

@@ -9,6 +9,8 @@ from gateway.cli.failures import CommandFailed, ExitCode
 
 EXTRAS: Final = {
     "flwr": "federated",
+    "onnxmltools": "convert",
+    "skl2onnx": "convert",
     "art": "screening",
     "sklearn": "screening",
     "psycopg": "postgres",
