@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,8 @@ import httpx
 from gateway.cli.failures import CommandFailed, ExitCode, failure_of
 from gateway.cli.profile import Profile, find_profile, load_profile, told
 from gateway.client import ClientFault, SealgateAuth, TokenRefused
+from gateway.client.auth import TIMEOUT, trust_of
 
-TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
 UNREACHABLE: Final = "check that the gateway runs: sealgate serve"
 
 
@@ -29,13 +28,13 @@ class Connection:
     def __init__(self, profile: Profile, *, transport: httpx.BaseTransport | None = None) -> None:
         self.profile = profile
         try:
-            self._auth = SealgateAuth(profile)
+            self._auth, verify = SealgateAuth(profile), trust_of(profile)
         except ClientFault as fault:
             raise told(fault) from fault
         self._client = httpx.Client(
             base_url=profile.url,
             timeout=TIMEOUT,
-            verify=_trust(profile.ca_file),
+            verify=verify,
             transport=transport,
             auth=self._auth,
             follow_redirects=False,
@@ -124,15 +123,6 @@ def _as_failures() -> Iterator[None]:
         raise CommandFailed(
             "the gateway does not answer", ExitCode.TRY_AGAIN, UNREACHABLE
         ) from cause
-
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext | bool:
-    if ca_file is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=str(ca_file))
-    except (OSError, ssl.SSLError) as cause:
-        raise CommandFailed("`ca_file` of the profile cannot be used", ExitCode.SIGN_IN) from cause
 
 
 def _object(answer: httpx.Response) -> dict[str, Any]:

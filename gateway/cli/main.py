@@ -32,6 +32,7 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "doctor": ("gateway.cli.doctor", "Look at a gateway's place and say what is wrong."),
     "whoami": ("gateway.cli.whoami", "Show how the gateway sees you."),
     "call": ("gateway.cli.call", "Ask a model."),
+    "headers": ("gateway.cli.headers", "Authenticate one request of another program."),
     "model": ("gateway.cli.model", "Publish, release and download models."),
     "audit": ("gateway.cli.audit", "Search, follow, verify and export the log."),
     "subject": ("gateway.cli.subject", "Find, show and erase a data subject."),

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Self
@@ -24,12 +25,14 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
-from gateway.client.errors import AddressRefused
+from gateway.client.errors import AddressRefused, ProfileInvalid
 from gateway.client.profile import Profile, load_profile
 from gateway.client.tokens import TOKEN_PATH, Tokens
 
 MOST_TRIES: Final = 2
 """Times that one request is sent: once more, with what its refusal taught."""
+
+TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
 
 
 class SealgateAuth(httpx.Auth):
@@ -85,11 +88,19 @@ class SealgateAuth(httpx.Auth):
                 token: str = end.value
         return self.tokens.headers(token, method, path)
 
+    def http_client(self) -> httpx.Client:
+        """Return a client that asks for tokens, for programs that have none of httpx.
+
+        Raises:
+            ProfileInvalid: `ca_file` of the profile cannot be used.
+        """
+        return httpx.Client(timeout=TIMEOUT, verify=trust_of(self.profile))
+
     def sync_auth_flow(
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """Prove a request of a synchronous client, and once more where that is of use."""
-        self._check_address(request)
+        self.check_address(request.url)
         for _ in range(MOST_TRIES):
             token = yield from self._token()
             response = yield self._proven(request, token)
@@ -100,7 +111,7 @@ class SealgateAuth(httpx.Auth):
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Prove a request of an asynchronous client, and once more where that is of use."""
-        self._check_address(request)
+        self.check_address(request.url)
         for _ in range(MOST_TRIES):
             token = self.tokens.current()
             if token is None:
@@ -152,23 +163,55 @@ class SealgateAuth(httpx.Auth):
         request.headers.update(self.tokens.headers(token, request.method, path))
         return request
 
-    def _again(self, request: httpx.Request, response: httpx.Response, token: str) -> bool:
-        """Learn from an answer, and tell whether the request should be sent once more."""
-        error = response.headers.get("www-authenticate", "")
-        learnt = self.tokens.learn(request.url.path, response.status_code, response.headers, error)
-        if response.status_code != 401:
+    def learn(self, token: str, path: str, status: int, headers: Mapping[str, str]) -> bool:
+        """Take what an answer teaches; tell whether the request is worth sending once more.
+
+        Args:
+            token: What the request was sent with.
+            path: Of the request.
+            status: Of the answer; only after 401 was nothing done.
+            headers: Of the answer, found by lower-case names.
+        """
+        error = headers.get("www-authenticate") or ""
+        learnt = self.tokens.learn(path, status, headers, error)
+        if status != 401:
             return False
         if "invalid_token" in error:
             self.tokens.forget(token)
             learnt = True
-        return learnt and isinstance(request.stream, httpx.ByteStream)
+        return learnt
 
-    def _check_address(self, request: httpx.Request) -> None:
-        if _origin(request.url) != _origin(self._url):
+    def check_address(self, url: str | httpx.URL) -> None:
+        """Hold an address to the profile's.
+
+        Raises:
+            AddressRefused: It is another one.
+        """
+        if _origin(httpx.URL(url)) != _origin(self._url):
             raise AddressRefused(
                 "a token goes to the gateway that gave it only",
                 f"send the request to {self.profile.url}, or use the profile of its gateway",
             )
+
+    def _again(self, request: httpx.Request, response: httpx.Response, token: str) -> bool:
+        learnt = self.learn(token, request.url.path, response.status_code, response.headers)
+        return learnt and isinstance(request.stream, httpx.ByteStream)
+
+
+def trust_of(profile: Profile) -> ssl.SSLContext | bool:
+    """Return what a gateway's certificate is checked with, for `verify=` of an httpx client.
+
+    Raises:
+        ProfileInvalid: `ca_file` of the profile cannot be used.
+    """
+    if profile.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(profile.ca_file))
+    except (OSError, ssl.SSLError) as cause:
+        raise ProfileInvalid(
+            "`ca_file` of the profile cannot be used", "name a PEM file with certificates"
+        ) from cause
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
