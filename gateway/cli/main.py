@@ -35,6 +35,7 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "headers": ("gateway.cli.headers", "Authenticate one request of another program."),
     "model": ("gateway.cli.model", "Publish, release and download models."),
     "audit": ("gateway.cli.audit", "Search, follow, verify and export the log."),
+    "why": ("gateway.cli.why", "Tell why a request was refused, or answered."),
     "subject": ("gateway.cli.subject", "Find, show and erase a data subject."),
     "policy": ("gateway.cli.policy", "Show, check, publish and explain policies."),
     "tenant": ("gateway.cli.tenant", "Create and suspend tenants."),
