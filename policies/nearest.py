@@ -23,6 +23,7 @@ import cedarpy
 from policies.compiled import platform_text, schema
 from policies.facts import ContextFacts, PrincipalFacts, ResourceFacts
 from policies.rendering import FactsConflict, context_of, entity_slice
+from policies.shape import statements
 
 MAX_CONDITIONS: Final = 50
 """Conditions of one rule that are asked alone; rules have a handful."""
@@ -37,7 +38,7 @@ class Rule:
     Attributes:
         id: Its `@id`.
         effect: What it does where it applies.
-        text: Its text, laid out by Cedar.
+        text: Its text, as it was written.
         applies: Whether it applies to the request; None where that cannot be told.
         ways: Where it stands against the request: each entry is a list of conditions which, if all
             of them held, would end that.
@@ -74,17 +75,17 @@ def rules_of(
         return ()
     return tuple(
         rule
-        for policy in (*_policies(text), *_policies(platform_text()))
+        for policy, written in (*_policies(text), *_policies(platform_text()))
         if asking.holds(policy, []) is True
-        for rule in (_rule(policy, asking),)
+        for rule in (_rule(policy, written, asking),)
     )
 
 
 def text_of(text: str, name: str) -> str | None:
     """Return a rule of a set, or of the platform's, by its `@id`; None where there is none."""
-    for policy in (*_policies(text), *_policies(platform_text())):
+    for policy, written in (*_policies(text), *_policies(platform_text())):
         if _id(policy) == name:
-            return _laid_out(policy)
+            return written
     return None
 
 
@@ -123,7 +124,7 @@ class _Asking:
         return self.holds(policy, [{"kind": "when", "body": body}])
 
 
-def _rule(policy: dict[str, Any], asking: _Asking) -> Rule:
+def _rule(policy: dict[str, Any], written: str, asking: _Asking) -> Rule:
     applies = asking.holds(policy, policy["conditions"])
     permits = policy["effect"] == "permit"
     ways: tuple[tuple[str, ...], ...] = ()
@@ -131,7 +132,7 @@ def _rule(policy: dict[str, Any], asking: _Asking) -> Rule:
         ways = (_missing(policy, asking),)
     elif not permits and applies is not False:
         ways = tuple(_ways_out(policy, asking))
-    return Rule(_id(policy), policy["effect"], _laid_out(policy), applies, ways)
+    return Rule(_id(policy), policy["effect"], written, applies, ways)
 
 
 def _missing(policy: dict[str, Any], asking: _Asking) -> tuple[str, ...]:
@@ -172,19 +173,15 @@ def _split(body: Any, operator: str) -> list[Any]:
     return parts
 
 
-def _policies(text: str) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = json.loads(cedarpy.policies_to_json_str(text))[
-        "staticPolicies"
-    ]
-    return list(found.values())
+def _policies(text: str) -> list[tuple[dict[str, Any], str]]:
+    """Return each policy as Cedar's JSON, and as it was written."""
+    parsed = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
+    written = statements(text)
+    return [(parsed[f"policy{at}"], one) for at, one in enumerate(written)]
 
 
 def _id(policy: dict[str, Any]) -> str:
     return str((policy.get("annotations") or {}).get("id", ""))
-
-
-def _laid_out(policy: dict[str, Any]) -> str:
-    return str(cedarpy.format_policies(_NEEDLESS.sub(r"\1", _cedar(policy)))).strip()
 
 
 def _words(body: Any) -> str:
@@ -195,7 +192,10 @@ def _words(body: Any) -> str:
     text = _cedar({"effect": "permit", **scope, "conditions": [condition], "annotations": {}})
     match = _BODY.search(text)
     assert match is not None
-    return _NEEDLESS.sub(r"\1", match["body"])
+    text, changes = match["body"], 1
+    while changes:
+        text, changes = _NEEDLESS.subn(r"\1", text)
+    return text
 
 
 def _not(body: Any) -> str:

@@ -120,7 +120,7 @@ class Reasons:
     def _reason(self, entry: Entry) -> Reason:
         event = entry.event
         text = self._text(event)
-        named = tuple(self._named(event, name, text) for name in event.policy_ids)
+        named = tuple(self._named(event, name, text) for name in dict.fromkeys(event.policy_ids))
         if event.outcome != "deny":
             return Reason(entry, named, bool(text), _of_no_refusal(event))
         if not event.resource:
@@ -150,6 +150,8 @@ class Reasons:
         notes = [_AS_REGISTERED] if same else [_CHANGED]
         if not event.policy_ids:
             notes.insert(0, _NO_PERMIT if permits else _NO_RULE)
+        if any(rule.effect == "forbid" and rule.applies and not rule.ways for rule in told):
+            notes.append(_ALWAYS)
         if event.action in {"infer", "releaseOutput"} and not event.purpose:
             notes.append(_PURPOSE)
         return Reason(entry, tuple(told), same, tuple(notes))
@@ -248,5 +250,6 @@ _CHANGED: Final = (
     "what would have to change is not certain: with what is registered now the rules do not "
     "decide as they did then; the client, the model, the policies or the token were others"
 )
+_ALWAYS: Final = "a rule without conditions forbids it always: only another policy set lifts it"
 _PURPOSE: Final = "no purpose is recorded: it named none, or one that is not registered for it"
 _NOT_POLICY: Final = "no policy refused it: it ended for the reason that is recorded"

@@ -81,6 +81,17 @@ def test_a_rule_about_something_else_is_left_out() -> None:
     assert rules(text) == {}
 
 
+def test_rules_are_told_as_they_were_written() -> None:
+    text = """// about ";" and (
+    @id("a") permit (principal, action, resource)
+      when { context.region == "e;u" }; // }
+    @id("b")
+    forbid (principal, action, resource);"""
+    assert text_of(text, "b") == '@id("b")\n    forbid (principal, action, resource);'
+    assert rules(text)["a"].text.endswith('when { context.region == "e;u" };')
+    assert rules(text)["b"].ways == ()
+
+
 def test_a_rule_has_its_text_and_an_unknown_one_none() -> None:
     text = text_of(starter_text(), "caller-infer")
     assert text is not None

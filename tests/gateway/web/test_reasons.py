@@ -64,6 +64,12 @@ def test_issue_7_4_where_nothing_permitted_the_nearest_permit_is_told(hidden: Hi
     assert any("none permitted" in note for note in record["notes"])
 
 
+def test_a_rule_without_conditions_is_told_to_be_so(hidden: Hidden) -> None:
+    record = why(hidden, ask(hidden, "caller", "/v2/models/banned/infer"))
+    assert [(rule["id"], rule["ways"]) for rule in record["rules"]] == [("nobody", [])]
+    assert any("without conditions" in note for note in record["notes"])
+
+
 def test_a_candidate_needs_its_release(hidden: Hidden) -> None:
     record = why(hidden, ask(hidden, "caller", "/v2/models/open/versions/2/infer"))
     ways = {rule["id"]: rule["ways"] for rule in record["rules"]}
@@ -88,7 +94,7 @@ def test_an_answer_names_the_rules_that_allowed_it(hidden: Hidden) -> None:
     answer = ask(hidden, "caller", "/v2/models/open/infer")
     assert answer.status_code == 200
     record = why(hidden, answer)
-    assert {rule["id"] for rule in record["rules"]} == {"caller-infer"}
+    assert [rule["id"] for rule in record["rules"]] == ["caller-infer"]
     assert record["event"]["outcome"] == "allow"
 
 
