@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -19,6 +19,7 @@ import numpy as np
 
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.client.tensors import BYTES, DTYPES, Array, Tensor
+from gateway.strict_json import strict_json
 
 MAX_INPUT: Final = 256 << 20
 """Bytes of a file: gateways take far smaller bodies; more rows than that are a batch job."""
@@ -215,17 +216,10 @@ _ARRAYS: Final = {
 
 
 def _json(content: bytes) -> Any:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({name for name, _ in pairs}) != len(pairs):
-            raise ValueError
-        return dict(pairs)
-
     try:
-        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=once)
-    except (ValueError, RecursionError) as cause:
-        raise _unusable(
-            "the input is no JSON, or has a name twice", "check it by python -m json.tool"
-        ) from cause
+        return strict_json(content.removeprefix(BOM_UTF8))
+    except ValueError as cause:
+        raise _unusable(str(cause), "mend it; what JSON cannot say goes into an .npz") from cause
 
 
 def _bounded(file: BinaryIO) -> bytes:
