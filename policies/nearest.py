@@ -81,11 +81,19 @@ def rules_of(
     )
 
 
-def text_of(text: str, name: str) -> str | None:
-    """Return a rule of a set, or of the platform's, by its `@id`; None where there is none."""
+def rule_that_decided(text: str, name: str) -> Rule | None:
+    """Return a rule that is known to have applied, without asking it again.
+
+    Args:
+        text: The tenant's set.
+        name: The `@id`, of the set or of the platform's policies.
+
+    Returns:
+        The rule, without ways; None where there is none of that id.
+    """
     for policy, written in (*_policies(text), *_policies(platform_text())):
         if _id(policy) == name:
-            return written
+            return Rule(name, policy["effect"], written, True, ())
     return None
 
 

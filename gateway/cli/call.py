@@ -88,7 +88,8 @@ def _ask(connection: Connection, path: str, rows: Path, parameters: dict[str, An
     form, content = call_input.read_input(rows)
     whole = call_input.whole_request(form, content)
     if whole is not None:
-        whole["parameters"] = {**(whole.get("parameters") or {}), **parameters}
+        if isinstance(whole.get("parameters") or {}, dict):  # else the gateway says what is wrong
+            whole["parameters"] = {**(whole.get("parameters") or {}), **parameters}
         headers = {"content-type": "application/json"}
         return connection.send(
             "POST", f"{path}/infer", content=json.dumps(whole).encode(), headers=headers

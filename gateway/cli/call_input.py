@@ -23,6 +23,8 @@ from gateway.strict_json import strict_json
 
 MAX_INPUT: Final = 256 << 20
 """Bytes of a file: gateways take far smaller bodies; more rows than that are a batch job."""
+EXACT: Final = 2**53
+"""Up to here a float is the whole number that was written."""
 SUBJECTS: Final = "sealgate_subject"
 """The input with a person for each row, which the gateway takes out."""
 STANDARD_INPUT: Final = Path("-")
@@ -92,6 +94,8 @@ def _tensor(name: str, array: Array, described: Mapping[str, Any] | None) -> Ten
 
 def _typed(name: str, array: Array, datatype: str) -> Array:
     dtype = DTYPES[datatype]
+    if datatype != BYTES and array.dtype.kind in "US":
+        raise _unusable(f"`{name}` holds text, and the model takes {datatype}", "give numbers")
     if datatype == BYTES:
         if array.dtype.kind not in "USO":
             raise _unusable(f"`{name}` is text for this model", "give strings, not numbers")
@@ -187,24 +191,37 @@ def _columns(
     (name, one), cells = next(iter(inputs.items())), list(zip(*columns, strict=True))
     if one["datatype"] == BYTES:
         return {name: np.array(cells, np.object_)}
-    return {name: _numbers(name, cells)}
+    return {name: _numbers(name, cells, one["datatype"])}
 
 
 def _column(name: str, cells: tuple[str, ...], described: Mapping[str, Any]) -> Array:
     if described["datatype"] == BYTES:
         values: Array = np.array(cells, np.object_)
     else:
-        values = _numbers(name, list(cells))
+        values = _numbers(name, [(cell,) for cell in cells], described["datatype"])
     return values.reshape(-1, *[1] * (len(described["shape"]) - 1))
 
 
-def _numbers(name: str, cells: list[Any]) -> Array:
+def _numbers(name: str, rows: Sequence[Sequence[str]], datatype: str) -> Array:
+    """Read cells: whole numbers as such, since a float holds them up to 2**53 only."""
+    read = _whole if "INT" in datatype else float
     try:
-        return np.array(cells, np.float64)
+        return np.array([[read(cell) for cell in row] for row in rows])
     except ValueError as cause:
         raise _unusable(
-            f"a cell of `{name}` is no number", "write nan for what is missing"
+            f"a cell of `{name}` is no {datatype}", "write nan where a float is missing"
         ) from cause
+
+
+def _whole(cell: str) -> int:
+    """Read a whole number; `2.0` is one, as tables with gaps write it."""
+    try:
+        return int(cell)
+    except ValueError:
+        value = float(cell)
+        if not value.is_integer() or abs(value) > EXACT:
+            raise
+        return int(value)
 
 
 _ARRAYS: Final = {

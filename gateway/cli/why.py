@@ -14,7 +14,8 @@ from gateway.cli.output import JsonFlag, ProfileOption, moment, show
 NEEDED = "ask somebody with the role officer and the scope audit to run it; the id is theirs to use"
 ABSENT = (
     "check the id; an answer of another tenant, one without a token and most readings leave no "
-    "record in your tenant's log"
+    "record in your tenant's log. A record that came an hour or a thousand others after its "
+    "request began is found by sealgate audit search"
 )
 
 

@@ -8,6 +8,9 @@ Safety argument.
    this machine. `channel_credentials` makes the second only for an address on loopback.
 2. A proof is for one method at the gateway's public address. It counts for its call or stream.
 3. What goes wrong ends the call with a text of ours, which holds no token.
+
+gRPC tells no answer to who gave the token: one that was revoked is replaced when its time ends, and
+a clock that is off is not corrected.
 """
 
 from __future__ import annotations
@@ -66,13 +69,22 @@ def channel_credentials(auth: SealgateAuth | str | Path) -> Any:
     calls = grpc.metadata_call_credentials(SealgateCallCredentials(known), name="sealgate")
     profile = known.profile
     if profile.url.startswith("https://"):
-        pem = None if profile.ca_file is None else profile.ca_file.read_bytes()
+        pem = _certificates(profile.ca_file)
         return grpc.composite_channel_credentials(grpc.ssl_channel_credentials(pem), calls)
     if not _on_loopback(urlsplit(profile.url).hostname or ""):
         raise ProfileInvalid(
             "gRPC gives no token to another machine without TLS", "use the https address"
         )
     return grpc.composite_channel_credentials(grpc.local_channel_credentials(), calls)
+
+
+def _certificates(ca_file: Path | None) -> bytes | None:
+    try:
+        return None if ca_file is None else ca_file.read_bytes()
+    except OSError as cause:
+        raise ProfileInvalid(
+            "`ca_file` of the profile cannot be read", "name a PEM file with certificates"
+        ) from cause
 
 
 def _on_loopback(host: str) -> bool:

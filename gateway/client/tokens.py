@@ -126,7 +126,8 @@ class Tokens:
         told = body if isinstance(body, dict) else {}
         token, error = told.get("access_token"), str(told.get("error", ""))
         if status != 200 or not isinstance(token, str) or not token:
-            raise TokenRefused(*_why(status, error), status, error)
+            bound = self._proof_key is not None
+            raise TokenRefused(*_why(status, error, bound=bound), status, error)
         try:
             life = float(told.get("expires_in", 0))
         except (TypeError, ValueError):
@@ -156,16 +157,18 @@ class Tokens:
             headers: Of the answer; names in lower case.
             error: `error` of its body or challenge, or empty.
         """
-        fresh = self._take_nonce(path, headers.get("dpop-nonce", ""))
+        given = self._take_nonce(path, headers.get("dpop-nonce") or "")
         if status not in {400, 401} or not any(known in error for known in _PROOF_ERRORS):
             return False
-        return ("use_dpop_nonce" in error and fresh) or self._correct_clock(headers.get("date", ""))
+        if "use_dpop_nonce" in error:
+            return given
+        return self._correct_clock(headers.get("date") or "")
 
     def _take_nonce(self, path: str, nonce: str) -> bool:
-        place = path == TOKEN_PATH
-        if not nonce or len(nonce) > MAX_NONCE or self._nonces.get(place) == nonce:
+        """Keep a nonce; another request may have learnt the same one a moment ago."""
+        if not nonce or len(nonce) > MAX_NONCE:
             return False
-        self._nonces[place] = nonce
+        self._nonces[path == TOKEN_PATH] = nonce
         return True
 
     def _correct_clock(self, date: str) -> bool:
@@ -174,7 +177,7 @@ class Tokens:
         except (TypeError, ValueError, OverflowError):
             return False
         skew = there - self._clock()
-        if abs(skew - self._skew) < NOTICED_SKEW or abs(skew) > MAX_SKEW:
+        if not NOTICED_SKEW <= abs(skew) <= MAX_SKEW:
             return False
         self._skew = skew
         return True
@@ -194,10 +197,15 @@ class Tokens:
         return self._random_bytes(16).hex()
 
 
-def _why(status: int, error: str) -> tuple[str, str]:
+def _why(status: int, error: str, *, bound: bool) -> tuple[str, str]:
     """Return what a refused client is told, and what it may do."""
     if status == 429 or status >= 500:
         return f"the gateway gives no token now (status {status})", "try again in a moment"
+    if "dpop" in error and not bound:
+        return (
+            "tokens of this client must be bound to a key, and the profile does not say so",
+            'add "binding": "dpop" to the profile',
+        )
     if "dpop" in error:
         return (
             "the gateway does not accept the proof that came with these credentials",

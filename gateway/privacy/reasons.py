@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from audit.event import Event, is_event_id
+from audit.event import PLATFORM_TENANT, Event, is_event_id
 from audit.ports import Filter
 from audit.reader import Entry, LogReader
 from gateway.authorization.guard import Guard
@@ -28,7 +28,7 @@ from gateway.identity.records import Client
 from gateway.registry.facts import model_facts, version_facts
 from gateway.registry.ports import Registry
 from policies.facts import AuditLogFacts, PolicySetFacts, ResourceFacts, VerdictFacts
-from policies.nearest import Rule, rules_of, text_of
+from policies.nearest import Rule, rule_that_decided, rules_of
 from policies.ports import BundleStore
 
 BEFORE_MS: Final = 1_000
@@ -122,11 +122,13 @@ class Reasons:
         text = self._text(event)
         named = tuple(self._named(event, name, text) for name in dict.fromkeys(event.policy_ids))
         if event.outcome != "deny":
-            return Reason(entry, named, bool(text), _of_no_refusal(event))
+            return Reason(entry, named, text is not None, _of_no_refusal(event))
         if not event.resource:
             return Reason(entry, named, False, (_NOTHING_FOUND,))
         if text is None:
             return Reason(entry, named, False, (_NO_SET,))
+        if named and all(rule.effect == "permit" for rule in named):
+            return Reason(entry, named, True, (_NOT_POLICY,))
         return self._refused(entry, named, text)
 
     def _refused(self, entry: Entry, named: tuple[Rule, ...], text: str) -> Reason:
@@ -148,8 +150,10 @@ class Reasons:
         if not any(rule.applies for rule in permits):
             told += sorted(permits, key=lambda rule: len(rule.ways[0]))[:NEAREST]
         notes = [_AS_REGISTERED] if same else [_CHANGED]
-        if not event.policy_ids:
+        if not event.policy_ids and not any(rule.applies for rule in permits):
             notes.insert(0, _NO_PERMIT if permits else _NO_RULE)
+        if any(rule.applies is None for rule in rules):
+            notes.append(_UNDECIDED)
         if any(rule.effect == "forbid" and rule.applies and not rule.ways for rule in told):
             notes.append(_ALWAYS)
         if event.action in {"infer", "releaseOutput"} and not event.purpose:
@@ -168,8 +172,12 @@ class Reasons:
             decision = self._guard.decide(
                 call, event.action, resource, verdict=verdict, recipient=event.recipient or None
             )
-            same = not decision.allowed and decision.policy_ids == tuple(event.policy_ids)
-            if same and decision.epoch == event.policy_epoch:
+            same = (decision.policy_ids, decision.epoch, decision.error) == (
+                tuple(event.policy_ids),
+                event.policy_epoch,
+                None,
+            )
+            if same and not decision.allowed:
                 return verdict, True
         return verdicts[0], False
 
@@ -177,12 +185,13 @@ class Reasons:
         """Return a rule that decided, without asking it again."""
         owner, _, rule = name.rpartition("/")
         known = name.startswith(_PLATFORM) or (owner == event.tenant and text is not None)
-        found = text_of(text or "", rule) if known else None
-        effect = "forbid" if event.outcome == "deny" else "permit"
-        return Rule(rule if found else name, effect, found or "", True, ())  # type: ignore[arg-type]
+        found = rule_that_decided(text or "", rule) if known else None
+        return found or Rule(name, "forbid" if event.outcome == "deny" else "permit", "", True, ())
 
     def _text(self, event: Event) -> str | None:
-        """Return the policy set that decided, as it was published."""
+        """Return the policy set that decided, as it was published; none but the platform's: ""."""
+        if event.action == "administer":
+            return ""
         if not event.policy_epoch:
             return None
         found = self._bundles.list(event.tenant, after=event.policy_epoch - 1, limit=1)
@@ -192,6 +201,8 @@ class Reasons:
         """Return what it was about as it is now; None for what is gone or another tenant's."""
         kind, _, name = event.resource.partition("::")
         tenant, _, rest = name.partition("/")
+        if kind == "Platform" and event.tenant == PLATFORM_TENANT:
+            return self._guard.platform()
         if tenant != event.tenant:
             return None
         if kind in {"AuditLog", "PolicySet"}:
@@ -238,7 +249,7 @@ _NOTHING_FOUND: Final = (
 _NO_SET: Final = "the policy set that decided is not there any more, so its rules cannot be told"
 _GONE: Final = (
     "what would have to change cannot be told: the client or what it asked for is another "
-    "tenant's, or is not registered any more"
+    "tenant's, is not registered any more, or is of a kind that is not looked up again"
 )
 _NO_PERMIT: Final = "no rule forbade it, and none permitted it; the nearest are told"
 _NO_RULE: Final = "no rule of the set is about this action, kind of caller and kind of thing"
@@ -251,5 +262,8 @@ _CHANGED: Final = (
     "decide as they did then; the client, the model, the policies or the token were others"
 )
 _ALWAYS: Final = "a rule without conditions forbids it always: only another policy set lifts it"
+_UNDECIDED: Final = (
+    "a rule errs when it is asked, which refuses the request whatever the others say"
+)
 _PURPOSE: Final = "no purpose is recorded: it named none, or one that is not registered for it"
 _NOT_POLICY: Final = "no policy refused it: it ended for the reason that is recorded"

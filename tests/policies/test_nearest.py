@@ -8,7 +8,7 @@ import pytest
 
 from policies.compiled import ACTIONS, starter_text
 from policies.facts import ContextFacts, ServiceFacts, VerdictFacts
-from policies.nearest import Rule, rules_of, text_of
+from policies.nearest import Rule, rule_that_decided, rules_of
 from tests.policies.world import ANN, APP, CONTEXT, ECG, NODE, NOW, RESOURCES, engine_with
 
 STRANGER = replace(APP, roles=frozenset())
@@ -87,15 +87,25 @@ def test_rules_are_told_as_they_were_written() -> None:
       when { context.region == "e;u" }; // }
     @id("b")
     forbid (principal, action, resource);"""
-    assert text_of(text, "b") == '@id("b")\n    forbid (principal, action, resource);'
+    told = rule_that_decided(text, "b")
+    assert told is not None
+    assert told.text == '@id("b")\n    forbid (principal, action, resource);'
     assert rules(text)["a"].text.endswith('when { context.region == "e;u" };')
     assert rules(text)["b"].ways == ()
 
 
-def test_a_rule_has_its_text_and_an_unknown_one_none() -> None:
-    text = text_of(starter_text(), "caller-infer")
-    assert text is not None
-    assert text.startswith('@id("caller-infer")')
-    assert 'resource.stage == "released"' in text
-    assert text_of(starter_text(), "platform-isolation") is not None
-    assert text_of(starter_text(), "nobody") is None
+def test_a_rule_that_decided_has_its_effect_and_text_and_an_unknown_one_is_none() -> None:
+    permit = rule_that_decided(starter_text(), "caller-infer")
+    forbid = rule_that_decided(starter_text(), "platform-isolation")
+    assert permit is not None
+    assert forbid is not None
+    assert (permit.effect, forbid.effect) == ("permit", "forbid")
+    assert permit.text.startswith('@id("caller-infer")')
+    assert 'resource.stage == "released"' in permit.text
+    assert rule_that_decided(starter_text(), "nobody") is None
+
+
+def test_a_rule_that_errs_is_told_as_undecided() -> None:
+    text = """@id("f") forbid (principal, action, resource)
+      when { context.auth_age * 9223372036854775807 > 0 };"""
+    assert rules(text)["f"].applies is None

@@ -59,17 +59,35 @@ def test_columns_of_a_csv_are_inputs_or_the_features_of_one() -> None:
         assert np.isnan(table[1, 2])
 
 
+def test_null_is_a_missing_value_as_tables_write_it() -> None:
+    values = inputs(".json", '{"features": [[1, 2, null]]}', TABLE)["features"]
+    assert values[0, :2].tolist() == [1, 2]
+    assert np.isnan(values[0, 2])
+
+
 def test_a_column_of_people_travels_beside_the_features() -> None:
     found = inputs(".csv", f"{SUBJECTS},a,b,c\n007,1,2,3\n008,4,5,6\n", TABLE)
     assert found[SUBJECTS].tolist() == ["007", "008"], "an identifier is no number"
     assert found["features"].tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
+def test_a_whole_number_that_no_float_holds_arrives_as_it_is() -> None:
+    large = 2**53 + 1
+    assert inputs(".csv", f"age,sex\n{large},f\n", PEOPLE)["age"].tolist() == [[large]]
+    assert inputs(".csv", "age,sex\n41.0,f\n", PEOPLE)["age"].tolist() == [[41]]
+    told = inputs(".json", f'{{"age": [[{large}]], "sex": [["f"]]}}', PEOPLE)
+    assert told["age"].tolist() == [[large]]
+
+
 @pytest.mark.parametrize(
     ("form", "content", "described", "told"),
     [
         (".json", '{"age": [1.5], "sex": ["f"]}', PEOPLE, "numbers that INT64 cannot"),
-        (".json", '{"features": [[1, 2, "x"]]}', TABLE, "no FP64"),
+        (".json", '{"features": [[1, 2, "x"]]}', TABLE, "holds text"),
+        (".json", '{"features": [["1", "2", "3"]]}', TABLE, "holds text"),
+        (".json", '{"age": [[null]], "sex": [["f"]]}', PEOPLE, "no INT64"),
+        (".csv", "age,sex\n1.5,f\n", PEOPLE, "no INT64"),
+        (".csv", "age,sex\n99999999999999999999,f\n", PEOPLE, "INT64"),
         (".json", '{"image": [1e300, 0, 0, 0]}', IMAGE, "numbers that FP32 cannot"),
         (".json", '{"sex": [[1]]}', PEOPLE[1:], ""),
         (".json", '{"image": [1, 2, 3]}', IMAGE, "shape [3]"),
@@ -80,7 +98,7 @@ def test_a_column_of_people_travels_beside_the_features() -> None:
         (".json", "{}", IMAGE, "`image` FP32"),
         (".json", "not json", IMAGE, "not JSON"),
         (".csv", "1,2\n1\n", TABLE, "unequal lengths"),
-        (".csv", "a,b,c\n1,2,\n", TABLE, "no number"),
+        (".csv", "a,b,c\n1,2,\n", TABLE, "no FP64"),
         (".csv", "a,b\n1,2\n", PEOPLE, "`age` INT64"),
         (".csv", b"\xff\xfe", TABLE, "UTF-8"),
         (".npz", b"PK\x03\x04 and so on", TABLE, "no npz"),

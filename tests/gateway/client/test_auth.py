@@ -71,6 +71,26 @@ def test_a_nonce_is_taken_from_the_refusal_and_kept() -> None:
     assert issuer.paths == ["/oauth/token", "/oauth/token", "/v2", "/v2", "/v2", "/v2", "/v2"]
 
 
+def test_threads_that_are_asked_for_a_nonce_at_once_all_send_it() -> None:
+    issuer = Issuer()
+    with client(issuer) as http:
+        http.get("/v2")
+        issuer.nonce = "n-1"
+        with ThreadPoolExecutor(8) as pool:
+            answers = [pool.submit(http.get, "/v2") for _ in range(16)]
+            assert {answer.result().status_code for answer in answers} == {200}
+
+
+def test_a_profile_that_forgot_its_binding_is_told_so() -> None:
+    class Strict(Issuer):
+        def _fault(self, request: httpx.Request) -> str:
+            return "" if "dpop" in request.headers else "invalid_dpop_proof"
+
+    with client(Strict(), "none") as http, pytest.raises(TokenRefused) as refused:
+        http.get("/v2")
+    assert '"binding": "dpop"' in refused.value.advice
+
+
 def test_a_token_that_was_revoked_is_replaced_once() -> None:
     issuer = Issuer()
     with client(issuer) as http:

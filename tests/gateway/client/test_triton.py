@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
 
-from gateway.client import AddressRefused, SealgateAuth
+from gateway.client import AddressRefused, ClientFault, SealgateAuth
 from tests.gateway.client.issuer import URL, Issuer, claims_of, profile
 
-pytest.importorskip("tritonclient", reason="tritonclient comes with the `dev` extra")
-
-from gateway.client.triton import ClientUnknown, SealgatePlugin
-
 pytestmark = pytest.mark.clients
+
+
+def plugin_for(auth: SealgateAuth, client: Client) -> Any:
+    """Make a plugin; its module needs tritonclient, which is not everywhere."""
+    return importlib.import_module("gateway.client.triton").SealgatePlugin(auth, client)
 
 
 class Auth(SealgateAuth):
@@ -106,7 +108,7 @@ class Client:
         vars(self).update(stub)
 
 
-def marked(plugin: SealgatePlugin, **own: str) -> dict[str, str]:
+def marked(plugin: Any, **own: str) -> dict[str, str]:
     request = Request(own)
     plugin(request)
     assert request.headers is not own
@@ -116,7 +118,7 @@ def marked(plugin: SealgatePlugin, **own: str) -> dict[str, str]:
 def test_each_request_is_proven_for_its_method_and_address() -> None:
     issuer = Issuer()
     client = Client(_client_stub=Library(issuer))
-    plugin = SealgatePlugin(Auth(issuer), client)
+    plugin = plugin_for(Auth(issuer), client)
     stub: Any = vars(client)["_client_stub"]
     assert stub.get("/v2/models/m?a=b", headers=marked(plugin)).status_code == 200
     assert stub.post("/v2/models/m/infer", body=b"x", headers=marked(plugin)).status_code == 200
@@ -131,7 +133,7 @@ def test_each_request_is_proven_for_its_method_and_address() -> None:
 def test_what_did_not_pass_through_the_plugin_is_sent_as_it_is() -> None:
     issuer = Issuer()
     client = Client(_client_stub=Library(issuer))
-    SealgatePlugin(Auth(issuer), client)
+    plugin_for(Auth(issuer), client)
     stub: Any = vars(client)["_client_stub"]
     with pytest.raises(KeyError, match="authorization"):
         stub.get("/v2/models/m", headers={})
@@ -140,7 +142,7 @@ def test_what_did_not_pass_through_the_plugin_is_sent_as_it_is() -> None:
 def test_a_revoked_token_is_replaced_once() -> None:
     issuer = Issuer()
     client = Client(_client_stub=Library(issuer))
-    plugin = SealgatePlugin(Auth(issuer), client)
+    plugin = plugin_for(Auth(issuer), client)
     stub: Any = vars(client)["_client_stub"]
     assert stub.get("/v2", headers=marked(plugin)).status_code == 200
     issuer.dead = {"token-1"}
@@ -151,7 +153,7 @@ def test_a_revoked_token_is_replaced_once() -> None:
 def test_an_asynchronous_client_is_proven_and_given_a_new_token_likewise() -> None:
     issuer = Issuer()
     client = Client(_stub=AsyncLibrary(issuer))
-    plugin = SealgatePlugin(Auth(issuer), client)
+    plugin = plugin_for(Auth(issuer), client)
     stub: Any = vars(client)["_stub"]
 
     async def ask() -> None:
@@ -170,11 +172,11 @@ def test_a_client_for_another_address_is_refused_at_once() -> None:
     issuer = Issuer()
     for library in (Library(issuer, port=8443), Library(issuer, ssl=False, port=80)):
         with pytest.raises(AddressRefused):
-            SealgatePlugin(Auth(issuer), Client(_client_stub=library))
+            plugin_for(Auth(issuer), Client(_client_stub=library))
 
 
 def test_another_kind_of_client_is_told_what_to_use() -> None:
     for client in (Client(), Client(_client_stub=object())):
-        with pytest.raises(ClientUnknown) as refused:
-            SealgatePlugin(Auth(Issuer()), client)
+        with pytest.raises(ClientFault) as refused:
+            plugin_for(Auth(Issuer()), client)
         assert "gateway.client.grpc" in refused.value.advice
