@@ -8,14 +8,19 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
+from gateway.client import SealgateAuth
+from gateway.client.tokens import Tokens
 from tests.e2e.house import House
 
 pytestmark = [pytest.mark.clients, pytest.mark.usefixtures("still_well")]
@@ -89,3 +94,16 @@ def test_another_tenants_default_client_finds_no_such_model(house: House, kind: 
     assert (
         b"no such model" in done.stderr or b"404" in done.stderr or b"AssertionError" in done.stderr
     )
+
+
+@pytest.mark.parametrize("off", [-600, 600])
+def test_a_client_whose_clock_is_off_is_answered_all_the_same(house: House, off: int) -> None:
+    auth = SealgateAuth.from_profile(house.cast.profile(CLIENT))
+    auth.tokens = Tokens(
+        auth.profile,
+        clock=lambda: time.time() + off,
+        monotonic=time.monotonic,
+        random_bytes=os.urandom,
+    )
+    with httpx.Client(auth=auth, base_url=house.url) as client:
+        assert client.get("/v2/models/digits").status_code == 200
