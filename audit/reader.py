@@ -164,6 +164,18 @@ class LogReader:
             raise EntryUnknown
         return entries[0]
 
+    def find(self, tenant: str, event_id: str) -> Entry | None:
+        """Return the event of an id in the tenant's own tree, or None, as of a pruned one.
+
+        Raises:
+            EntryTampered: It does not match the signed tree.
+        """
+        index = self._store.place(tenant, event_id)
+        if index is None:
+            return None
+        entries = self.events(tenant, after=index - 1, before=index + 1, limit=1)
+        return next((entry for entry in entries if entry.event.id == event_id), None)
+
     def sealed(self, tenant: str, index: int) -> list[SealedField]:
         """Return the sealed fields of an event that are not erased.
 

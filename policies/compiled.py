@@ -82,6 +82,11 @@ def starter_text() -> str:
     return _resource("starter.cedar")
 
 
+def platform_text() -> str:
+    """Return the policies that no tenant can lift."""
+    return _resource("platform.cedar")
+
+
 @cache
 def platform_set() -> CompiledSet:
     """Return the platform's policies alone: they decide `administer`."""

@@ -74,5 +74,24 @@ def check_shape(text: str) -> None:
             raise _invalid("", f"there are more than {MAX_POLICIES} policies")
 
 
+def statements(text: str) -> list[str]:
+    """Return the policies of a text that `check_shape` accepts, each as it was written.
+
+    Comments before a policy are left out. Their order is that of Cedar's own numbers.
+    """
+    found: list[str] = []
+    start, depth, position = -1, 0, 0
+    while match := _TOKEN.match(text, position):
+        kind = match.lastgroup
+        if kind != "skip" and start < 0:
+            start = match.start()
+        depth += (kind == "open") - (kind == "close")
+        position = match.end()
+        if kind == "end" and depth == 0:
+            found.append(text[start:position])
+            start = -1
+    return found
+
+
 def _invalid(policy: str, reason: str) -> PolicySetInvalid:
     return PolicySetInvalid((Problem(policy, reason),))

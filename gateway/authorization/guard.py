@@ -142,24 +142,42 @@ class Guard:
         key = (id(principal), purpose, verdict, approvals, recipient, epoch, solo)
         asker = self._askers.get(key)
         if asker is None or asker[0] is not principal:
-            context = ContextFacts(
-                scopes=principal.scopes,
-                binding=principal.binding,
-                acr=principal.acr,
-                auth_age=principal.auth_age,
-                region=self._region,
-                epoch=epoch,
-                purpose=purpose,
-                verdict=verdict,
-                approvals=approvals,
-                solo=solo,
-                recipient=recipient,
-            )
+            context = self._context(call, epoch, solo, verdict, approvals, recipient)
             asker = principal, self.principal(principal), context
             if len(self._askers) >= MAX_ASKERS:
                 self._askers = {}
             self._askers[key] = asker
         return self._engine.decide(asker[1], action, resource, asker[2])
+
+    def circumstances(
+        self, call: Call, *, verdict: VerdictFacts | None = None, recipient: str | None = None
+    ) -> ContextFacts:
+        """Return what `decide` would hold a call against, for explaining a decision."""
+        return self._context(call, self._epoch(), self._solo(), verdict, 1, recipient)
+
+    def _context(
+        self,
+        call: Call,
+        epoch: int,
+        solo: bool,
+        verdict: VerdictFacts | None,
+        approvals: int,
+        recipient: str | None,
+    ) -> ContextFacts:
+        principal = call.principal
+        return ContextFacts(
+            scopes=principal.scopes,
+            binding=principal.binding,
+            acr=principal.acr,
+            auth_age=principal.auth_age,
+            region=self._region,
+            epoch=epoch,
+            purpose=call.purpose,
+            verdict=verdict,
+            approvals=approvals,
+            solo=solo,
+            recipient=recipient,
+        )
 
     def may_read(self, call: Call, about: ResourceFacts | None) -> bool:
         """Tell whether there is a thing that the caller may know of; nothing is recorded.

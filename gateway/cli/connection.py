@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import ssl
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +9,11 @@ from typing import Any, Final
 
 import httpx
 
-from gateway.cli.credentials import Credentials
 from gateway.cli.failures import CommandFailed, ExitCode, failure_of
-from gateway.cli.profile import Profile, find_profile, load_profile
+from gateway.cli.profile import Profile, find_profile, load_profile, told
+from gateway.client import ClientFault, SealgateAuth, TokenRefused
+from gateway.client.auth import TIMEOUT, trust_of
 
-TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
 UNREACHABLE: Final = "check that the gateway runs: sealgate serve"
 
 
@@ -30,12 +27,16 @@ class Connection:
 
     def __init__(self, profile: Profile, *, transport: httpx.BaseTransport | None = None) -> None:
         self.profile = profile
-        self._credentials = Credentials(profile, clock=time.time, random_bytes=os.urandom)
+        try:
+            self._auth, verify = SealgateAuth(profile), trust_of(profile)
+        except ClientFault as fault:
+            raise told(fault) from fault
         self._client = httpx.Client(
             base_url=profile.url,
             timeout=TIMEOUT,
-            verify=_trust(profile.ca_file),
+            verify=verify,
             transport=transport,
+            auth=self._auth,
             follow_redirects=False,
         )
 
@@ -44,6 +45,15 @@ class Connection:
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
+
+    def headers(self, method: str, path: str) -> dict[str, str]:
+        """Return the headers that make one request an authenticated one, for another program.
+
+        Raises:
+            CommandFailed: The gateway gives no token.
+        """
+        with _as_failures():
+            return self._auth.headers(self._client, method, path)
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Return the JSON object at `path`; query values that are None are left out."""
@@ -86,20 +96,11 @@ class Connection:
         Raises:
             CommandFailed: No answer, or one that is no success.
         """
-        try:
-            headers = {
-                **self._credentials.headers(self._client, method, path),
-                **arguments.pop("headers", {}),
-            }
-            with self._client.stream(method, path, headers=headers, **arguments) as answer:
-                if not answer.is_success:
-                    answer.read()
-                    raise failure_of(answer.status_code, _problem(answer))
-                yield answer
-        except httpx.HTTPError as cause:
-            raise CommandFailed(
-                "the gateway does not answer", ExitCode.TRY_AGAIN, UNREACHABLE
-            ) from cause
+        with _as_failures(), self._client.stream(method, path, **arguments) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise failure_of(answer.status_code, _problem(answer))
+            yield answer
 
 
 def connect(profile: Path | None) -> Connection:
@@ -107,13 +108,21 @@ def connect(profile: Path | None) -> Connection:
     return Connection(load_profile(find_profile(profile)))
 
 
-def _trust(ca_file: Path | None) -> ssl.SSLContext | bool:
-    if ca_file is None:
-        return True
+@contextmanager
+def _as_failures() -> Iterator[None]:
+    """Turn every fault of a call into the end of a command."""
     try:
-        return ssl.create_default_context(cafile=str(ca_file))
-    except (OSError, ssl.SSLError) as cause:
-        raise CommandFailed("`ca_file` of the profile cannot be used", ExitCode.SIGN_IN) from cause
+        yield
+    except TokenRefused as fault:
+        again = fault.status == 429 or fault.status >= 500
+        code = ExitCode.TRY_AGAIN if again else ExitCode.SIGN_IN
+        raise CommandFailed(fault.what, code, fault.advice) from fault
+    except ClientFault as fault:
+        raise told(fault) from fault
+    except httpx.HTTPError as cause:
+        raise CommandFailed(
+            "the gateway does not answer", ExitCode.TRY_AGAIN, UNREACHABLE
+        ) from cause
 
 
 def _object(answer: httpx.Response) -> dict[str, Any]:

@@ -31,8 +31,11 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("gateway.cli.demo", "Build a working place and show what it keeps."),
     "doctor": ("gateway.cli.doctor", "Look at a gateway's place and say what is wrong."),
     "whoami": ("gateway.cli.whoami", "Show how the gateway sees you."),
+    "call": ("gateway.cli.call", "Ask a model."),
+    "headers": ("gateway.cli.headers", "Authenticate one request of another program."),
     "model": ("gateway.cli.model", "Publish, release and download models."),
     "audit": ("gateway.cli.audit", "Search, follow, verify and export the log."),
+    "why": ("gateway.cli.why", "Tell why a request was refused, or answered."),
     "subject": ("gateway.cli.subject", "Find, show and erase a data subject."),
     "policy": ("gateway.cli.policy", "Show, check, publish and explain policies."),
     "tenant": ("gateway.cli.tenant", "Create and suspend tenants."),
@@ -202,9 +205,13 @@ def _expected(fault: Exception) -> CommandFailed | None:
 
     So is a package that an extra brings and that is not installed.
     """
+    from gateway.client.errors import ClientFault
+
     if isinstance(fault, ModuleNotFoundError):
         known = [package for package in EXTRAS if f"{fault.name}.".startswith(f"{package}.")]
         return lacking(known) if known else None
+    if isinstance(fault, ClientFault):
+        return CommandFailed(fault.what, advice=fault.advice)
     public = getattr(fault, "public", None)
     if isinstance(public, str) and isinstance(getattr(fault, "code", None), str):
         problem = {"title": fault.code, "detail": public}  # type: ignore[attr-defined]

@@ -1,47 +1,19 @@
-"""Profiles: where a gateway is and who calls it.
-
-A profile is a JSON file `{url, client_id, key_file | secret_file, ca_file?, binding?}`. Paths are
-relative to the profile. A file with a key or a secret must be readable by its owner only.
-"""
+"""Which profile a command uses, and how it fails where that one cannot be used."""
 
 from __future__ import annotations
 
-import json
 import os
-import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.client import errors, profile
+from gateway.client.profile import Profile
+
+__all__ = ["DEFAULT", "VARIABLE", "Profile", "find_profile", "load_profile", "told"]
 
 VARIABLE: Final = "SEALGATE_PROFILE"
 DEFAULT: Final = Path("~/.config/sealgate/profile.json")
-MAX_FILE: Final = 64 << 10
-"""A profile, key or secret is far smaller."""
-_KEYS: Final = {"url", "client_id", "key_file", "secret_file", "ca_file", "binding"}
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """Who calls which gateway.
-
-    Attributes:
-        url: Public address of the gateway, without a path.
-        client_id: The registered client.
-        key: The client's private key as a JWK, for `private_key_jwt`; None with a secret.
-        secret: The client's secret; None with a key.
-        ca_file: Certificate authority that the gateway's certificate is checked with.
-        binding: `dpop` when tokens are bound to a key.
-    """
-
-    url: str
-    client_id: str
-    key: dict[str, Any] | None
-    secret: str | None
-    ca_file: Path | None
-    binding: str
 
 
 def find_profile(given: Path | None) -> Path:
@@ -58,71 +30,12 @@ def load_profile(path: Path) -> Profile:
     Raises:
         CommandFailed: It is missing, malformed, or others could read its credentials.
     """
-    fields = _json_object(path, "the profile")
-    if unknown := set(fields) - _KEYS:
-        raise _bad(f"the profile has unknown keys: {', '.join(sorted(unknown))}")
-    if any(not isinstance(value, str) for value in fields.values()):
-        raise _bad("every value of the profile must be text")
-    if "url" not in fields or "client_id" not in fields:
-        raise _bad("the profile needs `url` and `client_id`")
-    if ("key_file" in fields) == ("secret_file" in fields):
-        raise _bad("the profile needs either `key_file` or `secret_file`")
-    url = urlsplit(fields["url"])
-    if url.scheme not in {"http", "https"} or not url.hostname or url.path not in {"", "/"}:
-        raise _bad("`url` must be an http or https address without a path")
-    folder = path.parent
-    key = secret = None
-    if "key_file" in fields:
-        key = _json_object(_private(folder / fields["key_file"]), "the key file")
-    else:
-        secret = _read(_private(folder / fields["secret_file"])).strip()
-    return Profile(
-        url=fields["url"].rstrip("/"),
-        client_id=fields["client_id"],
-        key=key,
-        secret=secret,
-        ca_file=folder / fields["ca_file"] if "ca_file" in fields else None,
-        binding=fields.get("binding", "none"),
-    )
-
-
-def _private(path: Path) -> Path:
     try:
-        mode = path.stat().st_mode
-    except OSError as cause:
-        raise _bad("the file with the credentials cannot be read") from cause
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise CommandFailed(
-            "others may read the file with the credentials",
-            ExitCode.SIGN_IN,
-            f"chmod 600 {path}",
-        )
-    return path
+        return profile.load_profile(path)
+    except errors.ProfileInvalid as fault:
+        raise told(fault) from fault
 
 
-def _json_object(path: Path, what: str) -> dict[str, Any]:
-    try:
-        value = json.loads(_read(path))
-    except ValueError as cause:
-        raise _bad(f"{what} is no JSON") from cause
-    if not isinstance(value, dict):
-        raise _bad(f"{what} is no JSON object")
-    return value
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_FILE).decode()
-    except FileNotFoundError as cause:
-        raise CommandFailed(
-            f"there is no file {path}",
-            ExitCode.SIGN_IN,
-            f"name your profile with --profile or {VARIABLE}",
-        ) from cause
-    except (OSError, UnicodeDecodeError) as cause:
-        raise _bad(f"{path} cannot be read") from cause
-
-
-def _bad(what: str) -> CommandFailed:
-    return CommandFailed(what, ExitCode.SIGN_IN, "name another profile with --profile")
+def told(fault: errors.ClientFault) -> CommandFailed:
+    """Turn a fault of the caller's side into the end of a command."""
+    return CommandFailed(fault.what, ExitCode.SIGN_IN, fault.advice)

@@ -36,6 +36,7 @@ from gateway.web import (
     oauth,
     oip,
     policies,
+    reasons,
     subjects,
     uploads,
 )
@@ -102,6 +103,7 @@ def public_app(
         jobs,
         models,
         policies,
+        reasons,
         subjects,
         uploads,
     ):
@@ -129,6 +131,7 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
         use.federations,
         use.jobs,
         use.policies,
+        use.reasons,
         use.runs,
         use.subjects,
         batches.BatchJobs(

@@ -24,6 +24,7 @@ from gateway.federation.run_follower import RunFollower
 from gateway.federation.runs import Runs
 from gateway.federation.trained import TrainedModels
 from gateway.privacy.audit_access import AuditAccess
+from gateway.privacy.reasons import Reasons
 from gateway.privacy.subjects import Subjects
 from gateway.registry.catalogue import Catalogue
 from gateway.registry.delivery import Delivery
@@ -59,6 +60,7 @@ class UseCases:
     delivery: Delivery
     subjects: Subjects
     audit: AuditAccess
+    reasons: Reasons
     policies: PolicySets
     administration: Administration
     federations: Federations
@@ -147,6 +149,7 @@ def make_use_cases(
             base.log, base.reader, base.vault, guard, intents, forget=batch.ledger.forget
         ),
         audit=AuditAccess(base.log, base.reader, guard, intents),
+        reasons=Reasons(base.reader, guard, stores.clients, stores.registry, stores.bundles, clock),
         policies=PolicySets(base.author, catalogue, guard, intents),
         administration=Administration(
             stores.tenants,

@@ -35,6 +35,15 @@ CLIENTS: Final[dict[str, dict[str, Any]]] = {
         "purposes": ["diagnosis"],
         "default_purpose": "diagnosis",
     },
+    "ward-app": {  # as any client is by default: its tokens are bound to a key
+        "tenant": CLINIC,
+        "name": "Ward round",
+        "roles": ["caller"],
+        "scopes": ["infer"],
+        "purposes": ["diagnosis"],
+        "default_purpose": "diagnosis",
+        "token_binding": "dpop",
+    },
     "clinic-owner": {
         "tenant": CLINIC,
         "name": "Model owner",
@@ -90,14 +99,15 @@ class Cast:
                     },
                 )
                 self.secrets[client] = made["client_secret"]
-                self._write_profile(client)
+                self._write_profile(client, made["token_binding"])
 
-    def _write_profile(self, client: str) -> None:
+    def _write_profile(self, client: str, binding: str) -> None:
         self.place.write_private(f"profiles/{client}.secret", self.secrets[client])
         profile = {
             "url": self.place.url,
             "client_id": client,
             "secret_file": f"{client}.secret",
+            "binding": binding,
         }
         self.place.write_private(f"profiles/{client}.json", json.dumps(profile, indent=2))
 

@@ -16,6 +16,8 @@ from tests.deploy.lockfile import LOCKS, ROOT, canonical, names, read
 OURS = {"audit", "policies", "gateway", "federated"}
 # Processes of the demo with the `screening` extra; no image runs them.
 OF_THE_DEMO = ROOT / "gateway/demo"
+# For applications that have these libraries; no image runs them.
+OF_OTHERS_CLIENTS = {ROOT / "gateway/client/triton.py", ROOT / "gateway/client/grpc.py"}
 OF_AN_EXTRA = {"pyarrow"}
 """What is done without where its extra is not installed; the gateway's image has it."""
 
@@ -38,7 +40,7 @@ def imported(*packages: str) -> Iterator[str]:
     """Top-level modules that the packages import anywhere, lazily too."""
     for package in packages:
         for path in (ROOT / package).rglob("*.py"):
-            if not path.is_relative_to(OF_THE_DEMO):
+            if not path.is_relative_to(OF_THE_DEMO) and path not in OF_OTHERS_CLIENTS:
                 yield from imports_of(path)
 
 

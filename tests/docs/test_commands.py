@@ -13,9 +13,11 @@ import pytest
 
 from tests.docs.conftest import Demo
 from tests.docs.console import Run, Skipped, Step, Stop, Write, steps, unseen
+from tests.docs.leftovers import open_to_others, secrets_of, untracked
 from tests.docs.tables import ROOT
 from tests.docs.terminal import Terminal
 from tests.ports import free_port
+from tests.tools import require_tool
 
 TUTORIALS: Final = sorted((ROOT / "docs/tutorials").glob("*.md"))
 MARKS: Final = {
@@ -23,6 +25,7 @@ MARKS: Final = {
     "scikit-learn": [pytest.mark.convert],
     "site-operator": [pytest.mark.federated],
 }
+TOOLS: Final = {"other-languages": ("node", "curl")}
 NEEDS: Final = {
     "application-developer": ("tritonclient", "kserve"),
     "scikit-learn": ("skl2onnx", "onnxmltools"),
@@ -64,6 +67,8 @@ def environment_of(home: Path, **more: str) -> dict[str, str]:
     "path", [pytest.param(path, id=path.stem, marks=MARKS.get(path.stem, ())) for path in TUTORIALS]
 )
 def test_the_commands_of_a_tutorial(path: Path, demo: Demo, tmp_path: Path) -> None:
+    for tool in TOOLS.get(path.stem, ()):
+        require_tool(tool)
     for package in NEEDS.get(path.stem, ()):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
@@ -73,6 +78,8 @@ def test_the_commands_of_a_tutorial(path: Path, demo: Demo, tmp_path: Path) -> N
     with Terminal(demo.folder, tmp_path, environment_of(tmp_path, **demo.environment)) as terminal:
         for step in steps(text):
             play(step, terminal, demo.folder)
+    assert untracked(demo.folder, tmp_path / "git") == set()
+    assert open_to_others(demo.folder, secrets_of(demo)) == []
 
 
 def test_the_first_prediction_of_ones_own_model_takes_fewer_than_ten_commands() -> None:
@@ -96,6 +103,8 @@ def test_the_commands_of_the_projects_page(tmp_path: Path) -> None:
                 step.shows.append('{"door": "public", …}')
             if not (isinstance(step, Run) and step.command.startswith("make ")):
                 play(step, terminal, folder)
+    assert untracked(folder, tmp_path / "git") == set()
+    assert open_to_others(folder, ()) == []
 
 
 def of_the_projects_page() -> list[Step]:

@@ -27,6 +27,8 @@ PLANTED = {
     "gateway.storage.builder": "gateway.composition.foundation",
     "gateway.cli.store": "gateway.storage.database",
     "gateway.cli.tour": "gateway.demo.place",
+    "gateway.client.part": "gateway.names",
+    "gateway.client.server": "fastapi",
     "gateway.inference.client": "httpx",
     "gateway.inference.server": "uvicorn",
     "gateway.artifacts.server": "starlette",

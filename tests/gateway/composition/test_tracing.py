@@ -88,7 +88,7 @@ def test_a_collector_receives_the_steps_and_nothing_of_anybody(tmp_path: Path) -
     ):
         tenant = place.tenant("clinic")
         with place.client(tenant, "caller") as caller:
-            token = caller._credentials.headers(caller._client, "GET", "/")["authorization"]
+            token = caller.headers("GET", "/")["authorization"]
         secret = str(token).removeprefix("Bearer ")
         parent = f"traceparent: 00-{TRACE}-{SPAN}-01"
         body = b'{"id": "%b", "inputs": []}' % MARKER.encode()

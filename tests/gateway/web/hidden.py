@@ -73,7 +73,7 @@ class Hidden:
 
     def token(self, who: str) -> str:
         connection = self.connection(who)
-        headers = connection._credentials.headers(connection._client, "GET", "/")
+        headers = connection.headers("GET", "/")
         return str(headers["authorization"].removeprefix("Bearer "))
 
     def port(self, protocol: str) -> int:

@@ -62,7 +62,7 @@ def test_a_body_that_is_too_large_for_any_door_is_told_like_all_else(place: Plac
 
 def test_what_is_recorded_of_a_change_carries_the_id_of_its_request(place: Place) -> None:
     with place.client("clinic", "owner") as owner:
-        headers = owner._credentials.headers(owner._client, "POST", "/")
+        headers = owner.headers("POST", "/")
         answer = send(place, "POST", "/v1/models/m/versions/1/promote", headers=headers)
     assert answer.status_code == 404
     events = place.foundation.reader.events("clinic", after=-1, limit=200)

@@ -1,0 +1,39 @@
+"""Why a request of the caller's tenant ended as it did."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+
+from gateway.privacy.reasons import Reason, Reasons
+from gateway.web.dependencies import CallDep, provided
+from gateway.web.shapes import entry_body
+
+router = APIRouter(prefix="/v1/requests", tags=["audit"])
+Use = Annotated[Reasons, provided(Reasons)]
+
+
+@router.get("/{request_id}")
+def why(request_id: Annotated[str, Path(max_length=64)], call: CallDep, use: Use) -> dict[str, Any]:
+    """Tell what was decided about a request, by which rules, and what would have to change."""
+    found = use.of(call, request_id)
+    return {"request_id": request_id, "records": [_body(reason) for reason in found]}
+
+
+def _body(reason: Reason) -> dict[str, Any]:
+    return {
+        **entry_body(reason.entry),
+        "rules": [
+            {
+                "id": rule.id,
+                "effect": rule.effect,
+                "text": rule.text or None,
+                "applies": rule.applies,
+                "ways": [list(way) for way in rule.ways],
+            }
+            for rule in reason.rules
+        ],
+        "certain": reason.certain,
+        "notes": list(reason.notes),
+    }
