@@ -16,6 +16,8 @@ from tests.deploy.lockfile import LOCKS, ROOT, canonical, names, read
 OURS = {"audit", "policies", "gateway", "federated"}
 # Processes of the demo with the `screening` extra; no image runs them.
 OF_THE_DEMO = ROOT / "gateway/demo"
+# An owner's process with the `convert` extra; no image runs it.
+OF_OWNERS = ROOT / "gateway/conversion"
 # For applications that have these libraries; no image runs them.
 OF_OTHERS_CLIENTS = {ROOT / "gateway/client/triton.py", ROOT / "gateway/client/grpc.py"}
 OF_AN_EXTRA = {"pyarrow"}
@@ -40,7 +42,8 @@ def imported(*packages: str) -> Iterator[str]:
     """Top-level modules that the packages import anywhere, lazily too."""
     for package in packages:
         for path in (ROOT / package).rglob("*.py"):
-            if not path.is_relative_to(OF_THE_DEMO) and path not in OF_OTHERS_CLIENTS:
+            at_home = path.is_relative_to(OF_THE_DEMO) or path.is_relative_to(OF_OWNERS)
+            if not at_home and path not in OF_OTHERS_CLIENTS:
                 yield from imports_of(path)
 
 
