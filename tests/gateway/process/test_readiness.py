@@ -42,8 +42,8 @@ def test_what_hangs_is_not_well_and_is_not_looked_at_twice() -> None:
         assert go.wait(30)
 
     async def scenario() -> None:
-        readiness = Readiness({"database": hang, "keystore": lambda: None}, 0.05)
-        for _ in range(3):
+        readiness = Readiness({"database": hang, "keystore": lambda: None}, 0.5)
+        for _ in range(2):
             assert await readiness.failing() == ["database"]
             await asyncio.sleep(KEPT_SECONDS)
         assert len(looks) == 1
