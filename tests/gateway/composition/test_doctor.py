@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,6 @@ from gateway.demo.place import _make_certificates
 from gateway.doctor.findings import Finding
 from gateway.process.ownership import owned
 from gateway.settings import load_settings
-from tests.gateway.cli.command import sealgate
 from tests.gateway.place import ENVIRONMENT, found_folder
 from tests.ports import free_port
 
@@ -163,12 +163,16 @@ def test_a_gateway_that_owns_the_folder_and_does_not_answer_is_found(data: Path)
 
 
 def test_the_command_says_it_in_lines_in_json_and_by_its_exit_code(data: Path) -> None:
-    well = sealgate("doctor", "--data", str(data))
-    assert (well.code, "✓ keystore" in well.out) == (0, True)
+    def doctor(*more: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "gateway", "doctor", "--data", str(data), *more]
+        return subprocess.run(words, capture_output=True, text=True, check=False)
+
+    well = doctor()
+    assert (well.returncode, "✓ keystore" in well.stdout) == (0, True)
     (data / "subjects.db").unlink()
-    ill = sealgate("doctor", "--data", str(data), "--json")
-    (found,) = [one for one in json.loads(ill.out) if one["state"] != "ok"]
-    assert (ill.code, found["check"], found["next"]) == (
+    ill = doctor("--json")
+    (found,) = [one for one in json.loads(ill.stdout) if one["state"] != "ok"]
+    assert (ill.returncode, found["check"], found["next"]) == (
         6,
         "data subjects",
         "restore it from a backup",
