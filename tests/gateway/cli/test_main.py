@@ -135,8 +135,7 @@ run({words})
     ("packages", "words", "extras"),
     [
         ({"flwr", "sklearn", "art"}, ["demo", "--once"], "federated,screening"),
-        ({"flwr"}, ["demo"], "federated"),
-        ({"sklearn"}, ["demo"], "screening"),
+        ({"flwr", "sklearn", "art"}, ["demo"], "federated,screening"),
     ],
 )
 def test_a_plain_installation_says_which_extra_is_wanted(

@@ -181,6 +181,7 @@ def test_a_connection_that_is_used_again_and_again_is_kept(hasty: int) -> None:
 def test_one_connection_more_takes_the_place_of_the_longest_silent(crowded: int) -> None:
     with contextlib.ExitStack() as stack:
         first, *others = [stack.enter_context(opened(crowded)) for _ in range(5)]
+        time.sleep(0.1)  # the loop's clock has whole milliseconds
         for line in others:  # they have been asked later than the first
             line.sendall(LINE + b"a" + END + b"abc")
             assert line.recv(9999).endswith(b"1 3")
