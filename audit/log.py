@@ -38,7 +38,6 @@ from audit.event import (
     is_event_id,
     is_subject_ref,
     is_tenant,
-    new_event_id,
 )
 from audit.fault_log import FaultLog
 from audit.heads import Heads
@@ -46,7 +45,9 @@ from audit.note import LogSigner, NoteVerifier
 from audit.pins import Pins
 from audit.ports import Clock, LogStore, RandomBytes, SealedField
 from audit.receipt import Receipt
+from audit.refusals import Refusals
 from audit.sequencing import Pending, prepare, sequence
+from audit.signers import Signers
 from audit.state import APPENDABLE, FIRST, READY, SIGNING, State, moved
 from audit.waiters import Answer, Waiter, Waiters
 
@@ -78,10 +79,8 @@ class AuditLog:
         pins: Pins | None = None,
     ) -> None:
         self._store = store
-        self._ask_signer = signers
-        self._signers: dict[str, LogSigner] = {}
+        self._signer = Signers(signers)
         self._clock = clock
-        self._random = random_bytes
         self._limits = limits
         self._heads = Heads(store, self._signer, pins)
         self._waiters = Waiters(limits.deadline_seconds)
@@ -94,8 +93,7 @@ class AuditLog:
         self._lingering = threading.Lock()  # held until the log is closed
         self._lingering.acquire()
         self._faults = FaultLog()
-        self._refused = 0
-        self._untold = 0
+        self._refusals = Refusals(clock, random_bytes)
         self._unsettled = False
         self._rested = 0.0
         self._writing_since: float | None = None
@@ -115,7 +113,7 @@ class AuditLog:
     @property
     def refused(self) -> int:
         """How many events were refused because they could not be recorded, since the start."""
-        return self._refused
+        return self._refusals.total
 
     @property
     def waiting(self) -> int:
@@ -250,28 +248,16 @@ class AuditLog:
         )
         return receipt
 
-    def _signer(self, tenant: str) -> LogSigner:
-        signer = self._signers.get(tenant)
-        if signer is None:
-            if not is_tenant(tenant):
-                raise EventInvalid
-            signer = self._signers[tenant] = self._ask_signer(tenant)
-        return signer
-
     def _enqueue(self, tenant: str, pending: Pending, waiter: Waiter) -> None:
         with self._lock:
             if self._state not in APPENDABLE:
                 raise AuditUnavailable
             if not self._backlog.add(tenant, (pending, waiter), len(pending.body)):
-                self._count_refused(1)
+                self._refusals.add(1)
                 raise AuditUnavailable
             ring, self._asleep = self._asleep, False
         if ring:
             self._bell.put(None)
-
-    def _count_refused(self, events: int) -> None:
-        self._refused += events
-        self._untold += events
 
     def _move(self, to: State) -> None:
         """Change the state, under the lock. Nothing else does."""
@@ -293,7 +279,7 @@ class AuditLog:
             if batch:
                 self._writing_since = now
                 self._commit(batch)
-                self._aside(self._settle)
+                self._aside(lambda: self._store.settle(self._limits.settle_events))
                 self._writing_since = None
             # Chores come when nothing waits, and now and then under steady load too.
             if not batch or abs(now - self._rested) >= self._limits.idle_seconds:
@@ -304,7 +290,7 @@ class AuditLog:
 
     def _sleep(self) -> None:
         """Wait until an event comes or the log ends; with chores left, not for long."""
-        chores = self._unsettled or self._state == "faulty" or self._untold > 0
+        chores = self._unsettled or self._state == "faulty" or self._refusals.untold > 0
         with self._lock:
             self._asleep = not self._backlog and self._state in APPENDABLE
             if not self._asleep:
@@ -373,7 +359,7 @@ class AuditLog:
                     items += [item for lane in self._backlog.take().values() for item in lane]
             elif self._state == "open":  # a closed log stays closed
                 self._move("faulty")
-            self._count_refused(len(items))
+            self._refusals.add(len(items))
         return [(waiter, AuditUnavailable()) for _, waiter in items]
 
     def _aside(self, work: Callable[[], None]) -> None:
@@ -388,9 +374,6 @@ class AuditLog:
         except Exception as fault:
             self._refuse({}, fault)
 
-    def _settle(self) -> None:
-        self._store.settle(self._limits.settle_events)
-
     def _do_chores(self) -> None:
         """See whether a failed store works again, record the refusals, pin the heads, settle."""
         if self._state == "faulty":
@@ -403,22 +386,13 @@ class AuditLog:
 
     def _record_refused(self) -> None:
         with self._lock:
-            untold, self._untold = self._untold, 0
+            untold = self._refusals.take()
         if not untold:
             return
-        event = Event(
-            id=new_event_id(self._clock, self._random),
-            ts=int(self._clock() * 1e9),
-            tenant=PLATFORM_TENANT,
-            category="audit",
-            action="recordGap",
-            outcome="error",
-            reason="audit_unavailable",
-            n_in=untold,
-        )
+        told: Item = (prepare(self._refusals.told(untold), ()), Future())
         try:
-            self._attempt({PLATFORM_TENANT: [(prepare(event, ()), Future())]}, look_up=False)
+            self._attempt({PLATFORM_TENANT: [told]}, look_up=False)
         except BaseException:
             with self._lock:
-                self._untold += untold
+                self._refusals.give_back(untold)
             raise

@@ -13,8 +13,10 @@ import errno
 import os
 import platform
 import resource
+import stat
 import struct
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 NOBODY: Final = 65534
@@ -130,6 +132,17 @@ def drop_user() -> bool:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _LIBC.capset(header, (ctypes.c_uint32 * 6)())
     return dropped
+
+
+def closed_to_nobody(path: Path) -> Path | None:
+    """Return the outermost folder above `path` that `nobody` cannot enter, if any is.
+
+    It asks as root only: others stay who they are, and enter what they entered before.
+    """
+    if os.getuid() != 0:
+        return None
+    folders = reversed(path.absolute().parents)
+    return next((each for each in folders if not each.stat().st_mode & stat.S_IXOTH), None)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -67,3 +67,7 @@ class Unconfined(EnginesDown):
     """The kernel has neither of the two walls of which an engine needs one: it did not run."""
 
     message = "engines cannot be confined on this machine, so none is started"
+
+
+class Gone(Exception):
+    """A version's engines were given up to make room: ask for them anew."""

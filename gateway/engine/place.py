@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Final, TypeAlias
 import structlog
 from numpy.typing import NDArray
 
+from gateway.engine.batching import share_out
 from gateway.engine.errors import EngineError
 from gateway.engine.orders import LOST
 from gateway.engine.process import EngineProcess
@@ -30,6 +32,8 @@ BURNING: Final = "idle"
 
 # Requests that wait for one version; their bodies are bounded by bytes besides.
 MAX_WAITING: Final = 2048
+# Of one version: a run keeps one processor busy.
+MAX_ENGINES: Final = os.cpu_count() or 1
 # Nobody waits for the answer: short runs come to their end, longer ones are ended.
 ABANDONED_SECONDS: Final = 1.0
 # While a request has waited this long another engine helps, if the machine has a processor more.
@@ -78,6 +82,11 @@ class Place:
     ran: float = 0.0
 
 
+def weight(batch: Sequence[Asked]) -> int:
+    """Return the bytes of the inputs of a run."""
+    return sum(array.nbytes for asked in batch for array in asked.inputs.values())
+
+
 def put(place: Place, batch: Sequence[Asked]) -> Exception | None:
     """Lay the inputs of a run into the engine's region; returns what was wrong with them."""
     try:
@@ -99,6 +108,23 @@ def answer(asked: Asked, outputs: list[Array]) -> None:
     """Answer a request, if it still waits."""
     if not asked.answer.done():
         asked.answer.set_result(outputs)
+
+
+def shared(batch: Sequence[Asked], outputs: list[Array], fault: EngineError | None) -> bool:
+    """Answer each request of a run that ended; False where each must be run alone.
+
+    Args:
+        batch: The requests of the run.
+        outputs: Of all their rows.
+        fault: What went wrong instead; it is told only to a request that ran alone.
+    """
+    if len(batch) == 1:
+        tell(batch, fault) if fault else answer(batch[0], outputs)
+        return True
+    shares = None if fault else share_out(outputs, [asked.rows for asked in batch])
+    for asked, share in zip(batch, shares or (), strict=shares is not None):
+        answer(asked, share)
+    return shares is not None
 
 
 def tell(batch: Sequence[Asked], fault: Exception) -> None:

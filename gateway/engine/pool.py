@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -40,6 +41,7 @@ from gateway.engine.process import LOAD_SECONDS, Border, Bounds, EngineProcess
 from gateway.engine.served import Served
 from gateway.engine.starting import Recipe
 from gateway.errors import ConfigurationError
+from gateway.privileges import closed_to_nobody
 
 # Weights as the runtime keeps them, packed copies and the graph: a model of 137 MB took 392 MB.
 _COPIES: Final = 3
@@ -163,7 +165,7 @@ class Engines:
                 raise ConfigurationError(
                     f"engines of the kind `{name}` cannot use `{wanted}` on this machine: its "
                     f"runtime is {server.runtime}",
-                    "install the runtime that has it, and the device and driver that it needs",
+                    _remedy(server.kind.python),
                 ) from None
 
     def _try(self, server: Server) -> None:
@@ -349,3 +351,11 @@ def bounded(each: Bounds, *, memory_bytes: int, body_bytes: int) -> Bounds:
         input_bytes=max(each.input_bytes, most),
         output_bytes=max(each.output_bytes, most),
     )
+
+
+def _remedy(python: Path) -> str:
+    remedy = "install the runtime that has it, and the device and driver that it needs"
+    closed = closed_to_nobody(python)
+    if closed is None:
+        return remedy
+    return f"let `nobody`, as whom engines run, enter `{closed}` (`chmod o+rx`), or {remedy}"

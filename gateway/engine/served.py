@@ -19,22 +19,22 @@ Safety argument.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from gateway.engine.batching import by_row, share_out, take
+from gateway.engine.batching import by_row, take
 from gateway.engine.errors import (
     EngineBusy,
     EngineError,
     EngineFailed,
+    Gone,
     RunFailed,
     RunTimeout,
     SetAside,
@@ -45,31 +45,27 @@ from gateway.engine.place import (
     ABANDONED_SECONDS,
     BURNING,
     HELP_SECONDS,
+    MAX_ENGINES,
     MAX_WAITING,
     NONSENSE,
     TIME,
     Asked,
     Place,
-    answer,
     burning,
     copies,
     held_against_model,
     put,
     report_end,
+    shared,
     tell,
     tell_all,
+    weight,
 )
 from gateway.engine.process import EngineProcess
 from gateway.engine.starting import Recipe, start_aside
 from gateway.errors import SealgateError
 
 Array: TypeAlias = NDArray[Any]
-
-MAX_ENGINES: Final = os.cpu_count() or 1
-
-
-class Gone(Exception):
-    """The version's engines were given up to make room: ask for them anew."""
 
 
 class Served:
@@ -229,8 +225,7 @@ class Served:
         place.deadline = self._loop.time() + self._timeout
         if place.timer is None:
             place.timer = self._loop.call_at(place.deadline, self._check, place)
-        bulky = place.process.bulky
-        if sum(array.nbytes for asked in batch for array in asked.inputs.values()) > bulky:
+        if weight(batch) > place.process.bulky:
             copying = self._loop.run_in_executor(None, put, place, batch)
             copying.add_done_callback(partial(self._copied, place, batch))
         else:
@@ -284,16 +279,11 @@ class Served:
         batch = place.flight
         self.runs += 1
         place.process.give_back()
-        self._finish(place)
-        if len(batch) == 1:
-            tell(batch, fault) if fault else answer(batch[0], outputs)
-            return
-        shares = None if fault else share_out(outputs, [asked.rows for asked in batch])
-        if shares is None:
+        place.flight = []
+        if self._waiting:
+            self._dispatch()
+        if not shared(batch, outputs, fault):
             self._alone(batch)
-            return
-        for asked, share in zip(batch, shares, strict=True):
-            answer(asked, share)
 
     def _alone(self, batch: list[Asked]) -> None:
         """Run each request of a shared run that failed by itself: claim 4."""
@@ -301,11 +291,6 @@ class Served:
             asked.alone = True
             self._waiting.appendleft(asked)
         self._dispatch_soon()
-
-    def _finish(self, place: Place) -> None:
-        place.flight = []
-        if self._waiting:
-            self._dispatch()
 
     def _check(self, place: Place) -> None:
         """End an engine that is over its deadline."""
@@ -352,8 +337,7 @@ class Served:
         if held_against_model(place):
             pause = self._health.ended(self._loop.time(), grave=place.doom == BURNING)
         rests = pause >= REST_SECONDS
-        told = self._set_aside if rests else None
-        report_end(self._loop, self.recipe, place, told)
+        report_end(self._loop, self.recipe, place, self._set_aside if rests else None)
         if rests:
             tell_all(self._waiting, SetAside().again_in(pause))
         if not self._places:

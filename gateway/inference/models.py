@@ -21,7 +21,8 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from gateway.artifacts.manifest import TensorSpec
-from gateway.engine.served import Gone, Served
+from gateway.engine.errors import Gone
+from gateway.engine.served import Served
 from gateway.inference.codec import Array, InferRequest
 from gateway.inference.errors import ModelUnavailable
 from gateway.inference.loaders import Loaders

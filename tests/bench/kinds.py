@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # engines of root run as nobody, and load libraries late
         python = environment(options.dir or Path(folder) / "openvino")
         servers = {
             PLAIN: ForkServer(EngineKind()),

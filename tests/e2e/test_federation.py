@@ -379,8 +379,7 @@ def check_lost(place: Partners, run: str) -> None:
 
 
 def test_a_killed_site_is_recorded_and_the_quorum_goes_on(place: Partners) -> None:
-    victim = place.names[2]
-    run = place.start("brisk", "killed", rounds=2)
+    victim, run = place.names[2], place.start("brisk", "killed", rounds=2)
     place.await_step(run, "roundAggregated", 0)
     place.kill_site(victim)
     end = place.ended("brisk", run)

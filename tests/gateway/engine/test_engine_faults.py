@@ -22,7 +22,7 @@ from gateway.engine.process import Border, EngineProcess
 from tests.audit.samples import until
 from tests.gateway.artifacts.hostile_models import linear
 from tests.gateway.engine import dangers
-from tests.gateway.engine.test_engines import BOUNDS, X, graph, on_a_loop, pool, process_of
+from tests.gateway.engine.engines import BOUNDS, X, graph, on_a_loop, pool, process_of
 
 pytestmark = pytest.mark.e2e
 

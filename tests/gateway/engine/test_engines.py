@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,11 +27,9 @@ from gateway.engine.errors import (
 )
 from gateway.engine.forking import ForkServer
 from gateway.engine.health import MAX_ENDS
-from gateway.engine.memory_files import seal
-from gateway.engine.pool import Engines, Graph, Room
+from gateway.engine.pool import Engines, Room
 from gateway.engine.ports import PLAIN, EngineKind
-from gateway.engine.process import Border, Bounds, EngineProcess
-from gateway.engine.served import Served
+from gateway.engine.process import Border
 from gateway.errors import ConfigurationError
 from tests.audit.samples import until
 from tests.gateway.artifacts.hostile_models import (
@@ -46,11 +43,9 @@ from tests.gateway.artifacts.hostile_models import (
     words,
 )
 from tests.gateway.engine import dangers
+from tests.gateway.engine.engines import BOUNDS, TIMEOUT, X, graph, on_a_loop, pool, process_of
 
 pytestmark = pytest.mark.e2e
-BOUNDS = Bounds(memory_bytes=1 << 30, input_bytes=64 << 20, output_bytes=64 << 20)
-TIMEOUT = 0.5
-X = {"x": np.ones((1, 3), np.float32)}
 
 
 @pytest.fixture(scope="module")
@@ -77,44 +72,8 @@ def patient(server: ForkServer, aside: list[str]) -> Iterator[Engines]:
     yield from pool(server, aside, 60.0)
 
 
-def pool(server: ForkServer, aside: list[str], seconds: float) -> Iterator[Engines]:
-    room = Room(engines=6, memory_bytes=4 << 30, each=BOUNDS, run_seconds=seconds)
-    made = Engines({PLAIN: server}, room, lambda recipe, reason: aside.append(reason))
-    yield made
-    for served in made._served:
-        served.close()
-
-
-def graph(
-    model: onnx.ModelProto | bytes,
-    *outputs: str,
-    tenant: str = "acme",
-    name: str = "m",
-    **more: Any,
-) -> Graph:
-    data = model if isinstance(model, bytes) else dangers.plain(model)
-    inputs = more.pop("inputs", {"x": "FP32"})
-    return Graph(
-        tenant=tenant,
-        model=name,
-        version="1",
-        border=Border(inputs, outputs or ("y",)),
-        size=len(data),
-        open=lambda: seal(data),
-        **more,
-    )
-
-
 def is_gone(process: Path) -> bool:
     return not process.exists()
-
-
-def process_of(served: Served) -> EngineProcess:
-    return served._places[0].process
-
-
-def on_a_loop(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(scenario())
 
 
 def test_it_answers_as_the_runtime_does(patient: Engines) -> None:
@@ -407,132 +366,6 @@ def test_no_descriptor_is_left(engines: Engines) -> None:
     for number in range(5):
         engines.serve(graph(linear(), "y", name=f"m{number}")).close()
     assert set(os.listdir("/proc/self/fd")) <= before
-
-
-CONFINED = """
-import ctypes, fcntl, mmap, os, socket, sys, threading
-from gateway.engine import inside
-from gateway.engine.orders import Order
-attempt, wide = sys.argv[1], sys.argv[2] == "wide"
-libc = ctypes.CDLL(None)
-def try_it():
-    if attempt == "open": open("/etc/hostname")
-    elif attempt == "write": open("/tmp/engine-was-here", "w")
-    elif attempt == "socket": socket.socket()
-    elif attempt == "fork": os.fork()
-    elif attempt == "exec": os.execv("/bin/true", ["true"])
-    elif attempt == "kill": os.kill(os.getppid(), 0)
-    elif attempt == "ptrace": libc.ptrace(16, os.getppid(), 0, 0)
-    elif attempt == "executable": mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)
-    elif attempt == "memory": bytearray(1 << 31)
-    elif attempt == "library": open("/usr/bin/env", "rb")
-    elif attempt == "flags": fcntl.fcntl(0, fcntl.F_SETFL, os.O_ASYNC)
-    elif attempt == "owner": fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-    elif attempt == "copy": fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 5)
-    elif attempt == "thread": threading.Thread(target=int).start()
-parent = os.getpid()
-pid = os.fork()
-if pid == 0:
-    try:
-        order = Order(1, 1, 1, 1, 1, 64 << 20, wide=wide)
-        inside._confine(order, parent, confined_network=True)
-        try_it()
-    except (OSError, MemoryError, RuntimeError):
-        os._exit(40)
-    os._exit(41)
-print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"""
-
-
-@pytest.mark.parametrize(
-    ("attempt", "ends"),
-    [
-        ("open", 40),
-        ("write", 40),
-        ("socket", 40),
-        ("executable", 40),
-        ("memory", 40),
-        ("flags", 40),
-        ("owner", 40),
-        ("copy", 41),
-        ("fork", -signal.SIGSYS),
-        ("exec", -signal.SIGSYS),
-        ("kill", -signal.SIGSYS),
-        ("ptrace", -signal.SIGSYS),
-        ("thread", -signal.SIGSYS),
-        ("library", 40),
-        ("nothing", 41),
-    ],
-)
-def test_inside_nothing_but_computing_is_left(attempt: str, ends: int) -> None:
-    assert attempted(attempt) == ends
-
-
-@pytest.mark.parametrize(
-    ("attempt", "ends"),
-    [
-        ("open", 40),
-        ("write", 40),
-        ("socket", 40),
-        ("memory", 40),
-        ("flags", 40),
-        ("owner", 40),
-        ("copy", 41),
-        ("fork", -signal.SIGSYS),
-        ("exec", -signal.SIGSYS),
-        ("kill", -signal.SIGSYS),
-        ("ptrace", -signal.SIGSYS),
-        ("executable", 41),
-        ("library", 41),
-        ("thread", 41),
-    ],
-)
-def test_inside_of_another_kind_libraries_can_be_read_and_threads_started(
-    attempt: str, ends: int
-) -> None:
-    assert attempted(attempt, "wide") == ends
-
-
-DEVICES = """
-import os, sys
-from pathlib import Path
-from gateway.engine.system_calls import deny_files, gpu_devices
-from gateway.privileges import forbid_new_privileges
-folder = Path(sys.argv[1])
-forbid_new_privileges()
-if not deny_files("/usr", devices=gpu_devices(folder)):
-    sys.exit("no landlock")
-def opened(name, how):
-    try:
-        os.close(os.open(folder / name, how))
-        return True
-    except PermissionError:
-        return False
-print([opened(name, os.O_RDWR) for name in ("nvidiactl", "nvidia0", "nvidia-uvm", "nvidiafb")])
-print(opened("nvidiactl", os.O_RDWR | os.O_TRUNC), opened("nvidia9", os.O_RDWR | os.O_CREAT))
-"""
-
-
-def test_devices_of_a_gpu_can_be_opened_and_nothing_beside_them(tmp_path: Path) -> None:
-    """The confinement of other kinds opened none: CUDA found no device."""
-    for name in ("nvidiactl", "nvidia0", "nvidia-uvm", "nvidiafb"):
-        (tmp_path / name).touch()
-    command = [sys.executable, "-c", DEVICES, str(tmp_path)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    if "no landlock" in told.stderr:
-        pytest.skip("this kernel has no Landlock")
-    assert told.stdout.split("\n")[:2] == ["[True, True, True, False]", "False False"], told.stderr
-
-
-def attempted(*what: str) -> int:
-    told = subprocess.run(
-        [sys.executable, "-c", CONFINED, *what, ""],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={"ORT_DISABLE_TELEMETRY": "1", "PATH": "/usr/bin"},
-    )
-    return int(told.stdout)
 
 
 def test_an_engine_has_nothing_of_the_gateway(engines: Engines) -> None:

@@ -25,7 +25,7 @@ from gateway.engine.pool import Engines, Graph, Room
 from gateway.engine.ports import PLAIN
 from gateway.engine.process import Border
 from gateway.engine.starting import Recipe
-from tests.gateway.engine.test_taken_over import BOUNDS, HostileServer, Taken, honest
+from tests.gateway.engine.hostile import BOUNDS, HostileServer, Taken, honest
 
 
 def graph(model: str = "m", tenant: str = "acme") -> Graph:

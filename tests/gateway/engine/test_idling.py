@@ -13,16 +13,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from gateway.engine.errors import SetAside
+from gateway.engine.errors import Gone, SetAside
 from gateway.engine.forking import ForkServer
 from gateway.engine.idling import LOOK_SECONDS, LOOKS, IdleWatch, taken_by
 from gateway.engine.ports import EngineKind
 from gateway.engine.process import EngineProcess
-from gateway.engine.served import Gone
 from tests.audit.samples import until
 from tests.gateway.artifacts.hostile_models import endless_loop, linear
-from tests.gateway.engine.test_engines import X, graph, pool, process_of
-from tests.gateway.engine.test_taken_over import HostileServer, honest, served
+from tests.gateway.engine.engines import X, graph, pool, process_of
+from tests.gateway.engine.hostile import HostileServer, honest, served
 
 
 class Watched:

@@ -15,7 +15,7 @@ import pytest
 from audit.log import AuditLog
 from audit.note import LogSigner
 from audit.reader import LogReader
-from gateway.engine.served import MAX_ENGINES
+from gateway.engine.place import MAX_ENGINES
 from gateway.inference.body_budget import BodyBudget
 from gateway.web.boundary import Boundary
 from gateway.web.infer import InferEndpoint, PublicApp
