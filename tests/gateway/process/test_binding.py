@@ -65,7 +65,9 @@ def test_it_says_who_has_the_port() -> None:
 
 
 def test_an_address_of_another_machine_names_the_setting_of_the_host() -> None:
-    with pytest.raises(ConfigurationError, match=r"`grpc_host`: `192\.0\.2\.1` is no address") as told:
+    with pytest.raises(
+        ConfigurationError, match=r"`grpc_host`: `192\.0\.2\.1` is no address"
+    ) as told:
         bind("192.0.2.1", 0, "grpc_port")
     assert "`grpc_host`" in told.value.advice
     with pytest.raises(ConfigurationError, match="`host`: `nonsense` is no address"):
