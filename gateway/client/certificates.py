@@ -2,9 +2,9 @@
 
 Safety argument.
 1. A certificate is always checked. Nothing here goes on without that, and no advice is to.
-2. What a network that inspects TLS shows in place of the gateway's certificate is trusted only where
-   its authority was named: `ca_file` of the profile, else `SSL_CERT_FILE` or `SSL_CERT_DIR`, else
-   the public ones.
+2. What a network that inspects TLS shows in place of the gateway's certificate is trusted only
+   where its authority was named: `ca_file` of the profile, else `SSL_CERT_FILE` or `SSL_CERT_DIR`,
+   else the public ones.
 """
 
 from __future__ import annotations

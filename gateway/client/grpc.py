@@ -58,8 +58,8 @@ class SealgateCallCredentials(grpc.AuthMetadataPlugin):  # type: ignore[misc]
 def channel_credentials(auth: SealgateAuth | str | Path) -> Any:
     """Return `grpc.ChannelCredentials` for one gateway.
 
-    With an `https` profile the channel is TLS, checked with its `ca_file` or `SSL_CERT_FILE`. With an `http` one it is
-    in clear, and both ends have to be on this machine.
+    With an `https` profile the channel is TLS, checked with its `ca_file` or `SSL_CERT_FILE`. With
+    an `http` one it is in clear, and both ends have to be on this machine.
 
     Args:
         auth: A profile file, or what was made of one.
