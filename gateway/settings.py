@@ -136,6 +136,13 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _listen_at_public_loopback(cls, values: Any) -> Any:
+        """Where callers are told a loopback address and no other is set, listen at that one."""
+        host = _loopback_of(values.get("public_url")) if isinstance(values, dict) else None
+        return {"host": host, **values} if host else values
+
     @property
     def control_url(self) -> str:
         """The database of the control plane: the configured one, else SQLite in the data folder."""
@@ -148,10 +155,39 @@ class Settings(BaseSettings):
         return self
 
 
+def _loopback_of(url: object) -> str | None:
+    """Return the address that a URL names if it is one of loopback, such as `::1`."""
+    try:
+        host = urlsplit(str(url)).hostname or ""
+        return host if ipaddress.ip_address(host).is_loopback else None
+    except ValueError:
+        return None
+
+
+def _same_port_twice(settings: Settings) -> list[str]:
+    """Two doors of one host cannot share a port."""
+    doors = [
+        ("port", settings.host, settings.port),
+        ("operations_port", settings.operations_host, settings.operations_port),
+        ("grpc_port", settings.grpc_host, settings.grpc_port),
+    ]
+    if settings.federation != "off":
+        doors.append(("sites_port", settings.sites_host, settings.sites_port))
+    known: dict[tuple[str, int], str] = {}
+    for name, host, port in doors:
+        if port and (first := known.setdefault((host, port), name)) != name:
+            return [f"`{first}` and `{name}` are the same port: each door needs its own"]
+    return []
+
+
 def unsafe(settings: Settings) -> list[str]:
     """List every reason why a process with these settings must not start (empty when safe)."""
     found: list[str] = []
-    url = urlsplit(settings.public_url)
+    try:
+        url = urlsplit(settings.public_url)
+        _ = url.port
+    except ValueError:
+        return ["`public_url` must be an http or https address, such as https://models.example"]
     tls = settings.tls_certificate is not None
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         found.append("set both `tls_certificate` and `tls_key`, or neither")
@@ -192,6 +228,7 @@ def unsafe(settings: Settings) -> list[str]:
             found.append("each trusted issuer must use https")
     if "plain" in settings.engines:
         found.append("`engines.plain` is the gateway's own runtime: choose another name")
+    found += _same_port_twice(settings)
     if settings.keystore_unlock != "file" and settings.keystore_secret is None:
         found.append("`keystore_secret` must name the file of the passphrase or credential")
     return found
@@ -226,11 +263,14 @@ def load_settings(data_dir: Path, **overrides: Any) -> Settings:
     try:
         values = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise ConfigurationError(
-            f"no `{SETTINGS_FILE}` in the data folder", f"sealgate init --data {data_dir}"
-        ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        raise _without_settings(data_dir) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
         raise ConfigurationError(f"`{SETTINGS_FILE}` cannot be read as TOML") from None
+    except OSError as fault:
+        raise ConfigurationError(
+            f"`{SETTINGS_FILE}` cannot be read ({os.strerror(fault.errno or 0).lower()})",
+            f"run the gateway as the user whose folder it is: ls -ld '{data_dir}'",
+        ) from None
     given = {key: value for key, value in overrides.items() if value is not None}
     from_environment = {
         name.removeprefix(PREFIX).lower()
@@ -246,6 +286,19 @@ def load_settings(data_dir: Path, **overrides: Any) -> Settings:
         return Settings(**{**kept, "data_dir": data_dir, **given})
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
+
+
+def _without_settings(data_dir: Path) -> ConfigurationError:
+    """Tell a folder that was never made from one that lost its settings."""
+    if data_dir.is_dir() and any(data_dir.iterdir()):
+        return ConfigurationError(
+            f"no `{SETTINGS_FILE}` in the data folder, which holds other things",
+            "check that --data names the folder itself; if the file was lost, restore it from a "
+            "backup: with another `public_url` or `audit_origin` tokens and logs do not fit",
+        )
+    return ConfigurationError(
+        f"no `{SETTINGS_FILE}` in the data folder", f"sealgate init --data '{data_dir}'"
+    )
 
 
 def _explain(error: ValidationError) -> str:

@@ -13,7 +13,8 @@ The safety argument:
 6. A set comes into force as a whole by one assignment, only with a genuine signature, and never an
    older one. A decision that begins after `load` returned uses the new set.
 7. A remembered decision is one that this set gave for facts which it cannot tell from these
-   (`policies.memo`), or that these very sets gave for these very objects: facts never change.
+   (`policies.memo`), or that these very sets gave for these very objects: facts never change. No
+   caller makes others' be forgotten (`policies.fair_memory`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from policies.compiled import (
 )
 from policies.errors import BundleRefused
 from policies.facts import ContextFacts, PrincipalFacts, ResourceFacts
+from policies.fair_memory import FairMemory
 from policies.memo import Memo
 from policies.rendering import FactsConflict, context_of, entity_slice
 
@@ -45,7 +47,7 @@ REMEMBERED: Final = frozenset({"infer", "releaseOutput", "readMetadata"})
 """Actions of the hot path. The others are rare and decided anew each time."""
 
 MAX_RECENT: Final = 4096
-"""Questions whose objects are known; beyond it they are all forgotten."""
+"""Questions whose objects are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ class PolicyEngine:
         self._lock = threading.Lock()
         self._sets: Mapping[str, _LoadedSet] = {}
         self.generation = 0
-        self._recent: dict[Hashable, _Asked] = {}
+        self._recent: FairMemory[_Asked] = FairMemory(MAX_RECENT)
+        self._known = self._recent.known
         self._recalled = 0
         self._platform = _LoadedSet("", 0, "", platform_set())
 
@@ -172,7 +175,7 @@ class PolicyEngine:
         """
         sets = self._sets
         key = (id(principal), id(resource), id(context), action)
-        asked = self._recent.get(key)
+        asked = self._known.get(key)
         if (
             asked is not None
             and asked.sets is sets
@@ -186,9 +189,8 @@ class PolicyEngine:
         if action in REMEMBERED and decision.error is None:
             owners = {principal.tenant.id, resource.tenant.id}
             if all(sets[owner].compiled.keys[action] is not None for owner in owners):
-                if len(self._recent) >= MAX_RECENT:
-                    self._recent = {}
-                self._recent[key] = _Asked(sets, (principal, resource, context), decision)
+                asked = _Asked(sets, (principal, resource, context), decision)
+                self._recent.keep(principal.tenant.id, principal.id, key, asked)
         return decision
 
     def _decide(

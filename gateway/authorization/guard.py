@@ -14,13 +14,14 @@ Safety argument:
    anew each time, not as they were when the request came in.
 5. Facts of tenants and sites are remembered under one value of the revocation epoch only
    (`gateway.epoch_memo`), which every suspension and revocation raises; so are those of a caller
-   with the circumstances of its call.
+   with the circumstances of its call. Of these a caller who chooses ever new ones pushes out its
+   own and its tenant's (`policies.fair_memory`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Final, NoReturn, Unpack
+from typing import Final, NoReturn, TypeAlias, Unpack
 
 from audit.event import PLATFORM_TENANT, Outcome
 from audit.log import Receipt
@@ -42,14 +43,16 @@ from policies.facts import (
     TenantFacts,
     VerdictFacts,
 )
+from policies.fair_memory import FairMemory
 
 MAX_ASKERS: Final = 4096
-"""Callers with a purpose and a verdict whose facts are kept; beyond it all are made anew."""
+"""Callers with a purpose and a verdict whose facts are kept."""
 
 HIDDEN: Final = (ModelFacts, ModelVersionFacts, FederationFacts)
 """Kinds of things whose existence is told only to those who may read their metadata."""
 SiteOf = Callable[[TenantFacts, str], SiteFacts | None]
 """(tenant, client id) → the site whose client it is, or None. May block."""
+_Asker: TypeAlias = tuple[Principal, ServiceFacts, ContextFacts]
 
 
 class Guard:
@@ -87,7 +90,8 @@ class Guard:
         self._epoch = epoch
         self._solo = solo
         self._tenant_facts: EpochMemo[str, TenantFacts] = EpochMemo(epoch)
-        self._askers: dict[Hashable, tuple[Principal, ServiceFacts, ContextFacts]] = {}
+        self._askers: FairMemory[_Asker] = FairMemory(MAX_ASKERS)
+        self._known = self._askers.known
         self._caller_facts: EpochMemo[tuple[object, ...], ServiceFacts] = EpochMemo(epoch)
         self._site_facts: EpochMemo[tuple[str, str], SiteFacts] = EpochMemo(epoch)
 
@@ -140,13 +144,11 @@ class Guard:
         principal, purpose = call.principal, call.purpose
         epoch, solo = self._epoch(), self._solo()
         key = (id(principal), purpose, verdict, approvals, recipient, epoch, solo)
-        asker = self._askers.get(key)
+        asker = self._known.get(key)
         if asker is None or asker[0] is not principal:
             context = self._context(call, epoch, solo, verdict, approvals, recipient)
             asker = principal, self.principal(principal), context
-            if len(self._askers) >= MAX_ASKERS:
-                self._askers = {}
-            self._askers[key] = asker
+            self._askers.keep(principal.tenant, principal.client_id, key, asker)
         return self._engine.decide(asker[1], action, resource, asker[2])
 
     def circumstances(

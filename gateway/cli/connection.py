@@ -12,7 +12,8 @@ import httpx
 from gateway.cli.failures import CommandFailed, ExitCode, failure_of
 from gateway.cli.profile import Profile, find_profile, load_profile, told
 from gateway.client import ClientFault, SealgateAuth, TokenRefused
-from gateway.client.auth import TIMEOUT, trust_of
+from gateway.client.auth import TIMEOUT
+from gateway.client.certificates import certificate_fault, trust_of
 
 UNREACHABLE: Final = "check that the gateway runs: sealgate serve"
 
@@ -120,6 +121,8 @@ def _as_failures() -> Iterator[None]:
     except ClientFault as fault:
         raise told(fault) from fault
     except httpx.HTTPError as cause:
+        if refused := certificate_fault(cause):
+            raise CommandFailed(refused.what, ExitCode.UNVERIFIED, refused.advice) from cause
         raise CommandFailed(
             "the gateway does not answer", ExitCode.TRY_AGAIN, UNREACHABLE
         ) from cause

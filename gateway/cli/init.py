@@ -40,6 +40,7 @@ def init(
     import json
     import os
     import secrets
+    import shlex
     import time
     from urllib.parse import urlsplit
 
@@ -48,17 +49,21 @@ def init(
     from gateway.composition.environment import Environment
 
     os.umask(0o077)
-    url = urlsplit(public_url)
-    if not url.hostname:
+    try:
+        url = urlsplit(public_url)
+        host, port = url.hostname, url.port
+    except ValueError:
+        host = port = None
+    if not host:
         what, advice = "--public-url is no address", "sealgate init --public-url https://HOST"
         raise CommandFailed(what, ExitCode.USAGE, advice)
     settings: dict[str, str | int] = {
         "public_url": public_url,
-        "audit_origin": origin or url.hostname or "",
+        "audit_origin": origin or host,
         "region": region,
     }
-    if url.port is not None:
-        settings["port"] = url.port
+    if port is not None:
+        settings["port"] = port
     if database_url is not None:
         settings["database_url"] = without_password(database_url)
     environment = Environment(time.time, time.monotonic, secrets.token_bytes)
@@ -70,4 +75,4 @@ def init(
     typer.echo(f"made {data}")
     typer.echo(f"administrator: {made.profile}")
     typer.echo(f"log key (keep a copy elsewhere): {made.log_key}")
-    typer.echo(f"next: sealgate serve --data {data}", err=True)
+    typer.echo(f"next: sealgate serve --data {shlex.quote(str(data))}", err=True)

@@ -21,8 +21,9 @@ def serve(
 
     The public door speaks OAuth, /v1 and /v2; metrics and health are on the operations port; sites
     of a federation have a port of their own. Settings: `sealgate.toml` in the data folder, or
-    `SEALGATE_…` in the environment. SIGHUP reads certificates, log level and trusted issuers again;
-    SIGTERM makes it unready, and it ends when what is under way has ended, or was given its time.
+    `SEALGATE_…` in the environment. SIGHUP reads certificates, log level, trusted issuers and
+    limits of engines again; SIGTERM makes it unready, and it ends when what is under way has ended,
+    or was given its time.
 
     Example: sealgate serve --data ./sealgate-data
 

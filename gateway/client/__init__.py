@@ -10,11 +10,18 @@ do the same for tritonclient and gRPC; they import those when they are used.
 """
 
 from gateway.client.auth import SealgateAuth
-from gateway.client.errors import AddressRefused, ClientFault, ProfileInvalid, TokenRefused
+from gateway.client.errors import (
+    AddressRefused,
+    CertificateRefused,
+    ClientFault,
+    ProfileInvalid,
+    TokenRefused,
+)
 from gateway.client.profile import Profile, load_profile
 
 __all__ = [
     "AddressRefused",
+    "CertificateRefused",
     "ClientFault",
     "Profile",
     "ProfileInvalid",

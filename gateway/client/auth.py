@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import threading
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
@@ -25,7 +24,8 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
-from gateway.client.errors import AddressRefused, ProfileInvalid
+from gateway.client.certificates import trust_of
+from gateway.client.errors import AddressRefused
 from gateway.client.profile import Profile, load_profile
 from gateway.client.tokens import TOKEN_PATH, Tokens
 
@@ -196,22 +196,6 @@ class SealgateAuth(httpx.Auth):
     def _again(self, request: httpx.Request, response: httpx.Response, token: str) -> bool:
         learnt = self.learn(token, request.url.path, response.status_code, response.headers)
         return learnt and isinstance(request.stream, httpx.ByteStream)
-
-
-def trust_of(profile: Profile) -> ssl.SSLContext | bool:
-    """Return what a gateway's certificate is checked with, for `verify=` of an httpx client.
-
-    Raises:
-        ProfileInvalid: `ca_file` of the profile cannot be used.
-    """
-    if profile.ca_file is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=str(profile.ca_file))
-    except (OSError, ssl.SSLError) as cause:
-        raise ProfileInvalid(
-            "`ca_file` of the profile cannot be used", "name a PEM file with certificates"
-        ) from cause
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

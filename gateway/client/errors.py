@@ -1,9 +1,10 @@
 """What goes wrong on the caller's machine.
 
 ClientFault
-├── ProfileInvalid   the profile or its key cannot be used
-├── AddressRefused   a request goes to another address than the profile's
-└── TokenRefused     the gateway gives no token
+├── ProfileInvalid      the profile or its key cannot be used
+├── AddressRefused      a request goes to another address than the profile's
+├── CertificateRefused  the gateway's certificate is not trusted
+└── TokenRefused        the gateway gives no token
 
 What the gateway answers to a request is no fault of these: it is an answer.
 """
@@ -31,6 +32,10 @@ class ProfileInvalid(ClientFault):
 
 class AddressRefused(ClientFault):
     """A request would take the token to an address that is not the profile's gateway."""
+
+
+class CertificateRefused(ClientFault):
+    """The certificate that was shown for the gateway is not trusted; nothing was sent."""
 
 
 class TokenRefused(ClientFault):

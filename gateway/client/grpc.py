@@ -25,6 +25,7 @@ import grpc
 import httpx
 
 from gateway.client.auth import SealgateAuth
+from gateway.client.certificates import authorities_of, certificate_fault
 from gateway.client.errors import ClientFault, ProfileInvalid
 
 
@@ -47,8 +48,9 @@ class SealgateCallCredentials(grpc.AuthMetadataPlugin):  # type: ignore[misc]
             headers = self._auth.headers(self._http, "POST", path)
         except ClientFault as fault:
             callback((), fault)
-        except httpx.HTTPError:
-            callback((), ClientFault("the gateway does not answer", "check that it runs"))
+        except httpx.HTTPError as fault:
+            silent = ClientFault("the gateway does not answer", "check that it runs")
+            callback((), certificate_fault(fault) or silent)
         else:
             callback(tuple(headers.items()), None)
 
@@ -56,8 +58,8 @@ class SealgateCallCredentials(grpc.AuthMetadataPlugin):  # type: ignore[misc]
 def channel_credentials(auth: SealgateAuth | str | Path) -> Any:
     """Return `grpc.ChannelCredentials` for one gateway.
 
-    With an `https` profile the channel is TLS, checked with its `ca_file`. With an `http` one it is
-    in clear, and both ends have to be on this machine.
+    With an `https` profile the channel is TLS, checked with its `ca_file` or `SSL_CERT_FILE`. With
+    an `http` one it is in clear, and both ends have to be on this machine.
 
     Args:
         auth: A profile file, or what was made of one.
@@ -69,7 +71,7 @@ def channel_credentials(auth: SealgateAuth | str | Path) -> Any:
     calls = grpc.metadata_call_credentials(SealgateCallCredentials(known), name="sealgate")
     profile = known.profile
     if profile.url.startswith("https://"):
-        pem = _certificates(profile.ca_file)
+        pem = _certificates(authorities_of(profile))
         return grpc.composite_channel_credentials(grpc.ssl_channel_credentials(pem), calls)
     if not _on_loopback(urlsplit(profile.url).hostname or ""):
         raise ProfileInvalid(
@@ -78,9 +80,9 @@ def channel_credentials(auth: SealgateAuth | str | Path) -> Any:
     return grpc.composite_channel_credentials(grpc.local_channel_credentials(), calls)
 
 
-def _certificates(ca_file: Path | None) -> bytes | None:
+def _certificates(path: Path | None) -> bytes | None:
     try:
-        return None if ca_file is None else ca_file.read_bytes()
+        return None if path is None else path.read_bytes()
     except OSError as cause:
         raise ProfileInvalid(
             "`ca_file` of the profile cannot be read", "name a PEM file with certificates"

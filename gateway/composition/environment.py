@@ -15,17 +15,19 @@ from gateway.engine.ports import EngineKind, Server
 class Grace:
     """How long what is under way may take to end when the process is asked to stop.
 
-    With what follows, the process ends within 10 s.
+    With what follows, the process usually ends within 10 s.
 
     Attributes:
         requests: Whole seconds for requests.
         jobs: Seconds for jobs; one that did not end is settled at the next start.
         batches: Seconds for chunks of batch jobs; the next start goes on with one that did not end.
+        whole: Seconds after which the process is ended whatever it waits for.
     """
 
     requests: int = 6
     jobs: float = 3.0
     batches: float = 0.5
+    whole: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,19 +164,29 @@ def assemble(
 
 
 def _refuse_incomplete(settings: Settings) -> None:
-    """Refuse a data folder that lost a database: an empty one would be made in its place.
+    """Refuse a data folder that lost what would be made anew, and empty, in its place.
 
     Raises:
-        ConfigurationError: One is missing.
+        ConfigurationError: A database, the artifacts or the pinned checkpoints are missing.
     """
+    data = settings.data_dir
     names = [AUDIT_FILE, SUBJECTS_FILE]
     if settings.database_url is None:
         names.append(CONTROL_FILE)
-    for name in names:
-        if not (settings.data_dir / name).is_file():
-            raise ConfigurationError(
-                f"`{name}` is missing from the data folder", "restore it from a backup"
-            )
+    missing = [name for name in names if not (data / name).is_file()]
+    if not (data / ARTIFACTS).is_dir():
+        missing.append(ARTIFACTS)
+    if missing:
+        raise ConfigurationError(
+            f"`{missing[0]}` is missing from the data folder", "restore it from a backup"
+        )
+    if not (data / PINS_FILE).is_file():
+        raise ConfigurationError(
+            f"`{PINS_FILE}` is missing from the data folder: without it nobody would notice a log "
+            "that was rolled back",
+            "restore it from a backup; where there is none, hold the log against a checkpoint that "
+            f"was kept elsewhere (sealgate audit verify), then: echo '{{}}' > '{data / PINS_FILE}'",
+        )
 
 
 def unlock_of(settings: Settings) -> Unlock:

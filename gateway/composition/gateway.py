@@ -169,7 +169,9 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
         pipeline=pipeline,
         batch_runner=runner,
         life=life,
-        reload=Reloading(base.settings, read or (lambda: base.settings), doors, identity),
+        reload=Reloading(
+            base.settings, read or (lambda: base.settings), doors, identity, engines.limit
+        ),
         start=start,
         close=close,
     )
@@ -230,7 +232,13 @@ def _doors(
             settings.tls_certificate,
             settings.tls_key,
         ),
-        Door("operations", operations, settings.operations_host, settings.operations_port),
+        Door(
+            "operations",
+            operations,
+            settings.operations_host,
+            settings.operations_port,
+            setting="operations_port",
+        ),
     ]
     if grpc is not None:
         doors.append(grpc)
@@ -243,6 +251,7 @@ def _doors(
                 settings.sites_port,
                 settings.sites_certificate,
                 settings.sites_key,
+                "sites_port",
             )
         )
     return doors

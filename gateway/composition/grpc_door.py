@@ -52,4 +52,5 @@ def grpc_door(
         settings.tls_certificate,
         settings.tls_key,
         ALPN,
+        "grpc_port",
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from gateway.client.certificates import check_variables
 from gateway.composition.foundation import Foundation
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.authorization_server import AuthorizationServer
@@ -36,7 +37,9 @@ def make_identity(base: Foundation) -> Identity:
 
     Raises:
         ConfigurationError: A trust entry is unsafe or doubled.
+        ClientFault: A variable names certificates that cannot be used.
     """
+    check_variables()
     environment, url = base.environment, base.settings.public_url.rstrip("/")
     minter = TokenMinter(
         url,

@@ -50,13 +50,17 @@ def make_engines(base: Foundation, set_aside: Callable[[Recipe, str], None]) -> 
         set_aside: Told of a model that ends its engines again and again.
     """
     settings = base.settings
+    servers = {kind.name: base.environment.engines(kind) for kind in engine_kinds(settings)}
+    return Engines(servers, room_of(settings), set_aside)
+
+
+def room_of(settings: Settings) -> Room:
+    """Return what the settings let all engines together take."""
     each = bounded(
         Bounds(), memory_bytes=settings.run_memory_bytes, body_bytes=settings.max_body_bytes
     )
     memory = settings.engines_memory_bytes or physical_memory() // 2
-    room = Room(MAX_ENGINES, memory, each, settings.run_timeout_seconds)
-    servers = {kind.name: base.environment.engines(kind) for kind in engine_kinds(settings)}
-    return Engines(servers, room, set_aside)
+    return Room(MAX_ENGINES, memory, each, settings.run_timeout_seconds)
 
 
 def make_warming(base: Foundation, models: Models, engines: Engines) -> Warming:

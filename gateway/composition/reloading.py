@@ -3,6 +3,8 @@
 1. Settings that are wrong, or a certificate that cannot be used, change nothing: what is in force
    stays, and the log says what is wrong.
 2. What cannot change while it runs is named, and waits for the next start.
+3. Bounds of engines hold for what begins from then on: memory for engines that are started, time
+   for runs. No run and no engine is ended for it.
 """
 
 from __future__ import annotations
@@ -13,12 +15,16 @@ from typing import Final
 import structlog
 
 from gateway.composition.identity import Identity, trusted
+from gateway.composition.inference import room_of
+from gateway.engine.pool import Room
 from gateway.errors import ConfigurationError
 from gateway.process.doors import Door, ProtocolDoor, check_certificates
 from gateway.settings import Settings
 from gateway.telemetry import configure_logs
 
-RELOADABLE: Final = frozenset({"issuers", "log_level"})
+LIMITS: Final = frozenset({"engines_memory_bytes", "run_memory_bytes", "run_timeout_seconds"})
+"""Of engines: how many kinds there are, and how large their tensors, is laid out at the start."""
+RELOADABLE: Final = frozenset({"issuers", "log_level"}) | LIMITS
 """Settings that are taken over; certificates are read again from where they are."""
 
 
@@ -30,6 +36,7 @@ class Reloading:
         read: Returns those of now.
         doors: Whose certificates are read again.
         identity: Trusts the issuers.
+        limit: Takes over the bounds of engines.
         set_log_level: Takes over a log level.
     """
 
@@ -39,12 +46,14 @@ class Reloading:
         read: Callable[[], Settings],
         doors: Sequence[Door | ProtocolDoor],
         identity: Identity,
+        limit: Callable[[Room], None],
         set_log_level: Callable[[str], None] = configure_logs,
     ) -> None:
         self._settings = settings
         self._read = read
         self._doors = doors
         self._identity = identity
+        self._limit = limit
         self._set_log_level = set_log_level
 
     def __call__(self) -> bool:
@@ -63,6 +72,8 @@ class Reloading:
             self._set_log_level(fresh.log_level)
         taken = {name: getattr(fresh, name) for name in changed & RELOADABLE}
         self._settings = self._settings.model_copy(update=taken)
+        if changed & LIMITS:
+            self._limit(room_of(self._settings))
         log.info(
             "reloaded",
             changed=sorted(taken),

@@ -14,6 +14,7 @@ from gateway.composition.environment import Environment
 from gateway.composition.foundation import open_foundation
 from gateway.composition.gateway import Gateway, compose
 from gateway.process.doors import serve_doors
+from gateway.process.ending import end_within
 from gateway.process.ownership import keep_memory_private, owned, take_descriptors
 from gateway.settings import Settings
 
@@ -53,9 +54,19 @@ def serve(
 async def _serve(gateway: Gateway, settings: Settings, environment: Environment) -> None:
     """Serve the doors, and run batch jobs beside them."""
     batches = asyncio.create_task(gateway.batch_runner.run())
+
+    def stopping(seconds: float) -> None:
+        gateway.batch_runner.stop()  # callers are still answered, but nothing else is begun
+        end_within(seconds + environment.grace.whole)
+
     try:
         await serve_doors(
-            gateway.doors, settings, environment.grace.requests, gateway.life, gateway.reload
+            gateway.doors,
+            settings,
+            environment.grace.requests,
+            gateway.life,
+            gateway.reload,
+            stopping,
         )
     finally:
         gateway.batch_runner.stop()

@@ -66,7 +66,8 @@ class Place:
         process: The engine.
         flight: The requests of the run.
         running: The engine was told to run and has not rung since.
-        deadline: Of the run, by the loop's clock.
+        begun, deadline: Of the run, by the loop's clock.
+        looked: When `timer` looks at the deadline.
         doom: Why it is being ended; empty while it is not.
         ran: Seconds that its runs took.
         code: How it ended, once that is known.
@@ -75,7 +76,9 @@ class Place:
     process: EngineProcess
     flight: list[Asked] = field(default_factory=list)
     running: bool = False
+    begun: float = 0.0
     deadline: float = 0.0
+    looked: float = 0.0
     doom: str = ""
     code: int | None = None
     timer: asyncio.TimerHandle | None = None
@@ -140,23 +143,18 @@ def tell_all(waiting: deque[Asked], fault: Exception) -> None:
     waiting.clear()
 
 
-def burning(
-    places: Sequence[Place], timeout: float, burns: Callable[[EngineProcess, float], bool]
-) -> list[Place]:
+def burning(places: Sequence[Place], burns: Callable[[EngineProcess, float], bool]) -> list[Place]:
     """Return the engines that compute although nothing runs; for any thread.
 
     Args:
         places: Of one version.
-        timeout: Seconds that a run may take.
         burns: Looks at an engine, and the seconds that its runs took until now.
     """
     now = time.monotonic()
     return [
         place
         for place in list(places)
-        if burns(
-            place.process, place.ran + (now - place.deadline + timeout if place.running else 0.0)
-        )
+        if burns(place.process, place.ran + (now - place.begun if place.running else 0.0))
     ]
 
 

@@ -229,6 +229,18 @@ class Engines:
         """Start one engine that the caller closes; blocks. Raises what `serve` does."""
         return self._started(graph, trial=True)
 
+    def limit(self, room: Room) -> None:
+        """Take over other bounds: of memory for engines to come, of time for runs to come.
+
+        Nothing is ended for it: where less memory is allowed than is held, the next engine that is
+        started makes room.
+        """
+        with self._lock:
+            self._room = room
+            served = list(self._served)
+        for each in served:
+            each.allow(room.run_seconds)
+
     def end_burning(self) -> None:
         """End engines that compute although nothing runs; called again and again by one thread."""
         with self._lock:

@@ -147,6 +147,10 @@ class Served:
             self._abandoned(asked)
             raise
 
+    def allow(self, seconds: float) -> None:
+        """Let runs that begin from now on take so long."""
+        self._timeout = seconds
+
     def check(self) -> None:
         """Raise `SetAside` while the model rests."""
         if self._loop is not None:
@@ -154,7 +158,7 @@ class Served:
 
     def end_burning(self, burns: Callable[[EngineProcess, float], bool]) -> None:
         """End engines of which `burns` says so, by the seconds that their runs took: claim 6."""
-        for place in burning(self._places, self._timeout, burns):
+        for place in burning(self._places, burns):
             if self._loop is None:  # nobody has asked it yet
                 self._health.ended(time.monotonic(), grave=True)
                 self._set_aside(self.recipe, BURNING)
@@ -222,9 +226,10 @@ class Served:
     def _begin(self, place: Place, batch: list[Asked]) -> None:
         assert self._loop is not None
         place.flight = batch
-        place.deadline = self._loop.time() + self._timeout
-        if place.timer is None:
-            place.timer = self._loop.call_at(place.deadline, self._check, place)
+        place.begun = self._loop.time()
+        place.deadline = place.begun + self._timeout
+        if place.timer is None or place.looked > place.deadline:
+            self._look_at_deadline(place)
         if weight(batch) > place.process.bulky:
             copying = self._loop.run_in_executor(None, put, place, batch)
             copying.add_done_callback(partial(self._copied, place, batch))
@@ -256,7 +261,7 @@ class Served:
             return
         place.running = False
         assert self._loop is not None
-        place.ran += self._loop.time() - place.deadline + self._timeout
+        place.ran += self._loop.time() - place.begun
         try:
             placed, bulky = place.process.look()
         except EngineError as fault:
@@ -301,7 +306,14 @@ class Served:
         if self._loop.time() >= place.deadline:
             self._doom(place, TIME)
         else:
-            place.timer = self._loop.call_at(place.deadline, self._check, place)
+            self._look_at_deadline(place)
+
+    def _look_at_deadline(self, place: Place) -> None:
+        assert self._loop is not None
+        if place.timer is not None:
+            place.timer.cancel()
+        place.looked = place.deadline
+        place.timer = self._loop.call_at(place.deadline, self._check, place)
 
     def _doom(self, place: Place, why: str) -> None:
         """End an engine: it gets no more runs and is not listened to."""

@@ -355,3 +355,9 @@ class GrpcProtocol(asyncio.Protocol):
         """End the connection; answers that wait are dropped."""
         self._connection.close()
         self._flush()
+
+    def give_up(self) -> None:
+        """End the connection and do not wait for the other side, as closing TLS would."""
+        self.close()
+        if self._transport is not None:
+            self._loop.call_soon(self._transport.abort)  # what was said leaves before

@@ -62,7 +62,11 @@ class GrpcServer:
     def _opened(self, protocol: GrpcProtocol) -> None:
         if len(self._connections) >= MAX_CONNECTIONS:
             idle = [one for one in self._connections if not one.works]
-            (min(idle, key=lambda one: one.used) if idle else protocol).close()
+            least = min(idle, key=lambda one: one.used) if idle else protocol
+            least.give_up()
+            self._connections.discard(least)  # at once: the next newcomer takes another's place
+            if least is protocol:
+                return
         self._connections.add(protocol)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check)

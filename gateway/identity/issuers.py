@@ -23,6 +23,7 @@ from typing import Final, Protocol
 import httpx
 import structlog
 
+from gateway.client.certificates import FILE, certificate_fault
 from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken, IssuerUnavailable, KeyRefused
 from gateway.identity.key_admission import TrustedKey, admit_set
@@ -122,8 +123,12 @@ class FetchedKeys:
                 document = await self._fetch(await self._address())
             self._replace(admit_set(strict_json(document), self._trust.algorithms))
         except (IssuerUnavailable, KeyRefused, ValueError, TimeoutError) as fault:
+            refused = certificate_fault(fault)
             structlog.get_logger().warning(
-                "issuer_keys_unavailable", issuer=self._trust.issuer, reason=type(fault).__name__
+                "issuer_keys_unavailable",
+                issuer=self._trust.issuer,
+                reason=type(refused or fault).__name__,
+                next=f"name its authority in {FILE}" if refused else None,
             )
         finally:
             self._flight = None

@@ -90,9 +90,9 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def give_up(self) -> None:
-        """Close the connection, and count it no more at once."""
+        """End the connection at once; with TLS, closing it would wait for the other side."""
         self.connections.discard(self)
-        self.transport.close()
+        self.transport.abort()
 
     def _check(self) -> None:
         self._look = self.loop.call_later(self.look_seconds, self._check)

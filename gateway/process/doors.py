@@ -2,7 +2,8 @@
 
 They open after every part has started and close before any part stops. A process that is asked to
 stop says first that it is not ready, goes on answering for `drain_seconds`, and then takes no more
-work; asked again, it does not wait. At SIGHUP certificates and settings are read again.
+work; asked again, it does not wait. At SIGHUP certificates and settings are read again; a door
+whose certificate cannot be used then keeps the one that it has.
 
 Most are ASGI applications behind uvicorn (`Door`); one that speaks otherwise brings the protocol of
 its connections (`ProtocolDoor`).
@@ -14,27 +15,24 @@ import asyncio
 import contextlib
 import signal
 import socket
-import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.errors import ConfigurationError
+from gateway.process.binding import BACKLOG, bind
 from gateway.process.bounded_http import IDLE_SECONDS, BoundedHttp
+from gateway.process.handshakes import Certificate, TlsServer
 from gateway.process.life import Life
 from gateway.settings import Settings
 
-BACKLOG: Final = 1024
-"""Connections that wait to be taken, half of what uvicorn lets wait."""
 OPEN_SECONDS: Final = 0.01
 """From one look whether all doors are open to the next."""
-TLS_SECONDS: Final = 10.0
-"""For a handshake: a few round trips of any network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,7 @@ class Door:
     Attributes:
         name: For the log.
         certificate, key: TLS, or `None` for clear text on loopback or behind a proxy.
+        setting: The key of the settings that holds the port.
     """
 
     name: str
@@ -52,6 +51,12 @@ class Door:
     port: int
     certificate: Path | None = None
     key: Path | None = None
+    setting: str = "port"
+
+    @property
+    def alpn(self) -> tuple[str, ...]:
+        """Nothing is said of what is spoken inside TLS: it is HTTP/1.1."""
+        return ()
 
 
 class Protocols(Protocol):
@@ -75,6 +80,7 @@ class ProtocolDoor:
         protocols: Serves the connections.
         certificate, key: TLS, or `None` for clear text on loopback or behind a proxy.
         alpn: Names of what is spoken inside TLS (RFC 7301).
+        setting: The key of the settings that holds the port.
     """
 
     name: str
@@ -84,52 +90,56 @@ class ProtocolDoor:
     certificate: Path | None = None
     key: Path | None = None
     alpn: tuple[str, ...] = ()
+    setting: str = "port"
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals to `serve_doors`, which has several."""
+    """A server that leaves the signals to `serve_doors`, which has several, and TLS to us.
+
+    Args:
+        config: For uvicorn.
+        certificate: Of the door, if it speaks TLS.
+    """
+
+    def __init__(self, config: uvicorn.Config, certificate: Certificate | None) -> None:
+        super().__init__(config)
+        self._certificate = certificate
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Install nothing."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+
+        def protocol() -> asyncio.BaseProtocol:
+            return BoundedHttp(config=self.config, server_state=self.server_state, app_state={})
+
+        self.servers = [
+            await _listening(protocol, listener, self._certificate) for listener in sockets or ()
+        ]
+        self.started = True
+
     def stop(self) -> None:
         """Finish what is under way, and end."""
         self.should_exit = True
-
-    def renew(self) -> None:
-        """Use what the certificate's files hold now for connections to come."""
-        if self.config.loaded and self.config.ssl is not None:
-            assert self.config.ssl_certfile is not None
-            self.config.ssl.load_cert_chain(self.config.ssl_certfile, self.config.ssl_keyfile)
 
 
 class _ProtocolServer:
     """A server of connections whose protocol is not uvicorn's."""
 
-    def __init__(self, door: ProtocolDoor, grace: int) -> None:
+    def __init__(self, door: ProtocolDoor, grace: int, certificate: Certificate | None) -> None:
         self._door = door
         self._grace = grace
+        self._certificate = certificate
         self._stopping = asyncio.Event()
-        self._tls: ssl.SSLContext | None = None
         self.started = False
 
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Serve until `stop`."""
-        loop = asyncio.get_running_loop()
-        tls = self._tls = _tls(self._door)
-        patience = TLS_SECONDS if tls else None
-        servers = [
-            await loop.create_server(
-                self._door.protocols.protocol,
-                sock=listener,
-                backlog=BACKLOG,
-                ssl=tls,
-                ssl_handshake_timeout=patience,
-            )
-            for listener in sockets
-        ]
+        protocol = self._door.protocols.protocol
+        servers = [await _listening(protocol, each, self._certificate) for each in sockets]
         self.started = True
         try:
             await self._stopping.wait()
@@ -142,50 +152,34 @@ class _ProtocolServer:
         """Finish what is under way, and end."""
         self._stopping.set()
 
-    def renew(self) -> None:
-        """Use what the certificate's files hold now for connections to come."""
-        if self._tls is not None:
-            assert self._door.certificate is not None
-            self._tls.load_cert_chain(self._door.certificate, self._door.key)
-
 
 _AnyServer: TypeAlias = "_Server | _ProtocolServer"
 
 
-def _tls(door: ProtocolDoor) -> ssl.SSLContext | None:
-    context = _tls_of(door.certificate, door.key)
-    if context is not None and door.alpn:
-        context.set_alpn_protocols(list(door.alpn))
-    return context
-
-
-def _tls_of(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+async def _listening(
+    protocol: Callable[[], asyncio.BaseProtocol],
+    listener: socket.socket,
+    certificate: Certificate | None,
+) -> Any:
+    """Return an `asyncio.Server`, or what is used like one."""
     if certificate is None:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(protocol, sock=listener, backlog=BACKLOG)
+    server = TlsServer(listener, protocol, certificate.context)
+    server.start()
+    return server
+
+
+def _certificate(door: Door | ProtocolDoor) -> Certificate | None:
+    if door.certificate is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    return context
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Open a listening socket.
-
-    Raises:
-        ConfigurationError: When the address is taken or not ours.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
+        return Certificate(door.certificate, door.key, door.alpn)
+    except OSError:  # also what TLS says of it
         raise ConfigurationError(
-            f"port {port} is taken or not allowed", "choose another: sealgate serve --port …"
+            f"the certificate or key of the door `{door.name}` cannot be used",
+            "check that both are PEM, belong together and can be read",
         ) from None
-    listener.set_inheritable(False)
-    return listener
 
 
 def check_certificates(doors: Sequence[Door | ProtocolDoor]) -> None:
@@ -195,13 +189,7 @@ def check_certificates(doors: Sequence[Door | ProtocolDoor]) -> None:
         ConfigurationError: One cannot; it names the door.
     """
     for door in doors:
-        try:
-            _tls_of(door.certificate, door.key)
-        except (OSError, ssl.SSLError):
-            raise ConfigurationError(
-                f"the certificate or key of the door `{door.name}` cannot be used",
-                "check that both are PEM, belong together and can be read",
-            ) from None
+        _certificate(door)
 
 
 async def serve_doors(
@@ -210,6 +198,7 @@ async def serve_doors(
     grace: int,
     life: Life,
     reload: Callable[[], bool],
+    stopping: Callable[[float], None] = lambda _: None,
 ) -> None:
     """Open all doors, serve until SIGTERM or SIGINT, then finish what is under way.
 
@@ -219,17 +208,31 @@ async def serve_doors(
         grace: Seconds for requests that are under way at the end.
         life: Told what becomes of the process.
         reload: Called at SIGHUP; tells whether all is well and the certificates may be used.
+        stopping: Told each time that the process is asked to stop, with the seconds for which it
+            goes on answering.
 
     Raises:
-        ConfigurationError: When an address cannot be had; then no door was opened.
+        ConfigurationError: When an address cannot be had, or a certificate cannot be used; then no
+            door was opened.
     """
     with contextlib.ExitStack() as listeners:
-        sockets = [listeners.enter_context(bind(door.host, door.port)) for door in doors]
-        servers = [_server(door, settings, grace) for door in doors]
+        certificates = [_certificate(door) for door in doors]
+        sockets = [
+            listeners.enter_context(bind(door.host, door.port, door.setting)) for door in doors
+        ]
+        servers = [
+            _server(door, settings, grace, certificate)
+            for door, certificate in zip(doors, certificates, strict=True)
+        ]
         loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            _asked_to_stop(servers, settings, life, stopping)
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, _asked_to_stop, servers, settings, life)
-        loop.add_signal_handler(signal.SIGHUP, _asked_to_reload, servers, life, reload)
+            loop.add_signal_handler(number, stop)
+        named = {door.name: each for door, each in zip(doors, certificates, strict=True) if each}
+        loop.add_signal_handler(signal.SIGHUP, _asked_to_reload, named, life, reload)
         async with asyncio.TaskGroup() as group:
             group.create_task(_tell_when_open(servers, life))
             for server, listener, door in zip(servers, sockets, doors, strict=True):
@@ -245,17 +248,25 @@ async def _tell_when_open(servers: Sequence[_AnyServer], life: Life) -> None:
     life.opened()
 
 
-def _server(door: Door | ProtocolDoor, settings: Settings, grace: int) -> _AnyServer:
+def _server(
+    door: Door | ProtocolDoor, settings: Settings, grace: int, certificate: Certificate | None
+) -> _AnyServer:
     if isinstance(door, ProtocolDoor):
-        return _ProtocolServer(door, grace)
-    return _Server(_configuration(door, settings, grace))
+        return _ProtocolServer(door, grace, certificate)
+    return _Server(_configuration(door, settings, grace), certificate)
 
 
-def _asked_to_stop(servers: Sequence[_AnyServer], settings: Settings, life: Life) -> None:
+def _asked_to_stop(
+    servers: Sequence[_AnyServer],
+    settings: Settings,
+    life: Life,
+    stopping: Callable[[float], None],
+) -> None:
     again = life.stopping
     life.stop()
     seconds = 0.0 if again else settings.drain_seconds
     structlog.get_logger().info("stopping", drain_seconds=seconds)
+    stopping(seconds)
     asyncio.get_running_loop().call_later(seconds, _stop, servers)
 
 
@@ -264,14 +275,24 @@ def _stop(servers: Sequence[_AnyServer]) -> None:
         server.stop()
 
 
-def _asked_to_reload(servers: Sequence[_AnyServer], life: Life, reload: Callable[[], bool]) -> None:
+def _asked_to_reload(
+    certificates: Mapping[str, Certificate], life: Life, reload: Callable[[], bool]
+) -> None:
     life.reloading()
     try:
         if reload():
-            for server in servers:
-                server.renew()
+            for door, certificate in certificates.items():
+                _renew(door, certificate)
     finally:
         life.opened()
+
+
+def _renew(door: str, certificate: Certificate) -> None:
+    """Use what the files hold now; they may have changed since they were looked at."""
+    try:
+        certificate.renew()
+    except OSError:
+        structlog.get_logger().error("certificate_not_renewed", door=door)
 
 
 def _configuration(door: Door, settings: Settings, grace: int) -> uvicorn.Config:
@@ -289,6 +310,4 @@ def _configuration(door: Door, settings: Settings, grace: int) -> uvicorn.Config
         timeout_graceful_shutdown=grace,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
-        ssl_certfile=door.certificate,
-        ssl_keyfile=door.key,
     )

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import resource
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from gateway.errors import ConfigurationError
 LOCK_FILE: Final = "lock"
 MAX_DESCRIPTORS: Final = 65_536
 """What all doors, engines and files of one gateway come to, and some more."""
+_NOTE_BYTES: Final = 300
 
 
 @contextlib.contextmanager
@@ -32,20 +34,34 @@ def owned(data_dir: Path) -> Iterator[None]:
     """
     try:
         descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        raise ConfigurationError("the data folder is missing or not writable") from None
+    except OSError as fault:
+        raise ConfigurationError(
+            f"the data folder cannot be written ({os.strerror(fault.errno or 0).lower()})",
+            "run the gateway as the user whose folder it is, on a disk that can be written: "
+            f"ls -ld '{data_dir}'",
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        owner = os.pread(descriptor, _NOTE_BYTES, 0).decode("ascii", "replace").strip()
         os.close(descriptor)
         raise ConfigurationError(
-            "another gateway owns this data folder",
+            f"another gateway owns this data folder{f' ({owner})' if owner else ''}",
             "stop that one, or give this one its own --data",
         ) from None
+    _leave_note(descriptor)
     try:
         yield
     finally:
         os.close(descriptor)
+
+
+def _leave_note(descriptor: int) -> None:
+    """Say who owns the folder; on a full disk nobody can."""
+    note = f"process {os.getpid()} on {socket.gethostname()}\n".encode("ascii", "replace")
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, note[:_NOTE_BYTES], 0)
 
 
 def keep_memory_private() -> None:

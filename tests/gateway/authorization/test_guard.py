@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.authorization.guard import Guard
+from gateway.authorization.guard import MAX_ASKERS, Guard
 from gateway.errors import EvidenceUnavailable, Forbidden, NotFound
 from gateway.federation.facts import site_facts
 from gateway.federation.records import Site
@@ -219,3 +219,16 @@ def test_solo_mode_ends_with_the_second_administrator_or_after_thirty_days() -> 
             home.stores.clients, None, lambda: NOW, lambda: home.revocation_state.epoch
         )
         assert not never()
+
+
+def test_a_caller_with_thousands_of_purposes_empties_no_other_tenants_memory() -> None:
+    """The facts of all callers were made anew once one had asked for enough purposes."""
+    with house("rival") as home:
+        mine, theirs = call("caller"), call("caller", "rival")
+        facts = model_facts(_model("rival"), home.guard.tenant)
+        home.guard.decide(theirs, "readMetadata", facts)
+        before = set(home.guard._known)
+        for number in range(2 * MAX_ASKERS):
+            home.guard.decide(replace(mine, purpose=f"purpose-{number}"), "readMetadata", facts)
+        assert before <= set(home.guard._known)
+        assert len(home.guard._known) <= MAX_ASKERS

@@ -13,6 +13,7 @@ from gateway.composition.bootstrap import Plan, found
 from gateway.composition.foundation import open_foundation
 from gateway.composition.identity import make_identity
 from gateway.composition.reloading import Reloading
+from gateway.engine.pool import Room
 from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken
 from gateway.settings import Settings, TrustedIssuer, load_settings
@@ -31,7 +32,9 @@ class Scene:
         self.now: Settings | Exception = settings
         self.identity = identity
         self.levels: list[str] = []
-        self.reload = Reloading(settings, self.read, [], identity, self.levels.append)
+        self.rooms: list[Room] = []
+        limit = self.rooms.append
+        self.reload = Reloading(settings, self.read, [], identity, limit, self.levels.append)
 
     def read(self) -> Settings:
         if isinstance(self.now, Exception):
@@ -76,6 +79,22 @@ def test_what_needs_a_restart_is_said_until_there_is_one(scene: Scene) -> None:
         well, line = scene.change(port=8081, log_level="warning")
         assert (well, line["needs_restart"]) == (True, ["port"])
     assert (line["changed"], scene.levels) == ([], ["warning"])
+
+
+def test_bounds_of_engines_are_taken_over(scene: Scene) -> None:
+    well, line = scene.change(
+        run_timeout_seconds=5.0, run_memory_bytes=1 << 29, engines_memory_bytes=1 << 30
+    )
+    assert well
+    assert line["changed"] == ["engines_memory_bytes", "run_memory_bytes", "run_timeout_seconds"]
+    assert line["needs_restart"] == []
+    (room,) = scene.rooms
+    assert (room.run_seconds, room.each.memory_bytes, room.memory_bytes) == (5, 1 << 29, 1 << 30)
+
+
+def test_what_is_laid_out_at_the_start_needs_a_restart(scene: Scene) -> None:
+    _, line = scene.change(max_body_bytes=1 << 20)
+    assert (line["needs_restart"], scene.rooms) == (["max_body_bytes"], [])
 
 
 @pytest.mark.parametrize(

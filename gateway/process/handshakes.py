@@ -1,0 +1,191 @@
+"""TLS before there is a request: handshakes under way are bounded, and certificates can be renewed.
+
+Safety argument.
+1. A protocol hears of a connection when its handshake is done; until then it counts here. A door
+   has at most `most_handshakes()` under way. One more takes the place of the oldest of the address
+   that has most: so strangers who stall hold few descriptors, and none that others need.
+2. A handshake ends within `HANDSHAKE_SECONDS`, however it is sent.
+3. Nothing that a stranger does in a handshake writes a line of the log.
+4. A certificate is used for handshakes to come once it was seen to fit its key; one that does not
+   leaves that in use which was. A connection keeps what it began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import resource
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+HANDSHAKE_SECONDS: Final = 10.0
+"""A few round trips of any network; what asyncio allows by itself is 60 s."""
+MAX_HANDSHAKES: Final = 1024
+"""An honest handshake takes a tenth of a second, so 10,000 can begin in each."""
+_PREFIX_BITS: Final = 64
+"""Of an IPv6 address: what one subscriber has."""
+_SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_SHORTAGE_SECONDS: Final = 1.0
+_AGAIN_SECONDS: Final = 0.01
+
+
+def most_handshakes() -> int:
+    """Return how many handshakes one door may have under way: a part of the descriptors."""
+    return max(16, min(MAX_HANDSHAKES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 32))
+
+
+class Certificate:
+    """The certificate of a door and its key.
+
+    Args:
+        certificate, key: PEM files.
+        alpn: Names of what is spoken inside TLS (RFC 7301).
+
+    Attributes:
+        context: For the handshakes of the door.
+
+    Raises:
+        OSError: The files cannot be read, are not PEM or do not belong together.
+    """
+
+    def __init__(self, certificate: Path, key: Path | None, alpn: Sequence[str] = ()) -> None:
+        self._files = certificate, key
+        self._alpn = list(alpn)
+        self._current = self.context = self._read()
+        # Asked in each handshake, also where the client names no server: whole contexts change
+        # places, as a certificate that was loaded into one before its key would be alone in it.
+        self.context.sni_callback = self._choose
+
+    def renew(self) -> None:
+        """Use what the files hold now for handshakes to come.
+
+        Raises:
+            OSError: They cannot be used; nothing changed.
+        """
+        self._current = self._read()
+
+    def _choose(self, line: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        line.context = self._current
+
+    def _read(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(*self._files)
+        if self._alpn:
+            context.set_alpn_protocols(self._alpn)
+        return context
+
+
+class TlsServer:
+    """Accepts connections of one socket and hands them over when their handshake is done.
+
+    It has what uvicorn asks of an `asyncio.Server`.
+
+    Args:
+        listener: Listens already.
+        protocol: Makes the protocol of a connection.
+        tls: Of the handshakes.
+        most: How many handshakes may be under way.
+        seconds: How long one may take.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        tls: ssl.SSLContext,
+        *,
+        most: int | None = None,
+        seconds: float = HANDSHAKE_SECONDS,
+    ) -> None:
+        self._listener = listener
+        self._protocol = protocol
+        self._tls = tls
+        self._most = most_handshakes() if most is None else most
+        self._seconds = seconds
+        self._under_way: dict[asyncio.Task[bool], str] = {}  # the oldest first
+        self._accepting: asyncio.Task[None] | None = None
+
+    @property
+    def handshakes(self) -> int:
+        """How many are under way."""
+        return len(self._under_way)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._listener.setblocking(False)
+        self._accepting = asyncio.get_running_loop().create_task(self._accept())
+
+    def close(self) -> None:
+        """Accept no more, and end the handshakes under way."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+        self._listener.close()
+        for task in list(self._under_way):
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing is under way."""
+        tasks = [*self._under_way, *([self._accepting] if self._accepting else [])]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                line, peer = await loop.sock_accept(self._listener)
+            except OSError as fault:
+                short = fault.errno in _SHORTAGE
+                await asyncio.sleep(_SHORTAGE_SECONDS if short else _AGAIN_SECONDS)
+                continue
+            self._begin(line, group_of(peer))
+            await asyncio.sleep(0)  # whoever has connected must not wait for all who connect
+
+    def _begin(self, line: socket.socket, group: str) -> None:
+        if len(self._under_way) >= self._most:
+            self._give_up_one()
+        task = asyncio.get_running_loop().create_task(self._shake(line))
+        self._under_way[task] = group
+        task.add_done_callback(partial(self._ended, line))
+
+    def _ended(self, line: socket.socket, task: asyncio.Task[bool]) -> None:
+        self._under_way.pop(task, None)
+        # Here and not in the task: one that is cancelled before its first step runs nothing.
+        if task.cancelled() or not task.result():
+            line.close()
+
+    def _give_up_one(self) -> None:
+        crowd = Counter(self._under_way.values()).most_common(1)[0][0]
+        oldest = next(task for task, group in self._under_way.items() if group == crowd)
+        del self._under_way[oldest]
+        oldest.cancel()
+
+    async def _shake(self, line: socket.socket) -> bool:
+        """Tell whether the protocol has the connection now."""
+        with suppress(OSError):  # also what TLS says of it, and that it took too long
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._protocol, line, ssl=self._tls, ssl_handshake_timeout=self._seconds
+            )
+            return True
+        return False
+
+
+def group_of(peer: Any) -> str:
+    """Return what connections of one origin have in common: its address, of IPv6 the network."""
+    host = str(peer[0]).partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped or int(address) >> 128 - _PREFIX_BITS)
+    return host
