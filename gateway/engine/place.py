@@ -14,7 +14,7 @@ import structlog
 from numpy.typing import NDArray
 
 from gateway.engine.batching import share_out
-from gateway.engine.errors import EngineError
+from gateway.engine.errors import EngineError, RunFailed
 from gateway.engine.orders import LOST
 from gateway.engine.process import EngineProcess
 from gateway.engine.starting import Recipe
@@ -90,12 +90,24 @@ def weight(batch: Sequence[Asked]) -> int:
     return sum(array.nbytes for asked in batch for array in asked.inputs.values())
 
 
-def put(place: Place, batch: Sequence[Asked]) -> Exception | None:
+def look_at_deadline(
+    place: Place, loop: asyncio.AbstractEventLoop, look: Callable[[Place], None]
+) -> None:
+    """Look at a place when its run has to be over, and not before."""
+    if place.timer is not None:
+        place.timer.cancel()
+    place.looked = place.deadline
+    place.timer = loop.call_at(place.deadline, look, place)
+
+
+def put(place: Place, batch: Sequence[Asked]) -> EngineError | None:
     """Lay the inputs of a run into the engine's region; returns what was wrong with them."""
     try:
         place.process.put([asked.inputs for asked in batch])
-    except Exception as fault:
+    except EngineError as fault:
         return fault
+    except Exception:  # whatever NumPy says of arrays that it cannot lay out
+        return RunFailed()
     return None
 
 

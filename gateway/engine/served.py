@@ -35,7 +35,6 @@ from gateway.engine.errors import (
     EngineError,
     EngineFailed,
     Gone,
-    RunFailed,
     RunTimeout,
     SetAside,
 )
@@ -54,6 +53,7 @@ from gateway.engine.place import (
     burning,
     copies,
     held_against_model,
+    look_at_deadline,
     put,
     report_end,
     shared,
@@ -229,7 +229,7 @@ class Served:
         place.begun = self._loop.time()
         place.deadline = place.begun + self._timeout
         if place.timer is None or place.looked > place.deadline:
-            self._look_at_deadline(place)
+            look_at_deadline(place, self._loop, self._check)
         if weight(batch) > place.process.bulky:
             copying = self._loop.run_in_executor(None, put, place, batch)
             copying.add_done_callback(partial(self._copied, place, batch))
@@ -246,18 +246,14 @@ class Served:
             return
         place.flight = []
         self._dispatch_soon()  # not at once: as many as wait may fail like this
-        if len(batch) > 1:
+        if not shared(batch, [], fault):
             self._alone(batch)
-        else:
-            tell(batch, fault if isinstance(fault, EngineError) else RunFailed())
 
     def _rang(self, place: Place) -> None:
         """A run has ended, or so the engine says."""
-        if not place.process.rang():
-            self._doom(place, "")  # its end is near and says why
-            return
-        if not place.running:
-            self._doom(place, NONSENSE)
+        rang = place.process.rang()
+        if not (rang and place.running):
+            self._doom(place, NONSENSE if rang else "")  # an end that is near says why
             return
         place.running = False
         assert self._loop is not None
@@ -306,14 +302,7 @@ class Served:
         if self._loop.time() >= place.deadline:
             self._doom(place, TIME)
         else:
-            self._look_at_deadline(place)
-
-    def _look_at_deadline(self, place: Place) -> None:
-        assert self._loop is not None
-        if place.timer is not None:
-            place.timer.cancel()
-        place.looked = place.deadline
-        place.timer = self._loop.call_at(place.deadline, self._check, place)
+            look_at_deadline(place, self._loop, self._check)
 
     def _doom(self, place: Place, why: str) -> None:
         """End an engine: it gets no more runs and is not listened to."""
@@ -402,10 +391,8 @@ class Served:
             self._look_later()
 
     def _end_all(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-        if self._starting is not None:
-            self._starting.cancel()
+        for timer in filter(None, (self._looking, self._starting)):
+            timer.cancel()
         tell_all(self._waiting, Gone())
         for place in list(self._places):
             tell(place.flight, Gone())
