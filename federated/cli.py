@@ -1,4 +1,7 @@
-"""Commands of partner sites and of local trials: `sealgate site …`, `sealgate federation …`."""
+"""Commands of partner sites and of local trials: `sealgate site …`, `sealgate federation …`.
+
+An error of this package ends a command: `sealgate` tells it, with what helps.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from federated.errors import FederatedError
 from federated.log_lines import configure
 from federated.plan import Event
 from federated.simulation import Simulated, simulate
@@ -30,12 +32,14 @@ site = typer.Typer(
 )
 federation = typer.Typer(help="Train with partner sites.", no_args_is_help=True)
 
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ConfigFile = Annotated[Path, typer.Option("--config", help="The site's configuration (TOML).")]
 
 
 @site.command()
 def keygen(
     out: Annotated[Path, typer.Option(help="Where the private key is written (new file, 0600).")],
+    as_json: JsonFlag = False,
 ) -> None:
     """Make the site's node key here; print its public half, which the convenor registers.
 
@@ -45,15 +49,13 @@ def keygen(
     """
     from federated.site.keys import generate
 
-    try:
-        typer.echo(generate(out))
-    except FederatedError as error:
-        _fail(error)
+    public = generate(out)
+    typer.echo(json.dumps({"file": str(out), "public_key": public}) if as_json else public)
 
 
 @site.command()
 def run(config: ConfigFile) -> None:
-    """Take part until interrupted.
+    """Take part until interrupted; what happens is told on standard error, as lines of JSON.
 
     Example: sealgate site run --config site.toml
 
@@ -63,17 +65,14 @@ def run(config: ConfigFile) -> None:
     from federated.site.runner import SiteRunner
 
     configure()
-    try:
-        runner = SiteRunner(load(config), random_bytes=secrets.token_bytes)
-        asyncio.run(runner.run())
-    except FederatedError as error:
-        _fail(error)
+    runner = SiteRunner(load(config), random_bytes=secrets.token_bytes)
+    asyncio.run(runner.run())
 
 
 @site.command()
 def status(
     config: ConfigFile,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Show whether the site runs and is connected; exit code 1 when it is not.
 
@@ -84,11 +83,7 @@ def status(
     from federated.site.config import load
     from federated.site.runner import read_status
 
-    try:
-        state = load(config).state
-    except FederatedError as error:
-        _fail(error)
-    found = read_status(state) or {"running": False}
+    found = read_status(load(config).state) or {"running": False}
     if as_json:
         typer.echo(json.dumps(found))
     else:
@@ -165,8 +160,3 @@ def _line(event: Event) -> str:
     if event.code is not None:
         parts.append(event.code)
     return "  ".join(parts)
-
-
-def _fail(error: FederatedError) -> None:
-    typer.echo(f"error: {error}", err=True)
-    raise typer.Exit(1)

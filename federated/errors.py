@@ -27,13 +27,20 @@ from typing import ClassVar
 
 
 class FederatedError(Exception):
-    """Base of every error of this package."""
+    """Base of every error of this package.
+
+    Attributes:
+        public: What is told: lowercase, no full stop.
+        advice: One step that helps, or empty.
+    """
 
     code: ClassVar[str] = "federated_error"
     text: ClassVar[str] = "the federation failed"
 
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or self.text)
+    def __init__(self, message: str | None = None, advice: str = "") -> None:
+        self.public = message or self.text
+        self.advice = advice
+        super().__init__(self.public)
 
 
 class PlanInvalid(FederatedError):

@@ -19,6 +19,7 @@ Nothing here knows HTTP: `gateway.web.problems` maps each class to a status.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import ClassVar, Self
 
 
@@ -65,7 +66,30 @@ class ConfigurationError(SealgateError):
 
 
 class Refusal(SealgateError):
-    """What is raised before anything was changed: whoever catches it knows that nothing was."""
+    """What is raised before anything was changed: whoever catches it knows that nothing was.
+
+    One that is about a word which does not exist may tell those that do, to a caller who may know
+    of them. The word itself is not repeated: who sent it finds it.
+
+    Attributes:
+        field: Of the request, where the word stands; empty where a refusal is about none.
+        known: The words that exist there: all of them, unless there is a `near`.
+        near: Words that may have been meant; None where `known` has them all.
+    """
+
+    field: str = ""
+    known: tuple[str, ...] = ()
+    near: tuple[str, ...] | None = None
+
+    def among(self, field: str, known: Iterable[str]) -> Self:
+        """Tell all the words that exist."""
+        self.field, self.known = field, tuple(sorted(known))
+        return self
+
+    def nearest(self, field: str, near: Iterable[str], known: Iterable[str] = ()) -> Self:
+        """Tell words that may have been meant, and those of the request that exist."""
+        self.field, self.known, self.near = field, tuple(sorted(known)), tuple(near)
+        return self
 
 
 class NotFound(Refusal):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
 from typing import Final
 
 from gateway.errors import InvalidRequest
@@ -21,6 +24,20 @@ def is_name(value: str) -> bool:
 def is_version(value: str) -> bool:
     """Tell whether `value` can be the name of a version."""
     return VERSION.match(value) is not None
+
+
+MAX_COMPARED: Final = 1000
+"""Names that one that does not exist is compared with: some milliseconds."""
+
+
+def near(word: str, known: Iterable[str]) -> list[str]:
+    """Return the names that `word` may have meant, the nearest first, three at most.
+
+    Args:
+        word: What the caller wrote; bounded, as fields of requests are.
+        known: What exists and the caller may know of.
+    """
+    return get_close_matches(word, list(islice(known, MAX_COMPARED)), n=3)
 
 
 def require_name(field: str, value: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -22,11 +22,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.errors import ConfigurationError
+from gateway.toml_text import TomlFault, meant, parse_toml, place_of
 
 SETTINGS_FILE = "sealgate.toml"
 CONTROL_FILE = "control.db"
 PREFIX = "SEALGATE_"
 MAX_PORT = 65_535
+REFERENCE = "see docs/reference/settings.md"
 # Read by the command line, not by the server.
 OF_THE_COMMAND_LINE = frozenset({"SEALGATE_PROFILE", "SEALGATE_TRUST"})
 
@@ -257,15 +259,15 @@ def load_settings(data_dir: Path, **overrides: Any) -> Settings:
         **overrides: Values of the command line; `None` means not given.
 
     Raises:
-        ConfigurationError: When the file is missing, unreadable or unsafe.
+        ConfigurationError: When the file is missing, unreadable or unsafe; with line and column.
     """
     path = data_dir / SETTINGS_FILE
     try:
-        values = tomllib.loads(path.read_text())
+        values, text = parse_toml(path.read_bytes())
     except FileNotFoundError:
         raise _without_settings(data_dir) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        raise ConfigurationError(f"`{SETTINGS_FILE}` cannot be read as TOML") from None
+    except TomlFault as fault:
+        raise ConfigurationError(f"`{SETTINGS_FILE}`: {fault.what}", fault.advice) from None
     except OSError as fault:
         raise ConfigurationError(
             f"`{SETTINGS_FILE}` cannot be read ({os.strerror(fault.errno or 0).lower()})",
@@ -278,14 +280,20 @@ def load_settings(data_dir: Path, **overrides: Any) -> Settings:
         if name.startswith(PREFIX) and name not in OF_THE_COMMAND_LINE
     }
     if unknown := from_environment - set(Settings.model_fields):
-        raise ConfigurationError(f"`{PREFIX}{min(unknown).upper()}` is not a setting")
+        first = min(unknown)
+        near = meant(
+            PREFIX + first.upper(), (PREFIX + name.upper() for name in Settings.model_fields)
+        )
+        raise ConfigurationError(f"`{PREFIX}{first.upper()}` is not a setting", near or REFERENCE)
     if os.environ.get("AUTHLIB_INSECURE_TRANSPORT"):
         raise ConfigurationError("`AUTHLIB_INSECURE_TRANSPORT` must not be set")
     kept = {key: value for key, value in values.items() if key not in from_environment}
     try:
         return Settings(**{**kept, "data_dir": data_dir, **given})
     except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from None
+        sources = {name: f"--{name.replace('_', '-')}" for name in given}
+        sources |= {name: PREFIX + name.upper() for name in from_environment - set(given)}
+        raise _explained(error, text, sources) from None
 
 
 def _without_settings(data_dir: Path) -> ConfigurationError:
@@ -301,9 +309,27 @@ def _without_settings(data_dir: Path) -> ConfigurationError:
     )
 
 
-def _explain(error: ValidationError) -> str:
-    """Name the first bad key and why, without its value."""
+def _explained(error: ValidationError, text: str, sources: Mapping[str, str]) -> ConfigurationError:
+    """Name the first bad key, where it is said and why it is bad, without its value."""
     first = error.errors(include_input=False, include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
+    where = tuple(first["loc"])
     reason = str(first["msg"]).removeprefix("Value error, ")
-    return f"`{key}`: {reason}" if key else reason
+    if not where:
+        return ConfigurationError(reason, REFERENCE)
+    key = ".".join(str(part) for part in where)
+    source = sources.get(str(where[0]))
+    place = None if source else place_of(text, where)
+    if source is None and place is not None:
+        source = f"`{SETTINGS_FILE}`, {place}"
+    if first["type"] != "extra_forbidden":
+        told = f"`{key}`: {reason}"
+        return ConfigurationError(f"{told} ({source})" if source else told, REFERENCE)
+    told = f"`{key}` is not a setting" + (f" ({source})" if source else "")
+    return ConfigurationError(told, meant(str(where[-1]), _siblings(where)) or REFERENCE)
+
+
+def _siblings(where: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that there are where one stands that is unknown."""
+    if len(where) > 1 and where[0] == "issuers":
+        return list(TrustedIssuer.model_fields)
+    return list((EngineSettings if len(where) > 1 else Settings).model_fields)

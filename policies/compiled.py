@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -24,7 +25,7 @@ import cedarpy
 
 from policies.errors import PolicySetInvalid, Problem
 from policies.memo import KeyPlan, reads_of
-from policies.shape import check_shape
+from policies.shape import check_shape, statements
 
 PLATFORM_PREFIX: Final = "platform-"
 """Ids of platform policies begin so, and no others may."""
@@ -54,6 +55,7 @@ ACTIONS: Final = MappingProxyType(
 )
 """Every action that can be decided → the group that it belongs to, as in the schema."""
 
+_UNKNOWN_ACTION: Final = re.compile(r'unrecognized action `Action::"([^"]{0,63})"')
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -108,13 +110,33 @@ def compile_set(text: str) -> CompiledSet:
         names = result.id_annotations_by_policy_id
         raise PolicySetInvalid(
             tuple(
-                Problem(names.get(error.policy_id, error.policy_id), error.error[:MAX_REASON])
+                Problem(names.get(error.policy_id, error.policy_id), _guessed(error.error))
                 for error in result.errors[:MAX_PROBLEMS]
             )
         )
     joined = platform_set().handle.with_added_str(text)
     platform = _parsed(_resource("platform.cedar"))
     return _compiled(joined, {f"{PLATFORM_PREFIX}{key}": platform[key] for key in platform} | mine)
+
+
+def tenants_named(text: str) -> dict[str, frozenset[str]]:
+    """Return the tenants that each policy of an acceptable text names, by the policy's `@id`."""
+    return {
+        policy["annotations"]["id"]: frozenset(_ids_of("Tenant", policy))
+        for policy in _parsed(text).values()
+    }
+
+
+def _ids_of(kind: str, document: Any) -> Iterator[str]:
+    """Yield the ids of the entities of a kind in Cedar's JSON form of a policy."""
+    if isinstance(document, dict):
+        if document.get("type") == kind and isinstance(document.get("id"), str):
+            yield document["id"]
+        for value in document.values():
+            yield from _ids_of(kind, value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from _ids_of(kind, value)
 
 
 def _compiled(handle: Any, policies: Mapping[str, Any]) -> CompiledSet:
@@ -129,11 +151,35 @@ def _parsed(text: str) -> dict[str, Any]:
     except RecursionError:
         raise PolicySetInvalid((Problem("", "an expression is too deep"),)) from None
     except ValueError as error:
-        raise PolicySetInvalid((Problem("", str(error)[:MAX_REASON]),)) from None
+        raise PolicySetInvalid((_unreadable(text, str(error)),)) from None
     if document["templates"]:
         raise PolicySetInvalid((Problem("", "a template authorizes nothing here"),))
     policies: dict[str, Any] = document["staticPolicies"]
     return policies
+
+
+def _unreadable(text: str, said: str) -> Problem:
+    """Say which policy cannot be read, and the line where it begins: Cedar does not."""
+    position = 0
+    for number, statement in enumerate(statements(text)):
+        position = text.index(statement, position)
+        try:
+            cedarpy.policies_to_json_str(statement)
+        except ValueError as error:
+            line = text.count("\n", 0, position) + 1
+            return Problem(f"policy{number}", f"{error} (from line {line} on)"[:MAX_REASON])
+        position += len(statement)
+    return Problem("", said[:MAX_REASON])
+
+
+def _guessed(said: str) -> str:
+    """Add what may have been meant by an action that does not exist."""
+    wrong = _UNKNOWN_ACTION.search(said)
+    if wrong is None:
+        return said[:MAX_REASON]
+    near = get_close_matches(wrong[1], ACTIONS, n=1)
+    meant = f"did you mean `{near[0]}`? " if near else ""
+    return f"{said[:MAX_REASON]}; {meant}there are {', '.join(ACTIONS)}"
 
 
 def _check_ids(policies: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,10 +10,13 @@ import msgspec
 
 from federated.errors import SiteConfigInvalid
 from federated.site.keys import public_line
+from gateway.toml_text import TomlFault, meant, parse_toml, place_of
 
 MAX_FILE_BYTES = 64 * 1024
 """A dozen lines are expected."""
 
+_UNKNOWN: Final = re.compile(r"unknown field `([^`]*)`")
+_AT_KEY: Final = re.compile(r"at `\$\.([^`.\[]*)")
 ENDPOINT: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]{1,253}):([0-9]{1,5})\Z")
 
 
@@ -65,22 +67,34 @@ def parse(data: bytes, folder: Path) -> SiteConfig:
         SiteConfigInvalid: It is not TOML, or a setting is absent, unknown or not allowed.
     """
     try:
-        values = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
-        raise SiteConfigInvalid("the file is not valid TOML") from None
+        values, text = parse_toml(data)
+    except TomlFault as fault:
+        raise SiteConfigInvalid(f"the site's file: {fault.what}", fault.advice) from None
     for name in ("ca_file", "key_file", "data", "state"):
         if isinstance(values.get(name), str):
             values[name] = folder.absolute() / values[name]
     try:
         config = msgspec.convert(values, SiteConfig, strict=True)
     except msgspec.ValidationError as error:
-        raise SiteConfigInvalid(f"the file has a wrong setting: {error}") from None
+        raise _explained(str(error), text) from None
     match = ENDPOINT.match(config.gateway)
     if match is None or not 0 < int(match[2]) < 65536:
         raise SiteConfigInvalid("`gateway` must be a host and a port, as in `gw.example:8443`")
     if any("\0" in str(path) for path in (config.ca_file, config.key_file, config.data)):
         raise SiteConfigInvalid("a path holds a zero byte")
     return config
+
+
+def _explained(said: str, text: str) -> SiteConfigInvalid:
+    """Name the bad key, its place, and the one that may have been meant."""
+    said = said[:1].lower() + said[1:]
+    match = _UNKNOWN.search(said) or _AT_KEY.search(said)
+    place = place_of(text, (match[1],)) if match else None
+    what = f"the file has a wrong setting: {said}" + (f" ({place})" if place else "")
+    known = SiteConfig.__struct_fields__
+    if match is None or match[1] in known:
+        return SiteConfigInvalid(what, f"its settings are {', '.join(known)}")
+    return SiteConfigInvalid(what, meant(match[1], known) or f"there are {', '.join(known)}")
 
 
 def _read(path: Path) -> bytes:

@@ -106,6 +106,12 @@ class Guard:
             raise NotFound
         return facts
 
+    def has_tenant(self, tenant_id: str) -> bool:
+        """Tell whether there is a tenant of that id; who may hear of it is decided first."""
+        return (
+            self._tenant_facts.look_up(tenant_id, lambda: self._read_tenant(tenant_id)) is not None
+        )
+
     def platform(self) -> PlatformFacts:
         """Return the facts of the deployment."""
         return PlatformFacts(tenant=self.tenant(PLATFORM_TENANT))

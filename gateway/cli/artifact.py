@@ -20,7 +20,7 @@ from gateway.cli.artifact_views import ExpectOption, ReleaseOption, asked_of
 from gateway.cli.decrypting import decrypt_file
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.identity_file import read_identities
-from gateway.cli.output import JsonFlag, note, show
+from gateway.cli.output import JsonFlag, note, show, show_text
 from gateway.cli.reading import PIPE, cannot, check_absent, read_bounded, unverified
 from gateway.cli.trust_folder import TrustFolder, find_trust
 from gateway.cli.trust_options import FromOption, TrustOption
@@ -49,6 +49,7 @@ def keygen(
         bool,
         typer.Option("--post-quantum", help="Safe from quantum computers; needs age 1.3 or newer."),
     ] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Make an age identity and print its public key.
 
@@ -63,11 +64,13 @@ def keygen(
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     text = f"# created: {created}\n# public key: {identity.recipient}\n{identity.secret}\n"
     if output is None:
-        print(text, end="")
+        made = {"identity": identity.secret, "public_key": identity.recipient}
+        show_text(text, made, as_json=as_json)
         note(f"public key: {identity.recipient}")
         return
     _write_new(output, text)
-    print(identity.recipient)
+    made = {"file": str(output), "public_key": identity.recipient}
+    show_text(identity.recipient, made, as_json=as_json)
 
 
 @app.command()

@@ -22,6 +22,8 @@ from gateway.cli.output import (
     show,
     show_line,
     show_list,
+    show_text,
+    show_words,
 )
 from gateway.cli.reading import appearing
 
@@ -147,10 +149,9 @@ def proof(
     if out is not None:
         with open_private(out) as file:
             file.write(answer.content)
-    if as_json:
-        show({"index": index, "proof": answer.text, "file": out and str(out)}, as_json=True)
-    elif out is None:
-        print(answer.text, end="")
+    if as_json or out is None:
+        told = {"index": index, "proof": answer.text, "file": out and str(out)}
+        show_text(answer.text, told, as_json=as_json)
 
 
 @app.command()
@@ -182,10 +183,7 @@ def key(profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
     """
     with connect(profile) as connection:
         told = connection.get("/v1/audit/key")
-    if as_json:
-        show(told, as_json=True)
-    else:
-        print(told["key"])
+    show_text(told["key"], told, as_json=as_json)
 
 
 @app.command()
@@ -243,7 +241,7 @@ def _verify(path: Path, keys: list[str], kept: list[Path], *, as_json: bool) -> 
     if as_json:
         show({"status": report.status, "first_bad": report.first_bad, "logs": trees}, as_json=True)
     else:
-        print(report.status)
+        show_words(report.status)
         columns = ("log", "entries", "root", "pinned", "findings")
         show_list(trees, as_json=False, columns=columns, empty="there is no log")
     if report.status != "VERIFIED":

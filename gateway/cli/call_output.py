@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -13,13 +12,12 @@ import numpy as np
 
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import open_private, show_list
+from gateway.cli.spreadsheet import csv_text
 from gateway.client.tensors import Tensor
 
 FORMS: Final = (".npz", ".json", ".csv")
 SHOWN: Final = 12
 """Values of one row and output that a table shows; files hold all."""
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell of text begins with that a spreadsheet would compute."""
 
 
 def check_form(out: Path) -> None:
@@ -106,17 +104,10 @@ def _csv(outputs: Sequence[Tensor]) -> str:
         for one, rows in zip(outputs, tables, strict=True)
         for at in range(len(rows[0]) if rows else 0)
     ]
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([_cell(name) for name in header])
-    for parts in zip(*tables, strict=False):
-        writer.writerow([_cell(value) for part in parts for value in part])
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    text = _text(value)
-    return f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA) else text
+    rows = (
+        [_text(value) for part in parts for value in part] for parts in zip(*tables, strict=False)
+    )
+    return csv_text(header, rows)
 
 
 def _text(value: Any) -> Any:

@@ -1,4 +1,8 @@
-"""An authenticated connection to the gateway; every failure is a `CommandFailed`."""
+"""An authenticated connection to the gateway; every failure is a `CommandFailed`.
+
+Commands of one profile share its token while it lives (`gateway.client.token_file`): each token
+that is asked for is a record in the tenant's log.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,12 @@ from typing import Any, Final
 import httpx
 
 from gateway.cli.failures import CommandFailed, ExitCode, failure_of
+from gateway.cli.guessing import name_the_wrong
 from gateway.cli.profile import Profile, find_profile, load_profile, told
 from gateway.client import ClientFault, SealgateAuth, TokenRefused
-from gateway.client.auth import TIMEOUT
+from gateway.client.auth import TIMEOUT, TokenKeep
 from gateway.client.certificates import certificate_fault, trust_of
+from gateway.client.token_file import TokenFile
 
 UNREACHABLE: Final = "check that the gateway runs: sealgate serve"
 
@@ -23,13 +29,20 @@ class Connection:
 
     Args:
         profile: Who calls which gateway.
+        keep: Where the token outlives this command; by default nowhere.
         transport: Replaces the network in tests.
     """
 
-    def __init__(self, profile: Profile, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        keep: TokenKeep | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self.profile = profile
         try:
-            self._auth, verify = SealgateAuth(profile), trust_of(profile)
+            self._auth, verify = SealgateAuth(profile, keep), trust_of(profile)
         except ClientFault as fault:
             raise told(fault) from fault
         self._client = httpx.Client(
@@ -53,8 +66,19 @@ class Connection:
         Raises:
             CommandFailed: The gateway gives no token.
         """
+        if self._auth.untried:  # nobody would see here that it is taken no more
+            self.get("/v1/whoami")
         with _as_failures():
             return self._auth.headers(self._client, method, path)
+
+    def sign_out(self) -> bool:
+        """End the token, here and at the gateway; tell whether there was one.
+
+        Raises:
+            CommandFailed: The gateway did not end it; here it is gone.
+        """
+        with _as_failures():
+            return self._auth.sign_out(self._client)
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Return the JSON object at `path`; query values that are None are left out."""
@@ -86,9 +110,13 @@ class Connection:
         Raises:
             CommandFailed: No answer, or one that is no success.
         """
-        with self.stream(method, path, **arguments) as answer:
-            answer.read()
-            return answer
+        try:
+            with self.stream(method, path, **arguments) as answer:
+                answer.read()
+                return answer
+        except CommandFailed as refused:
+            name_the_wrong(refused, arguments.get("json") or arguments.get("params") or {})
+            raise
 
     @contextmanager
     def stream(self, method: str, path: str, **arguments: Any) -> Iterator[httpx.Response]:
@@ -106,7 +134,9 @@ class Connection:
 
 def connect(profile: Path | None) -> Connection:
     """Open a connection with the profile that applies."""
-    return Connection(load_profile(find_profile(profile)))
+    path = find_profile(profile)
+    found = load_profile(path)
+    return Connection(found, keep=TokenFile(path, found))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.output import JsonFlag, note, show
+from gateway.cli.output import JsonFlag, note, show, show_words
 
 if TYPE_CHECKING:
     from gateway.artifacts.admission import AdmissionReport
@@ -73,7 +73,7 @@ def convert(
         show(_plain(report, admitted, target, digest, tolerance), as_json=True)
         return
     for said, told in _lines(report, admitted, target, digest, tolerance):
-        print(f"{said:<9} {told}")
+        show_words(f"{said:<9} {told}")
     for warning in report.warnings:
         note(f"warning: {warning}")
     note(f"next: sealgate model push NAME VERSION {target} --key owner.key")

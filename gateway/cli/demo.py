@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.extras import require_extras
+from gateway.cli.output import JsonFlag, show_line
 
 
 def demo(
@@ -15,6 +16,7 @@ def demo(
         Path, typer.Option("--dir", help="Where it is built; an earlier demo is replaced.")
     ] = Path(".sealgate-demo"),
     once: Annotated[bool, typer.Option(help="End after the tour.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Build a working place on this machine and show every promise kept on real input.
 
@@ -30,5 +32,9 @@ def demo(
     require_extras("flwr", "sklearn", "art")
     from gateway.demo.tour import take
 
-    console = Console(soft_wrap=True)
-    raise typer.Exit(take(folder, console, once=once))
+    def told(promise: str, kept: bool, detail: str) -> None:
+        line = {"promise": promise, "kept": kept, "detail": detail}
+        show_line(line, as_json=True, columns=())
+
+    console = Console(soft_wrap=True, quiet=as_json)
+    raise typer.Exit(take(folder, console, once=once, told=told if as_json else None))

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from gateway.cli.failures import ExitCode
-from gateway.cli.output import JsonFlag, note, show_list
+from gateway.cli.output import JsonFlag, note, show_list, show_words
 from gateway.cli.serve import DataFolder
 
 _SIGNS: Final = {"ok": "✓", "warning": "!", "fault": "✗", "skipped": "-"}
@@ -38,9 +38,9 @@ def doctor(
     for finding in examine(data, lambda: load_settings(data), system_environment()):
         found.append(finding)
         if not as_json:
-            print(f"{_SIGNS[finding.state]} {finding.check:<20} {finding.what}", flush=True)
+            show_words(f"{_SIGNS[finding.state]} {finding.check:<20} {finding.what}")
             if finding.next:
-                print(f"  next: {finding.next}", flush=True)
+                show_words(f"  next: {finding.next}")
     if as_json:
         rows = [
             {"check": each.check, "state": each.state, "what": each.what, "next": each.next}

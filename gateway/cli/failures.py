@@ -1,4 +1,9 @@
-"""How a command fails: exit codes, and errors as `error:` and `next:`."""
+"""How a command fails: exit codes, and errors as `error:` and `next:`.
+
+With `--json` an error is one JSON object on standard error: problem details (RFC 9457), those of
+the gateway where it said no, with `exit`, the exit code, and `next`, what helps. Its `type` is
+explained in docs/problems.md, or, where the command refuses, in docs/reference/command-line.md.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,12 @@ import json
 import sys
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
+
+PROBLEMS: Final = "https://sealgate.dev/problems/"
+"""Types of what the gateway, or a part of it in this process, refuses."""
+OWN: Final = "https://sealgate.dev/command-line/"
+"""Types of what a command refuses by itself, one for each exit code."""
 
 
 class ExitCode(IntEnum):
@@ -82,11 +92,20 @@ def check_confirmed(given: str, name: str) -> None:
         raise CommandFailed("nothing was done", ExitCode.USAGE, f"add --confirm {name}")
 
 
+def problem_of(failure: CommandFailed) -> dict[str, Any]:
+    """Return a failure as problem details."""
+    word = failure.code.name.lower().replace("_", "-")
+    kind = {"type": f"{OWN}{word}", "title": word.replace("-", " ")}
+    if title := failure.problem.get("title"):
+        kind = {"type": PROBLEMS + str(title).replace("_", "-").replace(" ", "-"), "title": title}
+    ending = {"detail": failure.what, "exit": int(failure.code), "next": failure.advice or None}
+    return {**kind, **failure.problem, **ending}
+
+
 def report(failure: CommandFailed, *, as_json: bool) -> None:
     """Tell what went wrong on standard error."""
     if as_json:
-        shape = failure.problem or {"title": failure.code.name.lower(), "detail": failure.what}
-        print(json.dumps({**shape, "next": failure.advice or None}), file=sys.stderr)
+        print(json.dumps(problem_of(failure)), file=sys.stderr)
         return
     print(f"error: {failure.what}", file=sys.stderr)
     if failure.advice:

@@ -8,7 +8,7 @@ import typer
 
 from gateway.cli.connection import connect
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import JsonFlag, ProfileOption, show
+from gateway.cli.output import JsonFlag, ProfileOption, show_text
 
 
 def headers(
@@ -31,8 +31,5 @@ def headers(
         )
     with connect(profile) as connection:
         made = connection.headers(method.upper(), path.partition("?")[0])
-    if as_json:
-        show(made, as_json=True)
-        return
-    for name, value in made.items():
-        print(f"{name}: {value}")
+    lines = "".join(f"{name}: {value}\n" for name, value in made.items())
+    show_text(lines, made, as_json=as_json)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.output import JsonFlag, note, show_text
+
 
 def init(
     data: Annotated[
@@ -26,7 +28,7 @@ def init(
             "a file in the folder by default."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Make keys, databases, the platform tenant and the first administrator.
 
@@ -37,7 +39,6 @@ def init(
 
     Next: sealgate serve --data ./sealgate-data
     """
-    import json
     import os
     import secrets
     import shlex
@@ -68,11 +69,11 @@ def init(
         settings["database_url"] = without_password(database_url)
     environment = Environment(time.time, time.monotonic, secrets.token_bytes)
     made = found(data, Plan(settings, region), environment)
-    if as_json:
-        facts = {"data": str(data), "profile": str(made.profile), "log_key": made.log_key}
-        typer.echo(json.dumps(facts))
-        return
-    typer.echo(f"made {data}")
-    typer.echo(f"administrator: {made.profile}")
-    typer.echo(f"log key (keep a copy elsewhere): {made.log_key}")
-    typer.echo(f"next: sealgate serve --data {shlex.quote(str(data))}", err=True)
+    lines = (
+        f"made {data}",
+        f"administrator: {made.profile}",
+        f"log key (keep a copy elsewhere): {made.log_key}",
+    )
+    facts = {"data": str(data), "profile": str(made.profile), "log_key": made.log_key}
+    show_text("\n".join(lines), facts, as_json=as_json)
+    note(f"next: sealgate serve --data {shlex.quote(str(data))}")

@@ -31,6 +31,7 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("gateway.cli.demo", "Build a working place and show what it keeps."),
     "doctor": ("gateway.cli.doctor", "Look at a gateway's place and say what is wrong."),
     "whoami": ("gateway.cli.whoami", "Show how the gateway sees you."),
+    "logout": ("gateway.cli.logout", "End the token of your profile."),
     "call": ("gateway.cli.call", "Ask a model."),
     "headers": ("gateway.cli.headers", "Authenticate one request of another program."),
     "model": ("gateway.cli.model", "Publish, release and download models."),
@@ -152,7 +153,9 @@ def _root() -> Root:
 
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        print(f"sealgate {version('sealgate')}")
+        from gateway.cli.output import show_words
+
+        show_words(f"sealgate {version('sealgate')}")
         ctx.exit()
 
 

@@ -20,6 +20,7 @@ from gateway.cli.output import (
     planned,
     show,
     show_list,
+    show_text,
 )
 
 TRIAL = "engine_trial"
@@ -57,11 +58,8 @@ def keygen(
     from gateway.cli.owner_key import write_owner_key
 
     public = write_owner_key(out)
-    if as_json:
-        show({"file": str(out), "public_key": public}, as_json=True)
-    else:
-        print(public, end="")
-        note(f"private key: {out}")
+    show_text(public, {"file": str(out), "public_key": public}, as_json=as_json)
+    note(f"private key: {out}")
 
 
 @app.command()

@@ -1,11 +1,19 @@
-"""Results on standard output, everything else on standard error.
+"""The one way to print: results on standard output, everything else on standard error.
 
-On a terminal results are tables; in a pipe they are lines with tabs; with `--json` they are JSON.
+On a terminal results are tables; in a pipe they are lines with tabs; with `--json` they are one
+JSON value, or one a line where a command follows something, and standard error holds nothing but
+warnings and, as its last line, an error, as JSON too.
+
+1. What others wrote stays in its place: what would end a cell or a line, or steer a terminal, is
+   shown as an escape, and a cell of text that a spreadsheet would compute is marked as text
+   (`gateway.cli.spreadsheet`).
+2. JSON is of ASCII letters only, and holds no word that JSON does not have (NaN, Infinity).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,9 +22,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Protocol
 
+import click
 import typer
 
 from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.cli.spreadsheet import harmless
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -44,7 +54,7 @@ def planned(plan: bool, as_json: bool, action: str, **details: Any) -> bool:
 def show(value: Mapping[str, Any], *, as_json: bool, fields: Sequence[str] = ()) -> None:
     """Print one record: all of it as JSON, else the named fields (all when none is named)."""
     if as_json:
-        print(json.dumps(value))
+        print(dumps(value))
         return
     names = fields or list(value)
     width = max(len(name) for name in names)
@@ -52,29 +62,65 @@ def show(value: Mapping[str, Any], *, as_json: bool, fields: Sequence[str] = ())
         print(f"{name.replace('_', ' '):<{width}}  {_told(value, name)}")
 
 
+def show_text(text: str, value: object, *, as_json: bool) -> None:
+    """Print a result that is a text as it is, or as JSON the value that holds it."""
+    if as_json:
+        print(dumps(value))
+    else:
+        print(text, end="" if text.endswith("\n") else "\n", flush=True)
+
+
+def show_words(line: str) -> None:
+    """Print a line of a result that is told in words; the command prints its JSON elsewhere."""
+    print(line, flush=True)
+
+
 def show_list(rows: Iterable[Row], *, as_json: bool, columns: Sequence[str], empty: str) -> None:
     """Print records as a table; says `empty` on standard error when there are none."""
     found = list(rows)
     if as_json:
-        print(json.dumps(found))
+        print(dumps(found))
     elif not found:
         note(empty)
     elif sys.stdout.isatty():
         _table(found, columns)
     else:
         for row in found:
-            print("\t".join(_told(row, column) for column in columns))
+            print("\t".join(harmless(_told(row, column)) for column in columns))
 
 
 def show_line(value: Row, *, as_json: bool, columns: Sequence[str]) -> None:
     """Print one item of a stream at once: an object or a line."""
-    text = json.dumps(value) if as_json else "  ".join(plain(value.get(c)) for c in columns)
+    text = dumps(value) if as_json else "  ".join(plain(value.get(c)) for c in columns)
     print(text, flush=True)
 
 
+def dumps(value: object) -> str:
+    """Return one line of JSON; numbers that JSON does not have become null."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def note(text: str) -> None:
-    """Tell something that is not the result."""
-    print(text, file=sys.stderr)
+    """Tell something that is not the result; not to a program, which reads JSON."""
+    context = click.get_current_context(silent=True)
+    if context is None or not context.params.get("as_json"):
+        print(text, file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Say loudly what is not as it should be, also to who reads JSON."""
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def plain(value: object) -> str:
@@ -87,7 +133,12 @@ def plain(value: object) -> str:
         return ", ".join(plain(item) for item in value) or "-"
     if isinstance(value, dict):
         return ", ".join(f"{name}={plain(item)}" for name, item in value.items()) or "-"
-    return str(value)
+    return "".join(one if one.isprintable() else _escaped(one) for one in str(value))
+
+
+def _escaped(character: str) -> str:
+    """Return a character that ends lines, steers terminals or is not seen as an escape."""
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def event_row(entry: Mapping[str, Any]) -> Row:

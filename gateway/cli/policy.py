@@ -9,7 +9,16 @@ import typer
 
 from gateway.cli.connection import connect
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import JsonFlag, PlanFlag, ProfileOption, note, planned, show, show_list
+from gateway.cli.output import (
+    JsonFlag,
+    PlanFlag,
+    ProfileOption,
+    note,
+    planned,
+    show,
+    show_list,
+    show_text,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,11 +46,8 @@ def show_policy(profile: ProfileOption = None, as_json: JsonFlag = False) -> Non
     """
     with connect(profile) as connection:
         found = connection.get("/v1/policies")
-    if as_json:
-        show(found, as_json=True)
-        return
     note(f"epoch {found['epoch']}, published by {found['author']}")
-    print(found["text"], end="")
+    show_text(found["text"], found, as_json=as_json)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from gateway.cli.output import (
     planned,
     show,
     show_list,
+    show_text,
 )
 
 app = typer.Typer(
@@ -56,10 +57,7 @@ def lookup(
         raise CommandFailed("no identifier was given", ExitCode.USAGE)
     with connect(profile) as connection:
         found = connection.post("/v1/subjects/lookup", {"identifier": text.strip()})
-    if as_json:
-        show(found, as_json=True)
-    else:
-        print(found["ref"])
+    show_text(found["ref"], found, as_json=as_json)
 
 
 @app.command("show")

@@ -27,7 +27,7 @@ from gateway.artifacts.release_document import (
 )
 from gateway.artifacts.trust import TrustRecord, objection, remembering
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import moment, note
+from gateway.cli.output import moment, warn
 from gateway.cli.reading import read_bounded, unverified
 from gateway.cli.trust_folder import TrustFolder
 
@@ -148,7 +148,7 @@ def check_release_key(record: TrustRecord, shown: str) -> None:
 
 def warning(text: str) -> str:
     """Say loudly what is not as it should be; return it for scripts."""
-    note(f"warning: {text}")
+    warn(text)
     return text
 
 

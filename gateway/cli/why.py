@@ -9,7 +9,7 @@ import typer
 
 from gateway.cli.connection import connect
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import JsonFlag, ProfileOption, moment, show
+from gateway.cli.output import JsonFlag, ProfileOption, moment, show, show_words
 
 NEEDED = "ask somebody with the role officer and the scope audit to run it; the id is theirs to use"
 ABSENT = (
@@ -53,27 +53,27 @@ def _tell(record: dict[str, Any]) -> None:
         event["outcome"], event["outcome"]
     )
     why = f" ({event['reason']})" if event.get("reason") else ""
-    print(f"{event['action']} {ended}{why}")
+    show_words(f"{event['action']} {ended}{why}")
     for name in ("client_id", "resource", "purpose", "policy_epoch"):
         if event.get(name):
-            print(f"  {name.replace('_', ' '):<13}{event[name]}")
-    print(f"  {'time':<13}{moment(event['ts'] / 1_000_000_000)}")
-    print(f"  {'record':<13}{record['receipt']}")
+            show_words(f"  {name.replace('_', ' '):<13}{event[name]}")
+    show_words(f"  {'time':<13}{moment(event['ts'] / 1_000_000_000)}")
+    show_words(f"  {'record':<13}{record['receipt']}")
     for rule in record["rules"]:
         _tell_rule(rule, deciding=rule["applies"] is not False)
     for note in record["notes"]:
-        print(f"note: {note}")
+        show_words(f"note: {note}")
 
 
 def _tell_rule(rule: dict[str, Any], *, deciding: bool) -> None:
     head = f"{rule['effect']}s" if deciding else f"would {rule['effect']}"
-    print(f"\n{rule['id']} {head}")
+    show_words(f"\n{rule['id']} {head}")
     for line in (
         rule["text"] or "(a rule of another tenant, or of a set that is gone)"
     ).splitlines():
-        print(f"    {line}")
+        show_words(f"    {line}")
     for number, way in enumerate(rule["ways"]):
         lead = "to change that:" if not number else "or:"
         for condition in way or ["(nothing that could be told)"]:
-            print(f"  {lead:<16}{' '.join(condition.split())}")
+            show_words(f"  {lead:<16}{' '.join(condition.split())}")
             lead = "and:"

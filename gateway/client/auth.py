@@ -8,6 +8,9 @@ Safety argument.
 3. However many threads or tasks share one object, one at a time asks for a token; the others wait
    and use what it got.
 4. Answers to the application's own requests are never read here: they may be streams.
+5. A token that an earlier process kept is tried like any other. One that the gateway does not take
+   is thrown away, and the request sent again with a fresh one; a body that can be sent once is not
+   risked on it.
 """
 
 from __future__ import annotations
@@ -19,20 +22,33 @@ import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 from weakref import WeakKeyDictionary
 
 import httpx
 
 from gateway.client.certificates import trust_of
-from gateway.client.errors import AddressRefused
+from gateway.client.errors import AddressRefused, TokenRefused
 from gateway.client.profile import Profile, load_profile
-from gateway.client.tokens import TOKEN_PATH, Tokens
+from gateway.client.tokens import REVOCATION_PATH, TOKEN_PATH, Kept, Tokens
 
 MOST_TRIES: Final = 2
 """Times that one request is sent: once more, with what its refusal taught."""
 
 TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
+
+
+class TokenKeep(Protocol):
+    """Where a token outlives a process. Nothing here ever raises: it is a help, no need."""
+
+    def read(self) -> Kept | None:
+        """Return what was kept for this client, or None."""
+
+    def write(self, kept: Kept) -> None:
+        """Keep it in place of what was there."""
+
+    def discard(self, token: str | None = None) -> None:
+        """Keep this token no longer; without one, whatever is kept."""
 
 
 class SealgateAuth(httpx.Auth):
@@ -43,9 +59,10 @@ class SealgateAuth(httpx.Auth):
 
     Args:
         profile: Who calls which gateway.
+        keep: Where a token outlives this process; by default nowhere.
     """
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, keep: TokenKeep | None = None) -> None:
         self.profile = profile
         self.tokens = Tokens(
             profile, clock=time.time, monotonic=time.monotonic, random_bytes=os.urandom
@@ -55,6 +72,14 @@ class SealgateAuth(httpx.Auth):
         self._finds = threading.Lock()
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
         self._turns = WeakKeyDictionary()
+        self._keep = keep
+        kept = None if keep is None else keep.read()
+        self._untried = kept is not None and self.tokens.restore(kept)
+
+    @property
+    def untried(self) -> bool:
+        """Whether the token is one that an earlier process kept, and no answer was seen to it."""
+        return self._untried
 
     @classmethod
     def from_profile(cls, path: str | Path) -> Self:
@@ -88,6 +113,33 @@ class SealgateAuth(httpx.Auth):
                 token: str = end.value
         return self.tokens.headers(token, method, path)
 
+    def sign_out(self, client: httpx.Client) -> bool:
+        """End the token, here and at the gateway; tell whether there was one.
+
+        What is kept here is gone whatever the gateway answers.
+
+        Args:
+            client: Tells the gateway.
+
+        Raises:
+            TokenRefused: The gateway does not know this client.
+            httpx.HTTPError: It does not answer.
+        """
+        token = self.tokens.current()
+        self._forget(token)
+        if self._keep is not None:
+            self._keep.discard()
+        if token is None:
+            return False
+        form = self.tokens.revocation(token)
+        url = self._url.copy_with(path=REVOCATION_PATH)
+        asking = httpx.Request("POST", url, data=dict(form.fields), headers=dict(form.headers))
+        answer = client.send(asking, auth=None)
+        if answer.status_code != httpx.codes.OK:
+            what = "the gateway did not end the token; it is no longer kept here"
+            raise TokenRefused(what, "it ends by itself within minutes", answer.status_code, "")
+        return True
+
     def http_client(self) -> httpx.Client:
         """Return a client that asks for tokens, for programs that have none of httpx.
 
@@ -101,6 +153,7 @@ class SealgateAuth(httpx.Auth):
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """Prove a request of a synchronous client, and once more where that is of use."""
         self.check_address(request.url)
+        self._risk_nothing(request)
         for _ in range(MOST_TRIES):
             token = yield from self._token()
             response = yield self._proven(request, token)
@@ -112,6 +165,7 @@ class SealgateAuth(httpx.Auth):
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Prove a request of an asynchronous client, and once more where that is of use."""
         self.check_address(request.url)
+        self._risk_nothing(request)
         for _ in range(MOST_TRIES):
             token = self.tokens.current()
             if token is None:
@@ -156,7 +210,24 @@ class SealgateAuth(httpx.Auth):
         learnt = self.tokens.learn(TOKEN_PATH, answer.status_code, answer.headers, error)
         if learnt and not last:
             return None
-        return self.tokens.take(answer.status_code, body)
+        token = self.tokens.take(answer.status_code, body)
+        kept = self.tokens.kept()
+        if self._keep is not None and kept is not None:
+            self._keep.write(kept)
+        return token
+
+    def _risk_nothing(self, request: httpx.Request) -> None:
+        """Forget a kept token that was not tried yet, before a body that can be sent once."""
+        if self._untried and not isinstance(request.stream, httpx.ByteStream):
+            self._forget(self.tokens.current())
+
+    def _forget(self, token: str | None) -> None:
+        self._untried = False
+        if token is None:
+            return
+        self.tokens.forget(token)
+        if self._keep is not None:
+            self._keep.discard(token)
 
     def _proven(self, request: httpx.Request, token: str) -> httpx.Request:
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")
@@ -175,9 +246,10 @@ class SealgateAuth(httpx.Auth):
         error = headers.get("www-authenticate") or ""
         learnt = self.tokens.learn(path, status, headers, error)
         if status != 401:
+            self._untried = False
             return False
         if "invalid_token" in error:
-            self.tokens.forget(token)
+            self._forget(token)
             learnt = True
         return learnt
 

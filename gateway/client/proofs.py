@@ -36,8 +36,20 @@ def load_key(jwk: dict[str, Any]) -> OKPKey | ECKey:
 
 
 def new_proof_key() -> OKPKey:
-    """Make a key that tokens are bound to; it is never written down."""
+    """Make a key that tokens are bound to."""
     return OKPKey.generate_key("Ed25519")
+
+
+def load_proof_key(jwk: dict[str, Any]) -> OKPKey:
+    """Return the key that a token was bound to.
+
+    Raises:
+        ProfileInvalid: It is none.
+    """
+    key = load_key(jwk)
+    if not isinstance(key, OKPKey):
+        raise _no_key()
+    return key
 
 
 def assertion(key: OKPKey | ECKey, client_id: str, audience: str, now: int, jti: str) -> str:

@@ -1,13 +1,16 @@
 """One client's token: asked for, kept while it lives, proven with each request. No I/O here.
 
 Safety argument.
-1. What is kept of a token is in memory only, and in no `repr`.
-2. A token that is bound is bound to a key that was made for this object and is never written down.
+1. What is kept of a token is in memory, and in no `repr`. `Kept` is what may be handed to the next
+   process of the same client; `gateway.client.token_file` says how it is kept then.
+2. A token that is bound is bound to a key that was made with it, and goes nowhere without it.
 3. A proof is for one method and URL at the gateway's public address, whatever address a request
    takes, and has an identifier of its own: it is of no use for anything else.
 4. A nonce is taken from the gateway's answers only, and is no secret (RFC 9449, section 8).
 5. A clock that is off is corrected by the gateway's `Date`, after a refusal and by `MAX_SKEW` at
    most: nobody can have proofs signed for a day to come.
+6. How long a token lives is told as a difference, and counted by the clock that was here when it
+   came. One that comes from a time that this clock has not reached, or is due, is not taken over.
 
 Threads may share one: each field is replaced as a whole, and a reader who sees an old one gets a
 refusal and asks anew.
@@ -24,9 +27,17 @@ from urllib.parse import quote_plus
 
 from gateway.client.errors import TokenRefused
 from gateway.client.profile import Profile
-from gateway.client.proofs import ASSERTION_TYPE, assertion, load_key, new_proof_key, proof
+from gateway.client.proofs import (
+    ASSERTION_TYPE,
+    assertion,
+    load_key,
+    load_proof_key,
+    new_proof_key,
+    proof,
+)
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - an address
+REVOCATION_PATH: Final = "/oauth/revoke"
 EARLY_SECONDS: Final = 30.0
 """A token is renewed this long before it ends, so that none ends under way."""
 MAX_SKEW: Final = 3600.0
@@ -47,9 +58,30 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A token for the next process of the same client, and what it is of use with.
+
+    Attributes:
+        token: The access token.
+        since: Unix seconds by this machine's clock when it came.
+        renew: Unix seconds by this machine's clock when another is to be asked for.
+        skew: Seconds that the gateway's clock was found to be ahead.
+        proof_key: The private key that it is bound to (JWK), or None.
+    """
+
+    token: str = field(repr=False)
+    since: float
+    renew: float
+    skew: float
+    proof_key: Mapping[str, Any] | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class _Token:
     text: str = field(repr=False)
     renew_at: float
+    since: float
+    renew: float
 
 
 class Tokens:
@@ -93,10 +125,45 @@ class Tokens:
         if self._token is not None and self._token.text == token:
             self._token = None
 
+    def kept(self) -> Kept | None:
+        """Return what the next process may go on with, or None where there is no token."""
+        token = self._token
+        if token is None:
+            return None
+        key = None if self._proof_key is None else self._proof_key.as_dict(private=True)
+        return Kept(token.text, token.since, token.renew, self._skew, key)
+
+    def restore(self, kept: Kept) -> bool:
+        """Go on with what an earlier process kept; tell whether it is of use still.
+
+        Raises:
+            ProfileInvalid: Its key is none.
+        """
+        now = self._clock()
+        bound = self._proof_key is not None
+        if not kept.since <= now < kept.renew or bound != (kept.proof_key is not None):
+            return False
+        if kept.proof_key is not None:
+            self._proof_key = load_proof_key(dict(kept.proof_key))
+        self._skew = max(-MAX_SKEW, min(MAX_SKEW, kept.skew))
+        renew_at = self._monotonic() + kept.renew - now
+        self._token = _Token(kept.token, renew_at, kept.since, kept.renew)
+        return True
+
     def form(self) -> Form:
         """Return a request for a token (RFC 6749, section 4.4)."""
-        fields = {"grant_type": "client_credentials"}
-        headers = {}
+        form = self._authenticated({"grant_type": "client_credentials"})
+        if self._proof_key is None:
+            return form
+        return Form(form.fields, {**form.headers, "dpop": self._proof("POST", TOKEN_PATH, "")})
+
+    def revocation(self, token: str) -> Form:
+        """Return a request that ends a token of this client (RFC 7009, section 2.1)."""
+        return self._authenticated({"token": token, "token_type_hint": "access_token"})
+
+    def _authenticated(self, fields: dict[str, str]) -> Form:
+        """Add who the client is."""
+        headers: dict[str, str] = {}
         client = self._profile.client_id
         if self._key is not None:
             signed = assertion(self._key, client, self._profile.url, self._now(), self._jti())
@@ -109,8 +176,6 @@ class Tokens:
             # Both are form-encoded before they are put together (RFC 6749, section 2.3.1).
             pair = f"{quote_plus(client)}:{quote_plus(self._profile.secret or '')}"
             headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        if self._proof_key is not None:
-            headers["dpop"] = self._proof("POST", TOKEN_PATH, "")
         return Form(fields, headers)
 
     def take(self, status: int, body: Any) -> str:
@@ -133,7 +198,9 @@ class Tokens:
         except (TypeError, ValueError):
             life = 0.0
         early = min(EARLY_SECONDS, life / 2)
-        self._token = _Token(token, self._monotonic() + life - early)
+        now = self._clock()
+        renew_at = self._monotonic() + life - early
+        self._token = _Token(token, renew_at, now, now + life - early)
         return token
 
     def headers(self, token: str, method: str, path: str) -> dict[str, str]:

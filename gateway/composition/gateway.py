@@ -14,6 +14,7 @@ from gateway.batch.runner import BatchRunner
 from gateway.composition.authorization import make_guard, make_recorder
 from gateway.composition.batches import make_chunks, make_runner
 from gateway.composition.federation import make_coordinator
+from gateway.composition.first_steps import FirstSteps
 from gateway.composition.foundation import Foundation
 from gateway.composition.grpc_door import grpc_door
 from gateway.composition.housekeeping import (
@@ -134,6 +135,9 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
                 warming=warming,
                 life=life,
                 readiness=Readiness(_looks(base)),
+                version=VERSION,
+                steps=FirstSteps(base),
+                public_url=base.settings.public_url,
             ),
             recorder.new_id,
         ),

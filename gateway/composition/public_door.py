@@ -37,6 +37,7 @@ from gateway.web import (
     oip,
     policies,
     reasons,
+    start,
     subjects,
     uploads,
 )
@@ -83,6 +84,7 @@ def public_app(
         title="sealgate", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.include_router(api_page.router)
+    app.include_router(start.build_router(VERSION, ready))
     install_problems(app, SealgateError, AuditError, PolicyError)
     server, issuers = identity.server, identity.issuers
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -50,18 +51,24 @@ class Stages:
             self._console.print(f"    {self._done}/{self._total} {text}", highlight=False)
 
 
+Told: TypeAlias = Callable[[str, bool, str], None]
+"""(promise, whether it was kept, what was seen) → nothing: for programs."""
+
+
 class Narrator:
     """Prints the tour and counts.
 
     Args:
         console: Where to print.
+        told: Hears of each promise, too.
 
     Attributes:
         kept, broken: Checks that held, and that did not.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, told: Told | None = None) -> None:
         self.console = console
+        self._told = told
         self.kept = 0
         self.broken = 0
 
@@ -80,13 +87,21 @@ class Narrator:
         try:
             yield evidence
         except Exception as fault:
-            self.broken += 1
             reason = str(fault) if isinstance(fault, BrokenPromise) else type(fault).__name__
-            self.console.print(f"  [red]✗[/red] {promise}: {reason}", highlight=False)
+            self.broke(promise, reason)
             return
         self.kept += 1
         detail = f" [dim]{evidence.text}[/dim]" if evidence.text else ""
         self.console.print(f"  [green]✓[/green] {promise}{detail}", highlight=False)
+        if self._told is not None:
+            self._told(promise, True, evidence.text)
+
+    def broke(self, promise: str, reason: str) -> None:
+        """Tell that a promise was not kept."""
+        self.broken += 1
+        self.console.print(f"  [red]✗[/red] {promise}: {reason}", highlight=False)
+        if self._told is not None:
+            self._told(promise, False, reason)
 
     @contextmanager
     def stages(self, total: int, text: str) -> Iterator[Stages]:

@@ -20,7 +20,7 @@ from gateway.demo.evidence_chapter import EvidenceChapter
 from gateway.demo.federation_chapter import MODEL as TUMOUR
 from gateway.demo.federation_chapter import VERSION as TUMOUR_VERSION
 from gateway.demo.federation_chapter import FederationChapter
-from gateway.demo.narrator import BrokenPromise, Narrator
+from gateway.demo.narrator import BrokenPromise, Narrator, Told
 from gateway.demo.place import MARK, ORIGIN, Place, prepare
 from gateway.demo.running import Running, start_gateway
 from gateway.demo.serving_chapter import MODEL as DIGITS
@@ -28,13 +28,14 @@ from gateway.demo.serving_chapter import TABULAR, ServingChapter
 from gateway.demo.serving_chapter import VERSION as DIGITS_VERSION
 
 
-def take(folder: Path, console: Console, *, once: bool) -> int:
+def take(folder: Path, console: Console, *, once: bool, told: Told | None = None) -> int:
     """Build the place, take the tour, and stay up unless `once`.
 
     Args:
         folder: Where the place is built.
         console: Where the tour is told.
         once: End after the tour.
+        told: Hears of each promise, too.
 
     Returns:
         0 when every promise was kept, else 1.
@@ -44,7 +45,7 @@ def take(folder: Path, console: Console, *, once: bool) -> int:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    narrator = Narrator(console)
+    narrator = Narrator(console, told)
     narrator.chapter("A working place is built")
     place = prepare(folder)
     cast = Cast(place, narrator)
@@ -52,8 +53,7 @@ def take(folder: Path, console: Console, *, once: bool) -> int:
         try:
             gateway = _chapters(cast, stack)
         except BrokenPromise as broken:
-            narrator.broken += 1
-            console.print(f"  [red]✗[/red] {broken}", highlight=False)
+            narrator.broke("the tour goes on to its end", str(broken))
             gateway = None
         _sum_up(narrator)
         if gateway is not None and not once:

@@ -116,12 +116,15 @@ def check_client(client: Client, tenant: Tenant) -> None:
         raise RegistrationRefused("the client id is not acceptable")
     if not 1 <= len(client.name) <= MAX_NAME or not client.name.isprintable():
         raise RegistrationRefused("the client's name is not acceptable")
-    if not client.roles <= ROLES or not client.scopes <= SCOPES:
-        raise RegistrationRefused("a role or scope is not known")
+    if not client.roles <= ROLES:
+        raise RegistrationRefused("`roles` names one that does not exist").among("roles", ROLES)
+    if not client.scopes <= SCOPES:
+        raise RegistrationRefused("`scopes` names one that does not exist").among("scopes", SCOPES)
     if "administrator" in client.roles and tenant.id != PLATFORM_TENANT:
         raise RegistrationRefused("only the platform tenant has administrators")
     if not client.purposes <= tenant.purposes:
-        raise RegistrationRefused("a purpose is not registered for the tenant")
+        what = "`purposes` names one that is not registered for the tenant"
+        raise RegistrationRefused(what).among("purposes", tenant.purposes)
     if client.default_purpose is not None and client.default_purpose not in client.purposes:
         raise RegistrationRefused("the default purpose is not one of the purposes")
     _check_credentials(client)

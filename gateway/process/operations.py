@@ -1,8 +1,10 @@
-"""The operators' door, on an address of its own: `/metrics` and `/health/…`."""
+"""The operators' door, on an address of its own: `/`, `/metrics` and `/health/…`."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import Receive, Scope, Send
@@ -13,10 +15,21 @@ from gateway.identity.authenticate import Authenticator
 from gateway.inference.warming import Warming
 from gateway.process.life import Life
 from gateway.process.readiness import Readiness
+from gateway.start_page import CONTENT_TYPE, HEADERS, Link, Part, Step, operators_page
 from gateway.telemetry import Metrics
 from policies.engine import PolicyEngine
 
 _TEXT = "text/plain; charset=utf-8"
+_PAGE: Final = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+LINKS: Final = (
+    Link("/health/ready", "whether requests are taken, and what is not well"),
+    Link("/health/models", "released versions that cannot be served"),
+    Link("/metrics", "for Prometheus"),
+)
+PUBLIC: Final[Mapping[str, str]] = {
+    "/docs": "the addresses of this gateway, for people",
+    "/openapi.json": "the same for programs (OpenAPI)",
+}
 
 
 class OperationsApp:
@@ -30,6 +43,9 @@ class OperationsApp:
         warming: What has made the released models ready, and which it could not.
         life: Tells whether the process was asked to stop.
         readiness: Looks at the stores.
+        version: Of the gateway.
+        steps: Tells what an operator does once, and whether it is done; may block.
+        public_url: The address that callers use.
     """
 
     def __init__(
@@ -43,7 +59,14 @@ class OperationsApp:
         warming: Warming,
         life: Life,
         readiness: Readiness,
+        version: str,
+        steps: Callable[[], Sequence[Step]],
+        public_url: str,
     ) -> None:
+        self._version = version
+        self._steps = steps
+        there = public_url.rstrip("/")
+        self._links = (*LINKS, *(Link(there + path, what) for path, what in PUBLIC.items()))
         self._readiness = readiness
         self._life = life
         self._engines = engines
@@ -60,12 +83,16 @@ class OperationsApp:
         method = scope["method"]
         status, kind, body = await self._answer(method, scope["path"])
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        if kind == CONTENT_TYPE:
+            headers += _PAGE
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
     async def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
         if method not in {"GET", "HEAD"}:
             return 405, _TEXT, b"GET only\n"
+        if path == "/":
+            return 200, CONTENT_TYPE, await self._start()
         if path == "/metrics":
             # Thousands of lines where there are many models: callers do not wait for them.
             return 200, CONTENT_TYPE_LATEST, await asyncio.to_thread(self._told)
@@ -75,7 +102,7 @@ class OperationsApp:
             return await self._ready()
         if path == "/health/models":
             return self._models()
-        return 404, _TEXT, b"try /metrics, /health/live, /health/ready or /health/models\n"
+        return 404, _TEXT, b"try /, /metrics, /health/live, /health/ready or /health/models\n"
 
     async def _ready(self) -> tuple[int, str, bytes]:
         if self._life.stopping:
@@ -87,6 +114,26 @@ class OperationsApp:
         if not self._warming.done:
             return 503, _TEXT, b"models are being loaded\n"
         return 200, _TEXT, b"ready\n"
+
+    async def _start(self) -> bytes:
+        """Show what runs here, whether it is well and what is left to do."""
+        failing = await self._readiness.failing()
+        steps = await asyncio.to_thread(self._steps)
+        parts = [
+            Part("the audit log", self._log.ready, "takes records" if self._log.ready else "down"),
+            *(
+                Part(
+                    f"the {name}",
+                    name not in failing,
+                    "does not answer" if name in failing else "answers",
+                )
+                for name in self._readiness.names
+            ),
+            _of_models(self._warming),
+        ]
+        if self._life.stopping:
+            parts.append(Part("this process", False, "stops"))
+        return operators_page(self._version, parts, steps, self._links).encode()
 
     def _models(self) -> tuple[int, str, bytes]:
         """Name the released versions that cannot be served: one tenant's fault ends nobody else."""
@@ -115,6 +162,13 @@ class OperationsApp:
         metrics.unavailable.set(len(self._warming.unavailable()))
         metrics.memo.labels("token").set(_ratio(counters.hits, counters.misses))
         metrics.memo.labels("policy").set(_ratio(self._engine.hits, self._engine.misses))
+
+
+def _of_models(warming: Warming) -> Part:
+    if not warming.done:
+        return Part("the released models", False, "are being loaded")
+    broken = bool(warming.unavailable())
+    return Part("the released models", not broken, "some cannot be served" if broken else "ready")
 
 
 def _ratio(hits: int, misses: int) -> float:

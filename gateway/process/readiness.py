@@ -34,6 +34,11 @@ class Readiness:
         self._known: list[str] = []
         self._until = 0.0
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is looked at, in order."""
+        return tuple(self._looks)
+
     async def failing(self) -> list[str]:
         """Return the names of what is not well, in order."""
         loop = asyncio.get_running_loop()

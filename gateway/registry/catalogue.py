@@ -12,15 +12,14 @@ from gateway.authorization.kinds import FINISHED, UNDONE, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, InvalidRequest, NotFound
-from gateway.names import is_name, require_name
+from gateway.names import require_name
 from gateway.pages import visible
 from gateway.registry.facts import model_facts, model_resource, version_facts
 from gateway.registry.ports import Registry
 from gateway.registry.records import Model, ModelVersion, Release
+from gateway.registry.sharing import check_held, check_shared
 
 DATA_CLASSES: Final = frozenset({"public", "internal", "confidential", "health", "biometric"})
-MAX_SHARED: Final = 64
-"""Tenants that one model is shared with: each is an entity of every decision about it."""
 
 
 class Catalogue:
@@ -66,7 +65,7 @@ class Catalogue:
         require_name("name", name)
         if data_class not in DATA_CLASSES:
             raise InvalidRequest(f"`data_class` must be one of {', '.join(sorted(DATA_CLASSES))}")
-        _check_shared(shared_with)
+        check_shared(shared_with)
         model = Model(
             tenant=call.principal.tenant,
             name=name,
@@ -80,6 +79,7 @@ class Catalogue:
         decision = self._guard.require(
             call, "uploadArtifact", facts, new=True, model_id=name, reason="register_model"
         )
+        check_held(call, self._guard, self._registry, decision, facts, model.shared_with)
         if self._registry.get_model(model.tenant, name) is not None:
             raise AlreadyExists  # before the intent: its finisher takes what is there for its own
         by = by_call(call, decision)
@@ -93,15 +93,18 @@ class Catalogue:
 
         Raises:
             NotFound: The model is absent.
+            InvalidRequest: A tenant does not exist.
             Forbidden: Policy says no.
         """
-        _check_shared(shared_with)
+        check_shared(shared_with)
         model = self._registry.get_model(call.principal.tenant, name)
         if model is None:
             self._guard.absent(call, "uploadArtifact")
         facts = model_facts(model, self._guard.tenant)
         decision = self._guard.require(call, "uploadArtifact", facts, model_id=name, reason="share")
         fresh = replace(model, shared_with=shared_with - {model.tenant})
+        added = fresh.shared_with - model.shared_with
+        check_held(call, self._guard, self._registry, decision, facts, added)
         changed = {"model": name, "shared_with": " ".join(sorted(fresh.shared_with))}
         with self._intents.changing("share", model.tenant, changed, by_call(call, decision)):
             self._registry.set_shared_with(model.tenant, name, fresh.shared_with)
@@ -215,8 +218,3 @@ def _details(pending: Pending) -> Details:
         "model_id": model,
         "resource": model_resource(pending.tenant, model),
     }
-
-
-def _check_shared(shared_with: frozenset[str]) -> None:
-    if len(shared_with) > MAX_SHARED or not all(map(is_name, shared_with)):
-        raise InvalidRequest("`shared_with` must be up to 64 tenant ids")

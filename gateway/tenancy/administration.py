@@ -6,11 +6,13 @@ Safety argument:
    change in its own log too.
 3. A suspension or a disabled client holds for every token before the call returns.
 4. A secret is in the answer once and nowhere else: only its hash is stored.
+5. Only an administrator of the platform, who may list all tenants, is told which tenants or clients
+   have a name near one that does not exist: that is decided first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -28,8 +30,8 @@ from gateway.identity.ports import ClientStore, TenantStore
 from gateway.identity.records import AuthMethod, Client, Tenant, TokenBinding
 from gateway.identity.registration import register_client
 from gateway.identity.revocation import RevocationState
-from gateway.names import is_name, require_name
-from gateway.pages import PAGE
+from gateway.names import is_name, near, require_name
+from gateway.pages import PAGE, every
 from policies.author import PolicyAuthor
 from policies.engine import Decision
 from policies.facts import PlatformFacts, TenantFacts
@@ -206,7 +208,9 @@ class Administration:
         facts = self._tenant_facts(call, tenant_id)
         client = self._clients.get(client_id)
         if client is None or client.tenant != tenant_id:
-            raise NotFound
+            raise NotFound("the tenant has no client of this id").nearest(
+                "client", self._near_clients(tenant_id, client_id)
+            )
         if client_id == call.principal.client_id:
             raise InvalidRequest("a client cannot disable itself")
         disabled = replace(client, disabled=True)
@@ -242,8 +246,22 @@ class Administration:
     def _existing(self, tenant_id: str) -> Tenant:
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
-            raise NotFound
+            raise NotFound("there is no tenant of this id").nearest(
+                "tenant", self._near_tenants(tenant_id)
+            )
         return tenant
+
+    def _near_tenants(self, tenant_id: str) -> list[str]:
+        def page(after: str, limit: int) -> Sequence[Tenant]:
+            return self._tenants.list(after or None, limit)
+
+        return near(tenant_id, (tenant.id for tenant in every(page, lambda one: one.id, "")))
+
+    def _near_clients(self, tenant_id: str, client_id: str) -> list[str]:
+        def page(after: str, limit: int) -> Sequence[Client]:
+            return self._clients.list(tenant_id, after or None, limit)
+
+        return near(client_id, (client.id for client in every(page, lambda one: one.id, "")))
 
     def _decided(self, call: Call, facts: PlatformFacts | TenantFacts, kind: str) -> Decision:
         return self._guard.require(call, "administer", facts, reason=kind)

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
-from gateway.errors import SealgateError
+from gateway.errors import Refusal, SealgateError
 from gateway.web import request_ids
 
 Problem: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
@@ -246,6 +246,10 @@ def _extra(error: Exception) -> dict[str, Any]:
         extra["policy_ids"] = list(policy_ids)
     if isinstance(reason := getattr(error, "reason", None), str):
         extra["reason"] = reason
+    if isinstance(error, Refusal) and error.field:
+        extra |= {"field": error.field, "known": list(error.known)}
+        if error.near is not None:
+            extra["near"] = list(error.near)
     if problems := getattr(error, "problems", ()):
         extra["problems"] = [{"policy": found.policy, "reason": found.reason} for found in problems]
     return extra

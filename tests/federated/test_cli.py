@@ -48,7 +48,7 @@ def test_keygen_prints_the_public_half_only(tmp_path: Path) -> None:
     assert "PRIVATE" not in done.output
     again = runner.invoke(site, ["keygen", "--out", str(path)])
     assert again.exit_code == 1
-    assert "exists" in again.output
+    assert "exists" in str(again.exception)
 
 
 def test_run_tells_what_is_wrong_with_the_configuration(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_run_tells_what_is_wrong_with_the_configuration(tmp_path: Path) -> None:
     config.write_text(GOOD)
     done = runner.invoke(site, ["run", "--config", str(config)])
     assert done.exit_code == 1
-    assert "`ca_file` does not point to a file" in done.output
+    assert "`ca_file` does not point to a file" in str(done.exception)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def test_a_table_has_one_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     wide = Tensor("wide", "INT8", np.zeros((2, 40), np.int8))
     print_table([SCORES, LABELS, wide])
     first, second = capsys.readouterr().out.splitlines()
-    assert first.split("\t")[:3] == ["0", "0.25 0.75", "=cmd()"]
+    assert first.split("\t")[:3] == ["0", "0.25 0.75", "'=cmd()"]
     assert second.endswith(" …")
 
 
@@ -40,7 +40,11 @@ def test_files_hold_everything_and_are_for_their_owner_only(tmp_path: Path) -> N
     told = json.loads((tmp_path / "answer.json").read_text())
     assert told["outputs"][0]["data"] == [0.25, 0.75, 1.0, 0.0]
     lines = (tmp_path / "answer.csv").read_text().splitlines()
-    assert lines == ["scores.0,scores.1,label", "0.25,0.75,'=cmd()", "1.0,0.0,café"]
+    assert lines == [
+        '"scores.0","scores.1","label"',
+        '0.25,0.75,"\'=cmd()"',
+        '1.0,0.0,"café"',
+    ]
 
 
 def test_what_json_cannot_say_is_not_told_as_null() -> None:

@@ -41,6 +41,9 @@ def operations(
         engines=shop.engines,
         life=Life(),
         readiness=Readiness({}),
+        version="1",
+        steps=list,
+        public_url="https://models.example",
         warming=warming or warmed(shop),
     )
 
@@ -139,7 +142,7 @@ def test_ready_turns_with_the_log_and_live_does_not(shop: Works) -> None:
     assert seen() == (200, 503, False)
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/v2/models", f"/{MARKER}"])
+@pytest.mark.parametrize("path", ["/docs", "/health", "/v2/models", f"/{MARKER}"])
 def test_what_is_not_there_is_told_without_repeating_it(shop: Works, path: str) -> None:
     answer = get(shop, path)
     assert answer.status_code == 404
