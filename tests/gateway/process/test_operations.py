@@ -13,6 +13,7 @@ from gateway.inference.warming import Warming
 from gateway.process.life import Life
 from gateway.process.operations import OperationsApp
 from gateway.process.readiness import Readiness
+from gateway.start_page import HEADERS, Step
 from policies.engine import PolicyEngine
 from tests.audit.samples import until
 from tests.audit.stalling import StallingStore
@@ -31,7 +32,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
 
 
 def operations(
-    shop: Works, log: AuditLog | None = None, warming: Warming | None = None
+    shop: Works,
+    log: AuditLog | None = None,
+    warming: Warming | None = None,
+    readiness: Readiness | None = None,
 ) -> OperationsApp:
     return OperationsApp(
         shop.metrics,
@@ -40,9 +44,9 @@ def operations(
         shop.authenticator,
         engines=shop.engines,
         life=Life(),
-        readiness=Readiness({}),
+        readiness=readiness or Readiness({}),
         version="1",
-        steps=list,
+        steps=lambda: [Step("a backup", False, "a disk is not for ever", "cp -a here there")],
         public_url="https://models.example",
         warming=warming or warmed(shop),
     )
@@ -148,3 +152,29 @@ def test_what_is_not_there_is_told_without_repeating_it(shop: Works, path: str) 
     assert answer.status_code == 404
     assert MARKER not in answer.text
     assert int(answer.headers["content-length"]) == len(answer.content)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_issue_7_15_the_first_page_says_what_is_well_and_what_is_left(
+    shop: Works, method: str
+) -> None:
+    answer = call(operations(shop), method, "/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
+    if method == "GET":
+        for told in ("the audit log", "takes records", "a backup", "https://models.example/docs"):
+            assert told in answer.text
+
+
+def test_the_first_page_names_what_is_not_well_and_no_tenant(shop: Works) -> None:
+    def broken() -> None:
+        raise OSError(MARKER)
+
+    readiness = Readiness({"keystore": broken, "database": lambda: None})
+    text = call(operations(shop, readiness=readiness), "GET", "/").text
+    assert 'the keystore: <span class="state">does not answer</span>' in text
+    assert 'the database: <span class="state">answers</span>' in text
+    assert MARKER not in text
+    assert "acme" not in text
