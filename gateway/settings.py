@@ -310,8 +310,12 @@ def _without_settings(data_dir: Path) -> ConfigurationError:
 
 
 def _explained(error: ValidationError, text: str, sources: Mapping[str, str]) -> ConfigurationError:
-    """Name the first bad key, where it is said and why it is bad, without its value."""
-    first = error.errors(include_input=False, include_url=False)[0]
+    """Name a bad key, where it is said and why it is bad, without its value.
+
+    An unknown key goes first: one that is missing may be the one that was meant.
+    """
+    found = error.errors(include_input=False, include_url=False)
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     where = tuple(first["loc"])
     reason = str(first["msg"]).removeprefix("Value error, ")
     if not where:
