@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 
 from gateway.cli.connection import Connection, connect
@@ -45,7 +46,13 @@ AGAIN_S = 1.0
 Action = Annotated[
     str | None, typer.Option(help="For instance infer, releaseOutput (an answer) or promote.")
 ]
-Outcome = Annotated[str | None, typer.Option(help="allow, deny, error or done.")]
+Outcome = Annotated[
+    str | None,
+    typer.Option(
+        help="How it was decided, or how it ended.",
+        click_type=click.Choice(["allow", "deny", "error", "done"]),
+    ),
+]
 
 
 @app.command()

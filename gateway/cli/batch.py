@@ -21,6 +21,7 @@ from gateway.cli.output import (
     show,
     show_list,
 )
+from gateway.cli.purposes import name_the_purpose
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -115,7 +116,11 @@ def run(
             "purpose": purpose,
             "subject": subject,
         }
-        job = connection.post("/v1/batches", body)
+        try:
+            job = connection.post("/v1/batches", body)
+        except CommandFailed as refused:
+            name_the_purpose(refused, connection, purpose)
+            raise
         if out is None:
             show(job, as_json=as_json, fields=SHOWN)
             note(f"next: sealgate model batch fetch {job['id']} --identity {identity} --out FILE")

@@ -13,6 +13,7 @@ import typer
 from gateway.cli.connection import Connection, connect
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import JsonFlag, ProfileOption, check_writable, note, show
+from gateway.cli.purposes import name_the_purpose
 
 MAX_SUBJECT: Final = 4096
 """Bytes of a file with one person's identifier."""
@@ -61,7 +62,11 @@ def call(
     path = f"/v2/models/{quote(model, safe='')}"
     path += "" if version is None else f"/versions/{quote(version, safe='')}"
     with connect(profile) as connection:
-        answer = _ask(connection, path, rows, parameters)
+        try:
+            answer = _ask(connection, path, rows, parameters)
+        except CommandFailed as refused:
+            name_the_purpose(refused, connection, purpose)
+            raise
     told, outputs = answer_of(answer.content, answer.headers.get("inference-header-content-length"))
     told["audit"] = answer.headers.get("sealgate-audit")
     told["request_id"] = answer.headers.get("sealgate-request-id")

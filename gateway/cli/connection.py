@@ -7,14 +7,14 @@ that is asked for is a record in the tenant's log.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
 from gateway.cli.failures import CommandFailed, ExitCode, failure_of
-from gateway.cli.guessing import name_the_wrong
+from gateway.cli.guessing import MOST_LISTED, absent_things, name_the_wrong
 from gateway.cli.profile import Profile, find_profile, load_profile, told
 from gateway.client import ClientFault, SealgateAuth, TokenRefused
 from gateway.client.auth import TIMEOUT, TokenKeep
@@ -116,7 +116,20 @@ class Connection:
                 return answer
         except CommandFailed as refused:
             name_the_wrong(refused, arguments.get("json") or arguments.get("params") or {})
+            self._name_the_near(refused, path)
             raise
+
+    def _name_the_near(self, refused: CommandFailed, path: str) -> None:
+        """Say what may be meant instead of a thing that is not there, out of what one may list."""
+        if refused.code is not ExitCode.NOT_FOUND or "field" in refused.problem:
+            return
+        for absent in absent_things(path):
+            with suppress(CommandFailed):
+                with self.stream("GET", absent.path, params={"limit": MOST_LISTED}) as answer:
+                    answer.read()
+                if meant := absent.meant(_object(answer).get("items")):
+                    refused.advice = meant
+                    return
 
     @contextmanager
     def stream(self, method: str, path: str, **arguments: Any) -> Iterator[httpx.Response]:

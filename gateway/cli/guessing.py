@@ -7,14 +7,53 @@ not know them all. Which of ours does not exist is found here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
 
 from gateway.cli.failures import CommandFailed
 
-LISTED = 20
+LISTED: Final = 20
 """Words that a message lists; beyond them the nearest ones are told only."""
+MOST_LISTED: Final = 100
+"""Names of things that one that is not there is compared with: one page."""
+_NAMED: Final = re.compile(r"(/v[12]/(models|federations))/([^/]+)(?:(/versions)/([^/]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A thing that a request named, and where its kind is listed.
+
+    Attributes:
+        path: Of the list.
+        key: Member of an item that has its name.
+        name: What was asked for.
+    """
+
+    path: str
+    key: str
+    name: str
+
+    def meant(self, items: Any) -> str:
+        """Return what may have been meant; empty where nothing is near, or the name is there."""
+        found = [str(one.get(self.key)) for one in items or () if isinstance(one, dict)]
+        if self.name in found:
+            return ""
+        near = get_close_matches(self.name, found)
+        return f"did you mean {' or '.join(f'`{one}`' for one in near)}?" if near else ""
+
+
+def absent_things(path: str) -> Iterator[Absent]:
+    """Yield what a request named that was answered "not found", the innermost first."""
+    match = _NAMED.match(path)
+    if match is None:
+        return
+    if match[4]:
+        yield Absent(f"/v1/models/{match[3]}/versions", "version", unquote(match[5]))
+    yield Absent(f"/v1/{match[2]}", "name", unquote(match[3]))
 
 
 def name_the_wrong(refused: CommandFailed, sent: Mapping[str, Any]) -> None:

@@ -102,7 +102,10 @@ def explain(
     action: Annotated[str, typer.Argument(help="For instance infer or downloadArtifact.")],
     model: Annotated[str, typer.Argument(help="Name of a model.")],
     version: Annotated[str, typer.Argument(help="Version of it.")],
-    verdict: Annotated[str | None, typer.Option(help="What the screen would say.")] = None,
+    verdict: Annotated[
+        str | None,
+        typer.Option(help="What the screen would say: pass, flag, degrade, block or unscreened."),
+    ] = None,
     profile: ProfileOption = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -36,6 +36,7 @@ from gateway.composition.public_door import VERSION, public_app
 from gateway.composition.reloading import Reloading
 from gateway.composition.site_door import site_app
 from gateway.composition.tracing import Tracing
+from gateway.composition.trusted_names import warn_of_nobody
 from gateway.composition.use_cases import UseCases, make_use_cases
 from gateway.engine.idling import LOOK_SECONDS
 from gateway.engine.pool import Engines
@@ -148,6 +149,7 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
         base.log.start()
         engines.start()
         use.recovery.run()
+        warn_of_nobody(base)
         housekeeping.start()  # empties the staging area: before anything can publish
         if coordinator is not None:
             coordinator.process.start()

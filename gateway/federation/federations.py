@@ -27,7 +27,7 @@ from gateway.federation.facts import federation_facts, federation_resource
 from gateway.federation.node_keys import canonical_node_key
 from gateway.federation.ports import FederationStore
 from gateway.federation.records import Federation, Site
-from gateway.names import require_name
+from gateway.names import near, require_name
 from gateway.pages import visible
 from gateway.registry.ports import Registry
 from gateway.registry.records import Upload
@@ -201,7 +201,8 @@ class Federations:
         decision = self._guard.require(call, "startRound", facts, reason="revoke_site")
         site = self._store.get_site(found.tenant, name)
         if site is None or name not in found.sites:
-            raise NotFound
+            what = "the federation has no site of this name"
+            raise NotFound(what).nearest("site", near(name, sorted(found.sites)))
         row = {"federation": found.name, "site": name}
         with self._intents.changing("revoke_site", found.tenant, row, by_call(call, decision)):
             self._store.revoke_site(site.tenant, name)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, Final
 
 from audit.errors import EntryUnknown, LogEmpty
+from audit.event import PRUNE_ACTION
 from audit.export import ExportSummary, export_log
 from audit.log import AuditLog
 from audit.ports import Filter
@@ -20,11 +21,13 @@ from audit.tiles import TileAddress
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.kinds import UNDONE, Kind, Settled, by_call
-from gateway.authorization.recorder import Call, Details
+from gateway.authorization.recorder import CATEGORIES, Call, Details
 from gateway.authorization.records import Pending
-from gateway.errors import NotFound
+from gateway.errors import InvalidRequest, NotFound
 from policies.facts import AuditLogFacts
 
+ACTIONS: Final = frozenset(CATEGORIES) | {PRUNE_ACTION, "recordGap"}
+"""Actions of events: of the gateway, and of the log itself."""
 PAGE: Final = 200
 """Events of one answer: about a kilobyte and half a millisecond of hashing each."""
 
@@ -59,9 +62,11 @@ class AuditAccess:
             newest: Newest first.
 
         Raises:
+            InvalidRequest: No event has such an action.
             Forbidden: Policy says no.
             EntryTampered: The log does not match what was signed.
         """
+        _check_action(where.action)
         self._guard.permit(call, "reviewAudit", self._facts(call), reason="search")
         tenant, limit = call.principal.tenant, min(limit, PAGE)
         if newest and cursor is not None:
@@ -81,9 +86,11 @@ class AuditAccess:
             each time, and raises as this does.
 
         Raises:
+            InvalidRequest: No event has such an action.
             Forbidden: Policy says no.
             EntryTampered: The log does not match what was signed.
         """
+        _check_action(where.action)
         facts, tenant = self._facts(call), call.principal.tenant
         self._guard.permit(call, "reviewAudit", facts, reason="follow")
 
@@ -179,6 +186,12 @@ class AuditAccess:
 
     def _facts(self, call: Call) -> AuditLogFacts:
         return AuditLogFacts(tenant=self._guard.tenant(call.principal.tenant))
+
+
+def _check_action(action: str | None) -> None:
+    """Refuse a search that can find nothing: who searches would take it for "nothing happened"."""
+    if action is not None and action not in ACTIONS:
+        raise InvalidRequest("`action` is none that is recorded").among("action", ACTIONS)
 
 
 def _finish_export(_: Pending) -> Settled:

@@ -195,3 +195,35 @@ def test_issue_7_14_a_policy_for_a_tenant_that_does_not_exist_is_refused(
     assert "partner\tthere is no tenant `nobody-here`" in checked.out
     file.write_text(text.format(PARTNER))
     assert sealgate("policy", "validate", file, "--profile", owner).code == ExitCode.OK
+
+
+def test_a_model_or_version_that_is_not_there_is_compared_with_those_that_one_may_list(
+    place: Place, owner: Path, model: str
+) -> None:
+    said = sealgate("model", "show", "namd", "--profile", owner)
+    assert (said.code, "next: did you mean `named`?" in said.err) == (ExitCode.NOT_FOUND, True)
+    said = sealgate("model", "show", "namd", "1", "--profile", owner)
+    assert "next: did you mean `named`?" in said.err
+    stranger = place.profile(PARTNER, "owner")
+    assert "did you mean" not in sealgate("model", "show", "namd", "--profile", stranger).err
+
+
+def test_a_wrong_action_of_a_search_is_no_empty_answer(place: Place, owner: Path) -> None:
+    officer = place.profile(HOUSE, "officer")
+    said = sealgate("audit", "search", "--action", "infr", "--profile", officer)
+    assert said.code == ExitCode.USAGE
+    assert "did you mean `infer`?" in said.err
+    said = sealgate("audit", "search", "--outcome", "denied", "--profile", officer)
+    assert said.code == ExitCode.USAGE
+    assert "'allow', 'deny', 'error', 'done'" in said.err
+
+
+def test_a_purpose_that_is_not_the_callers_is_named(
+    place: Place, owner: Path, model: str, tmp_path: Path
+) -> None:
+    caller = place.profile(HOUSE, "caller")
+    rows = tmp_path / "rows.json"
+    rows.write_text('{"inputs": []}')
+    said = sealgate("call", model, rows, "--purpose", "cure", "--profile", caller)
+    assert "`cure` is no purpose of this client" in said.err
+    assert "next: did you mean `care`?" in said.err
