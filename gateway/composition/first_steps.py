@@ -95,13 +95,16 @@ def _steps_of(base: Foundation) -> list[tuple[Step, _Look]]:
         (
             "a model that is served",
             "pushed by its owner, then promoted",
-            "sealgate model push MODEL VERSION model.onnx --key owner.key --profile owner.json",
+            "sealgate model keygen --out owner.key\n"
+            "sealgate model create MODEL --no-personal --profile owner.json\n"
+            "sealgate model push MODEL VERSION model.onnx --key owner.key --profile owner.json\n"
+            "sealgate model promote MODEL VERSION --profile owner.json",
             lambda: any(map(partial(_serves, base), _tenants(base))),
         ),
         (
             "a policy of a tenant's own",
             "each starts with a set that goes by role",
-            "sealgate policy show --profile owner.json > policies.cedar; "
+            "sealgate policy show --profile owner.json > policies.cedar\n"
             "sealgate policy publish policies.cedar --profile owner.json",
             lambda: any(map(partial(_has_policy, base), _tenants(base))),
         ),

@@ -12,6 +12,7 @@ import pytest
 from gateway import cli
 from gateway.cli import main
 from gateway.cli.failures import OWN, PROBLEMS, ExitCode
+from gateway.composition.first_steps import FirstSteps
 from tests.docs.tables import ROOT, rows
 from tests.gateway.cli.command import sealgate
 from tests.gateway.cli.test_main import leaves
@@ -139,3 +140,19 @@ def test_the_page_is_on_the_way_of_the_types() -> None:
     page = (ROOT / "docs/reference/command-line.md").read_text()
     assert OWN in page
     assert PROBLEMS in page
+
+
+def test_each_command_of_the_first_page_is_one(place: Place) -> None:
+    known = dict(leaves())
+    lines = [
+        line
+        for step in FirstSteps(place.foundation)()
+        for line in step.command.splitlines()
+        if line.startswith("sealgate ")
+    ]
+    assert len(lines) > len(FirstSteps(place.foundation)())
+    for line in lines:
+        _, noun, verb, *rest = line.split()
+        options = {name for option in known[noun, verb].params for name in option.opts}
+        options |= {n for option in known[noun, verb].params for n in option.secondary_opts}
+        assert {word for word in rest if word.startswith("--")} <= options, line
