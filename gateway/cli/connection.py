@@ -66,10 +66,14 @@ class Connection:
         Raises:
             CommandFailed: The gateway gives no token.
         """
-        if self._auth.untried:  # nobody would see here that it is taken no more
-            self.get("/v1/whoami")
+        self._try_token()  # nobody would see here that it is taken no more
         with _as_failures():
             return self._auth.headers(self._client, method, path)
+
+    def _try_token(self) -> None:
+        """See whether a token that an earlier command kept is taken still; it leaves no record."""
+        if self._auth.untried:
+            self.get("/v1/whoami")
 
     def sign_out(self) -> bool:
         """End the token, here and at the gateway; tell whether there was one.
@@ -138,6 +142,8 @@ class Connection:
         Raises:
             CommandFailed: No answer, or one that is no success.
         """
+        if not isinstance(arguments.get("content", b""), bytes):
+            self._try_token()  # the body could not be sent again
         with _as_failures(), self._client.stream(method, path, **arguments) as answer:
             if not answer.is_success:
                 answer.read()

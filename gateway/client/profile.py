@@ -5,7 +5,8 @@ relative to the profile.
 
 Safety argument.
 1. A file with a key or a secret is used only if nobody but its owner may read it.
-2. No text of a file is in an error: a secret that stands where a name should would be told.
+2. No text of a file is in an error but names of the profile's keys: a secret that stands where a
+   value should would be told. Where the text is no JSON, line and column say where.
 3. A profile that says nothing of its binding is one of before there was a choice: not bound.
    Another word than `dpop` or `none` is refused, so that a typing error weakens nothing.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import stat
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -57,7 +59,9 @@ def load_profile(path: Path) -> Profile:
     """
     fields = _json_object(path, "the profile")
     if unknown := set(fields) - _KEYS:
-        raise _bad(f"the profile has unknown keys: {', '.join(sorted(unknown))}")
+        near = get_close_matches(min(unknown), sorted(_KEYS), n=1)
+        what = f"the profile has unknown keys: {', '.join(sorted(unknown))}"
+        raise ProfileInvalid(what, f"did you mean `{near[0]}`?") if near else _bad(what)
     if any(not isinstance(value, str) for value in fields.values()):
         raise _bad("every value of the profile must be text")
     if "url" not in fields or "client_id" not in fields:
@@ -108,6 +112,8 @@ def _private(path: Path) -> Path:
 def _json_object(path: Path, what: str) -> dict[str, Any]:
     try:
         value = json.loads(_read(path))
+    except json.JSONDecodeError as cause:
+        raise _bad(f"{what} is no JSON: see line {cause.lineno}, column {cause.colno}") from cause
     except (ValueError, RecursionError) as cause:
         raise _bad(f"{what} is no JSON") from cause
     if not isinstance(value, dict):

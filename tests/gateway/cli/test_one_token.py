@@ -10,7 +10,7 @@ import pytest
 
 from audit.ports import Filter
 from gateway.cli.connection import connect
-from gateway.cli.failures import ExitCode
+from gateway.cli.failures import CommandFailed, ExitCode
 from tests.gateway.cli.command import sealgate
 from tests.gateway.place import Place
 
@@ -38,6 +38,16 @@ def test_issue_7_14_ten_commands_ask_for_one_token(place: Place, owner: Path) ->
         said = sealgate(*words, "--profile", owner, "--json")
         assert said.code == ExitCode.OK, said.err
     assert issued(place, client) - before == 1
+
+
+def test_a_body_that_can_be_sent_once_costs_no_token_of_its_own(place: Place, owner: Path) -> None:
+    client = json.loads(owner.read_text())["client_id"]
+    sealgate("whoami", "--profile", owner)
+    before = issued(place, client)
+    with connect(owner) as connection, pytest.raises(CommandFailed) as refused:
+        connection.send("POST", "/v1/uploads", params={"model": "absent"}, content=iter([b"rows"]))
+    assert refused.value.code != ExitCode.SIGN_IN
+    assert issued(place, client) == before
 
 
 def test_a_token_is_in_no_output_of_a_command(place: Place, owner: Path) -> None:

@@ -59,3 +59,18 @@ def test_option_over_environment_over_default(
     assert find_profile(None) == Path("/from/environment")
     monkeypatch.delenv("SEALGATE_PROFILE")
     assert find_profile(None).name == "profile.json"
+
+
+def test_issue_7_14_a_profile_that_is_wrong_tells_where_and_what_may_be_meant(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "app.json"
+    path.write_text('{\n  "url": "https://models.example",\n  "secret": hunter2\n}\n')
+    with pytest.raises(CommandFailed) as refused:
+        load_profile(path)
+    assert "line 3, column 13" in refused.value.what
+    assert "hunter2" not in refused.value.what
+    path.write_text('{"url": "https://models.example", "clientid": "a", "secret_file": "s"}')
+    with pytest.raises(CommandFailed) as refused:
+        load_profile(path)
+    assert refused.value.advice == "did you mean `client_id`?"
