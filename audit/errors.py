@@ -33,10 +33,15 @@ class AuditError(Exception):
 
     Args:
         message: Public text: lowercase, no full stop, nothing that a caller sent.
+
+    Attributes:
+        retry_after: Whole seconds after which it is worth another try; empty where waiting alone
+            does not help.
     """
 
     code: ClassVar[str] = "audit"
     message: ClassVar[str] = "the audit log could not do this"
+    retry_after: str = ""
 
     def __init__(self, message: str | None = None) -> None:
         self.public = message or type(self).message
@@ -65,6 +70,7 @@ class AuditUnavailable(AuditError):
 
     code = "audit_unavailable"
     message = "the audit log cannot record this now"
+    retry_after = "1"
 
 
 class LogEmpty(AuditError):
@@ -153,6 +159,7 @@ class ErasureIncomplete(AuditError):
 
     code = "erasure_incomplete"
     message = "the erasure is not complete yet"
+    retry_after = "1"
 
 
 class StoreFault(AuditError):
@@ -160,6 +167,7 @@ class StoreFault(AuditError):
 
     code = "store_fault"
     message = "the audit store failed"
+    retry_after = "1"
 
 
 class DuplicateEvent(StoreFault):
@@ -167,6 +175,7 @@ class DuplicateEvent(StoreFault):
 
     code = "duplicate_event"
     message = "an event id is already in the tree"
+    retry_after = ""
 
 
 class IllegalMove(RuntimeError):

@@ -31,21 +31,28 @@ class SealgateError(Exception):
 
     Attributes:
         receipt: Where the refusal is in the audit log (`origin/index`); empty when it is not.
-        retry_after: Whole seconds after which it may be well again; empty where nobody knows.
+        retry_after: Whole seconds after which another try may be answered: exactly, where it is
+            known when (`again_in`); else how soon it is worth one, as the class says; empty where
+            waiting alone does not help.
     """
 
     code: ClassVar[str] = "internal"
     message: ClassVar[str] = "the request could not be completed"
+    retry_after: str = ""
 
     def __init__(self, message: str | None = None) -> None:
         self.public = message or type(self).message
         self.receipt = ""
-        self.retry_after = ""
         super().__init__(self.public)
 
     def again_in(self, seconds: float) -> Self:
         """Say when it may be well again."""
         self.retry_after = str(max(1, math.ceil(seconds)))
+        return self
+
+    def for_good(self) -> Self:
+        """Say that waiting alone does not help."""
+        self.retry_after = ""
         return self
 
 
@@ -147,3 +154,4 @@ class EvidenceUnavailable(SealgateError):
 
     code = "evidence_unavailable"
     message = "the record of this action cannot be kept at the moment"
+    retry_after = "1"  # the log tries again with each event

@@ -137,6 +137,8 @@ class Settings(BaseSettings):
         description="how long it goes on answering once it was asked to stop and is unready",
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_file: Path | None = None
+    log_requests: Literal["all", "errors"] | Annotated[float, Field(ge=0, le=1)] = 0.01
 
     @model_validator(mode="before")
     @classmethod

@@ -7,15 +7,47 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Final, Protocol, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+MAX_VERSIONS: Final = 1_000
+"""Versions of models with series of their own: each has some 22 lines in `/metrics`, so that a
+scrape stays below 30,000 of them, some 0.3 s of processor time, however many versions a process
+has served. One that nobody asks for makes way; asked for again it counts from 0, as after a
+restart, which Prometheus takes into account."""
+TOKEN_REASONS: Final = frozenset(
+    {
+        "ok",
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "invalid_target",
+        "invalid_dpop_proof",
+        "temporarily_unavailable",
+    }
+)
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30)
 
 
-def configure_logs(level: str, stream: TextIO | None = None) -> None:
+class Lines(Protocol):
+    """Takes whole lines, as `gateway.log_sink.LogSink` and open files do."""
+
+    def write(self, text: str, /) -> object:
+        """Write."""
+
+    def flush(self) -> object:
+        """Leave nothing behind."""
+
+
+def configure_logs(level: str, stream: Lines | None = None) -> None:
     """Send structured logs as one JSON object a line to `stream` (standard error by default).
 
     Args:
@@ -33,7 +65,8 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        # One write a line: those of threads and of requests do not mix.
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", stream or sys.stderr)),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_FromLibraries()], level=logging.WARNING, force=True)
@@ -67,8 +100,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        # Looking a labelled metric up costs more than counting with it.
-        self._answers: dict[tuple[str, str, str, str, str], tuple[Counter, Histogram, Counter]] = {}
+        self._answers: dict[tuple[str, str, str, str, str], _Series] = {}
+        self._versions: OrderedDict[tuple[str, str, str], _Version] = OrderedDict()
+        self._calls: dict[tuple[str, str], Counter] = {}
         model = ("tenant", "model", "version")
         self.requests = Counter(
             "sealgate_requests",
@@ -138,6 +172,18 @@ class Metrics:
         self.audit_ready = Gauge(
             "sealgate_audit_ready", "1 when the audit log takes records", registry=self.registry
         )
+        self.calls = Counter(
+            "sealgate_grpc_calls",
+            "Calls of the gRPC door",
+            ("method", "status"),
+            registry=self.registry,
+        )
+        self.tokens = Counter(
+            "sealgate_tokens",
+            "Requests to the token and revocation endpoints",
+            ("outcome", "reason"),
+            registry=self.registry,
+        )
 
     def count_request(self, door: str, route: str, status: int) -> None:
         """Count a request that is not one of inference, which `count_answer` does.
@@ -148,6 +194,28 @@ class Metrics:
             status: 0 where its caller was gone.
         """
         self.http.labels(door, route or "none", str(status)).inc()
+
+    def count_call(self, method: str, status: str) -> None:
+        """Count a call of gRPC, inference or not.
+
+        Args:
+            method: `service/method` of ours; empty for what is none.
+            status: By name.
+        """
+        key = method, status
+        found = self._calls.get(key)
+        if found is None:
+            found = self._calls[key] = self.calls.labels(method or "none", status)
+        found.inc()
+
+    def count_token(self, outcome: str, reason: str) -> None:
+        """Count a request of a client for a token, or to revoke one.
+
+        Args:
+            outcome: `issued`, `revoked` or `refused`.
+            reason: `ok`, or the OAuth error code; one that is not known counts as `other`.
+        """
+        self.tokens.labels(outcome, reason if reason in TOKEN_REASONS else "other").inc()
 
     def count_answer(
         self, version: tuple[str, str, str], outcome: str, verdict: str, seconds: float
@@ -163,12 +231,59 @@ class Metrics:
         key = (*version, outcome, verdict)
         found = self._answers.get(key)
         if found is None:
-            found = self._answers[key] = (
-                self.requests.labels(*version, outcome),
-                self.latency.labels(*version),
-                self.verdicts.labels(*version, verdict),
-            )
-        requests, latency, verdicts = found
-        requests.inc()
-        latency.observe(seconds)
-        verdicts.inc()
+            found = self._answers[key] = self._series(version, outcome, verdict)
+        else:
+            found.of.used = True
+        found.requests.inc()
+        found.latency.observe(seconds)
+        found.verdicts.inc()
+
+    def _series(self, version: tuple[str, str, str], outcome: str, verdict: str) -> _Series:
+        if version not in self._versions:
+            self._make_room()
+            self._versions[version] = _Version()
+        of = self._versions[version]
+        of.outcomes.add(outcome)
+        of.verdicts.add(verdict)
+        return _Series(
+            of,
+            self.requests.labels(*version, outcome),
+            self.latency.labels(*version),
+            self.verdicts.labels(*version, verdict),
+        )
+
+    def _make_room(self) -> None:
+        """Forget the version that was not asked for since it was last looked at here."""
+        while len(self._versions) >= MAX_VERSIONS:
+            version, of = next(iter(self._versions.items()))
+            if of.used:
+                of.used = False
+                self._versions.move_to_end(version)
+                continue
+            del self._versions[version]
+            self.latency.remove(*version)
+            for outcome in of.outcomes:
+                self.requests.remove(*version, outcome)
+            for verdict in of.verdicts:
+                self.verdicts.remove(*version, verdict)
+            for pair in product(of.outcomes, of.verdicts):
+                self._answers.pop((*version, *pair), None)
+
+
+@dataclass(slots=True)
+class _Version:
+    """What a version has series for, and whether it was asked again since that was looked at."""
+
+    outcomes: set[str] = field(default_factory=set)
+    verdicts: set[str] = field(default_factory=set)
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """Looking a labelled metric up costs more than counting with it."""
+
+    of: _Version
+    requests: Counter
+    latency: Histogram
+    verdicts: Counter

@@ -159,6 +159,7 @@ class StoreError(ArtifactError):
 
     code = "artifact_store"
     message = "the artifact store failed"
+    retry_after = "10"  # a disk or a mount that somebody has to see to
 
 
 class PayloadAbsent(StoreError):
@@ -166,6 +167,7 @@ class PayloadAbsent(StoreError):
 
     code = "payload_absent"
     message = "there is no such payload"
+    retry_after = ""
 
 
 class PayloadCorrupt(StoreError):
@@ -173,6 +175,7 @@ class PayloadCorrupt(StoreError):
 
     code = "payload_corrupt"
     message = "the stored payload is not the one that was signed"
+    retry_after = ""
 
 
 class UploadError(ArtifactError):
@@ -235,6 +238,7 @@ class Interrupted(ArtifactError):
 
     code = "interrupted"
     message = "the gateway is being stopped"
+    retry_after = "5"  # another takes its place, or it starts again
 
 
 class ModelRefused(ArtifactError):

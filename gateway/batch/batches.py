@@ -16,6 +16,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from audit.errors import SubjectInvalid
@@ -32,6 +34,7 @@ from gateway.batch.errors import RowsRefused
 from gateway.batch.intake import MAX_ROWS_BYTES, rows_of
 from gateway.batch.ledger import Ledger
 from gateway.batch.ports import BatchStore
+from gateway.batch.quota import DAY_S, Quota
 from gateway.batch.records import UNFINISHED, Batch, Format, Part, Progress
 from gateway.errors import InvalidRequest, LimitReached, NotFound
 from gateway.inference.errors import ModelNotFound
@@ -45,15 +48,8 @@ from policies.facts import VerdictFacts
 
 MAX_UNFINISHED: Final = 8
 """Batches of a tenant that wait or run; each may hold a quarter of a gigabyte of rows."""
-DAY_S: Final = 24 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """What a tenant may have in a day, over all its batches that began in it."""
-
-    rows: int
-    bytes: int
+LOOK_AGAIN_SECONDS: Final = 10.0
+"""Nobody knows when a batch ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +138,19 @@ class Batches:
         target = self._target(call, order.model, order.version)
         decision = self._guard.require(call, "infer", target.facts, **_of(target))
         self._check(order, parse_manifest(target.version.manifest))
-        with self._uploads.using(call, order.upload) as (upload,), self._books:
+        with self._uploads.using(call, order.upload) as (upload,):
             self._check_upload(upload)
-            self._check_quota(call.principal.tenant, upload.payload.plain_length)
             batch = self._made(call, order, target, upload)
             by = by_call(call, decision)
             facts = _row(batch) | {"upload": upload.id}
-            with self._intents.changing("start_batch", batch.tenant, facts, by):
-                self._store.add_batch(batch)
-                self._uploads.spend(batch.tenant, upload.id)
+            with self._books:
+                room = self._has_room(batch)
+                if room:
+                    with self._intents.changing("start_batch", batch.tenant, facts, by):
+                        self._store.add_batch(batch)
+                        self._uploads.spend(batch.tenant, upload.id)
+            if not room:  # with the books free: finding out takes some looks at the store
+                raise self._used_up(batch)
         self._wake()
         return batch
 
@@ -271,17 +271,28 @@ class Batches:
         if upload.payload.plain_length > MAX_ROWS_BYTES:
             raise RowsRefused("too_large")
 
-    def _check_quota(self, tenant: str, length: int) -> None:
-        used = self._store.usage(tenant, int(self._clock()) - DAY_S)
+    def _has_room(self, batch: Batch) -> bool:
+        used = self._store.usage(batch.tenant, batch.created - DAY_S)
         if used.unfinished >= MAX_UNFINISHED:
             raise LimitReached(
                 f"{MAX_UNFINISHED} batches of this tenant wait or run: let one end, or cancel one"
+            ).again_in(LOOK_AGAIN_SECONDS)
+        return self._quota.fits(used, batch.length)
+
+    def _used_up(self, batch: Batch) -> LimitReached:
+        """Say when there is room again for a file."""
+        usage = partial(self._store.usage, batch.tenant)
+        opens = self._quota.opens(usage, batch.length, batch.created)
+        if opens is None:
+            return LimitReached(
+                "the file has more bytes than this tenant may have in 24 hours: split it, or ask "
+                "the operator (`batch_bytes_a_day`)"
             )
-        if used.rows >= self._quota.rows or used.bytes + length > self._quota.bytes:
-            raise LimitReached(
-                "the rows or bytes of this tenant for today are used up; try again tomorrow, or "
-                "ask the operator (`batch_rows_a_day`, `batch_bytes_a_day`)"
-            )
+        at = datetime.fromtimestamp(opens, UTC).isoformat().replace("+00:00", "Z")
+        return LimitReached(
+            f"the rows or bytes of this tenant for 24 hours are used up; try again at {at}, or "
+            "ask the operator (`batch_rows_a_day`, `batch_bytes_a_day`)"
+        ).again_in(opens - self._clock())
 
     def _made(self, call: Call, order: BatchOrder, target: Target, upload: Upload) -> Batch:
         now, batch_id = int(self._clock()), self._new_id()

@@ -46,7 +46,8 @@ class RowsRefused(SealgateError):
         "subject_twice": "name the data subject once: for the job, or in each row",
         "subject_missing": "this model needs the data subject: `sealgate_subject` in each row, "
         "or one for the job",
-        "daily_rows": "the rows of this tenant for today are used up; try again tomorrow",
+        "daily_rows": "the file has more rows than this tenant has left of its 24 hours; split it, "
+        "or try again when earlier jobs are a day old",
         "outputs": "an output of the model has not one entry for each row",
         "crashed": "the file crashed its reader",
     }

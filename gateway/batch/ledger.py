@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +33,9 @@ class Ledger:
         remove_payload: Deletes a stored ciphertext; absent is fine.
         clock: Unix seconds.
         keep_seconds: How long results and record stay after the end.
+
+    Attributes:
+        ended: How many ended since the start, by state.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Ledger:
         self._clock = clock
         self.keep_seconds = keep_seconds
         self._lock = threading.RLock()
+        self.ended: Counter[str] = Counter()
 
     @contextmanager
     def going(self, batch: Batch, part: Part | None = None) -> Iterator[BatchStore]:
@@ -99,6 +104,7 @@ class Ledger:
                 expires = int(self._clock()) + self.keep_seconds
                 ended = replace(moved(found, state, reason), expires=expires, **place)
                 found = self._store.replace_batch(ended)
+                self.ended[state] += 1
             for part in self._parts(found):
                 if part.state in OPEN or part.source is not None:
                     self._clear(part)

@@ -21,9 +21,9 @@ def serve(
 
     The public door speaks OAuth, /v1 and /v2; metrics and health are on the operations port; sites
     of a federation have a port of their own. Settings: `sealgate.toml` in the data folder, or
-    `SEALGATE_…` in the environment. SIGHUP reads certificates, log level, trusted issuers and
-    limits of engines again; SIGTERM makes it unready, and it ends when what is under way has ended,
-    or was given its time.
+    `SEALGATE_…` in the environment. SIGHUP reads certificates, trusted issuers, limits of engines and
+    settings of the log again; SIGTERM makes it unready, and it ends when what is under way has
+    ended, or was given its time.
 
     Example: sealgate serve --data ./sealgate-data
 
@@ -31,6 +31,7 @@ def serve(
     """
     from gateway.composition.environment import system_environment
     from gateway.composition.serve import serve as serve_until_stopped
+    from gateway.log_sink import LogSink
     from gateway.settings import Settings, load_settings
     from gateway.telemetry import configure_logs
 
@@ -38,5 +39,6 @@ def serve(
         return load_settings(data, host=host, port=port)
 
     settings = read()
-    configure_logs(settings.log_level)
-    serve_until_stopped(settings, system_environment(), read)
+    sink = LogSink(settings.log_file)
+    configure_logs(settings.log_level, sink)
+    serve_until_stopped(settings, system_environment(), read, sink)

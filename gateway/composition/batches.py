@@ -11,10 +11,11 @@ from audit.errors import EntryUnknown
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.recorder import Recorder
-from gateway.batch.batches import DAY_S, Batches, Quota
+from gateway.batch.batches import Batches
 from gateway.batch.chunks import Chunks
 from gateway.batch.intake import Intake, RunSandboxed
 from gateway.batch.ledger import Ledger
+from gateway.batch.quota import DAY_S, Quota
 from gateway.batch.records import Batch
 from gateway.batch.runner import Answer, BatchRunner
 from gateway.composition.foundation import Foundation

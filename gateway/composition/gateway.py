@@ -38,18 +38,20 @@ from gateway.composition.site_door import site_app
 from gateway.composition.tracing import Tracing
 from gateway.composition.trusted_names import warn_of_nobody
 from gateway.composition.use_cases import UseCases, make_use_cases
+from gateway.composition.watching import make_lines, watch_work
 from gateway.engine.idling import LOOK_SECONDS
 from gateway.engine.pool import Engines
+from gateway.grpc.ended import CallsEnded
 from gateway.inference.body_budget import BodyBudget
 from gateway.inference.measuring import Measuring
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.set_aside import SetAsideNotices
 from gateway.inference.warming import Warming
+from gateway.log_sink import LogSink
 from gateway.process.doors import Door, ProtocolDoor
 from gateway.process.life import Life
 from gateway.process.operations import OperationsApp
 from gateway.process.readiness import Readiness
-from gateway.process.resources import Resources, watch
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
 from gateway.web.boundary import Boundary
@@ -80,12 +82,15 @@ class Gateway:
     close: Callable[[], None]
 
 
-def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gateway:
+def compose(
+    base: Foundation, read: Callable[[], Settings] | None = None, sink: LogSink | None = None
+) -> Gateway:
     """Compose a gateway on its foundation.
 
     Args:
         base: Keys, stores and settings.
         read: Reads the settings again; by default they stay as they are.
+        sink: Where the log goes; by default standard error.
 
     Raises:
         ConfigurationError: A setting asks for what cannot be had.
@@ -99,6 +104,8 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
     client = coordinator.client if coordinator is not None else None
     metrics = Metrics()
     tracing = Tracing(base.settings, base.environment.clock)
+    sink = sink or LogSink()
+    lines = make_lines(base.settings, base.environment, sink)
     notices = SetAsideNotices(recorder)
     engines = make_engines(base, notices)
     pipeline = make_pipeline(base, identity.authenticator, guard, recorder, engines, metrics)
@@ -109,23 +116,35 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
     )
     chunks = make_chunks(base, use.batch.ledger, recorder, pipeline)
     runner = make_runner(base, use.batch, recorder, pipeline, chunks.answer)
-    housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming, engines)
+    counts = watch_work(metrics, base, use, sink, lines)
+    housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming, engines, counts)
 
     life = Life()
 
     def ready() -> bool:
         return base.log.ready and warming.done and not life.stopping
 
-    watch(metrics.registry, _resources(base.settings))
     directory = make_directory(base, pipeline)
     budget = BodyBudget()
     app = public_app(
-        base, identity, recorder, use, pipeline, directory, budget, ready, tracing.traces, metrics
+        base,
+        identity,
+        recorder,
+        use,
+        pipeline,
+        directory,
+        budget,
+        ready,
+        tracing.traces,
+        metrics,
+        lines,
     )
     doors = _doors(
         base.settings,
         app,
-        site_app(base, guard, recorder, client) if client is not None else None,
+        site_app(base, guard, recorder, client, use.watching, metrics, lines)
+        if client is not None
+        else None,
         Boundary(
             OperationsApp(
                 metrics,
@@ -142,7 +161,15 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
             ),
             recorder.new_id,
         ),
-        grpc_door(base, pipeline, directory, ready, budget, tracing.traces),
+        grpc_door(
+            base,
+            pipeline,
+            directory,
+            ready,
+            budget,
+            tracing.traces,
+            CallsEnded(metrics.count_call, lines),
+        ),
     )
 
     def start() -> None:
@@ -150,6 +177,7 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
         engines.start()
         use.recovery.run()
         warn_of_nobody(base)
+        lines.start()
         housekeeping.start()  # empties the staging area: before anything can publish
         if coordinator is not None:
             coordinator.process.start()
@@ -168,6 +196,7 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
         engines.close()
         notices.close()
         tracing.close()
+        lines.close()
 
     return Gateway(
         doors=doors,
@@ -176,17 +205,17 @@ def compose(base: Foundation, read: Callable[[], Settings] | None = None) -> Gat
         batch_runner=runner,
         life=life,
         reload=Reloading(
-            base.settings, read or (lambda: base.settings), doors, identity, engines.limit
+            base.settings,
+            read or (lambda: base.settings),
+            doors,
+            identity,
+            engines.limit,
+            sink,
+            lines,
         ),
         start=start,
         close=close,
     )
-
-
-def _resources(settings: Settings) -> Resources:
-    pairs = {"public": settings.tls_certificate, "sites": settings.sites_certificate}
-    certificates = {door: path for door, path in pairs.items() if path is not None}
-    return Resources(VERSION, {"data": settings.data_dir}, certificates)
 
 
 def _looks(base: Foundation) -> dict[str, Callable[[], object]]:
@@ -206,10 +235,12 @@ def _housekeeping(
     pipeline: Pipeline,
     warming: Warming,
     engines: Engines,
+    counts: Duty,
 ) -> Housekeeping:
     tell = Duty("refusals", Refusals(identity.refusals, recorder).record, TELL_SECONDS)
     duties = [
         tell,
+        counts,
         Duty("uploads", use.uploads.sweep, SWEEP_SECONDS),
         Duty("batches", use.batch.ledger.sweep, SWEEP_SECONDS),
         Duty("changes", use.intents.settle_left, SETTLE_SECONDS),

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Final
 
 from gateway.composition.foundation import Foundation
+from gateway.grpc.ended import CallsEnded
 from gateway.grpc.incoming import Bounds
 from gateway.grpc.server import GrpcServer
 from gateway.grpc.service import Service
@@ -27,6 +28,7 @@ def grpc_door(
     ready: Callable[[], bool],
     budget: BodyBudget,
     traces: Traces,
+    ended: CallsEnded,
 ) -> ProtocolDoor | None:
     """Make the door; `None` where `grpc_port` is not set.
 
@@ -37,6 +39,7 @@ def grpc_door(
         ready: Tells whether requests are taken.
         budget: What the bodies of both doors share.
         traces: Begins traces.
+        ended: Notes how calls ended.
     """
     settings = base.settings
     if settings.grpc_port is None:
@@ -46,7 +49,7 @@ def grpc_door(
     bounds = Bounds(settings.max_body_bytes, settings.body_timeout_seconds, budget)
     return ProtocolDoor(
         "grpc",
-        GrpcServer(service.methods(), bounds, new_id, traces),
+        GrpcServer(service.methods(), bounds, new_id, traces, ended),
         settings.grpc_host,
         settings.grpc_port,
         settings.tls_certificate,

@@ -22,6 +22,7 @@ from gateway.identity.metadata import resource_metadata
 from gateway.inference.body_budget import BodyBudget
 from gateway.inference.directory import ModelDirectory
 from gateway.inference.pipeline import Pipeline
+from gateway.request_lines import RequestLines
 from gateway.telemetry import Metrics
 from gateway.traces import Traces
 from gateway.web import (
@@ -50,6 +51,7 @@ from gateway.web.problems import install_problems
 from policies.errors import PolicyError
 
 VERSION: Final = version("sealgate")
+DOOR: Final = "public"
 
 
 def public_app(
@@ -63,6 +65,7 @@ def public_app(
     ready: Callable[[], bool],
     traces: Traces,
     metrics: Metrics,
+    lines: RequestLines,
 ) -> ASGIApp:
     """Make the application.
 
@@ -77,6 +80,7 @@ def public_app(
         ready: Tells whether requests are taken.
         traces: Begins traces.
         metrics: Count requests.
+        lines: Where their log lines go.
     """
     settings = base.settings
     # A redirect would repeat what was sent, path and `Host`.
@@ -91,7 +95,7 @@ def public_app(
     def resource() -> dict[str, Any]:
         return resource_metadata(server.issuer, issuers.names)
 
-    app.include_router(oauth.build_router(server, resource, use.tokens))
+    app.include_router(oauth.build_router(server, resource, use.tokens, metrics.count_token))
     app.include_router(oip.build_router(directory, VERSION, ready))
     _provide(app, base, use)
     app.add_middleware(Authenticated, authenticator=identity.authenticator)
@@ -119,9 +123,11 @@ def public_app(
 
     def count(route: str, status: int) -> None:
         if route not in (UNVERSIONED, VERSIONED):
-            metrics.count_request("public", route, status)
+            metrics.count_request(DOOR, route, status)
 
-    return Boundary(PublicApp(endpoint, app), recorder.new_id, traces, count)
+    return Boundary(
+        PublicApp(endpoint, app), recorder.new_id, traces, count, lines=lines, door=DOOR
+    )
 
 
 def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:

@@ -18,13 +18,15 @@ from gateway.composition.identity import Identity, trusted
 from gateway.composition.inference import room_of
 from gateway.engine.pool import Room
 from gateway.errors import ConfigurationError
+from gateway.log_sink import LogSink
 from gateway.process.doors import Door, ProtocolDoor, check_certificates
+from gateway.request_lines import RequestLines
 from gateway.settings import Settings
 from gateway.telemetry import configure_logs
 
 LIMITS: Final = frozenset({"engines_memory_bytes", "run_memory_bytes", "run_timeout_seconds"})
 """Of engines: how many kinds there are, and how large their tensors, is laid out at the start."""
-RELOADABLE: Final = frozenset({"issuers", "log_level"}) | LIMITS
+RELOADABLE: Final = frozenset({"issuers", "log_file", "log_level", "log_requests"}) | LIMITS
 """Settings that are taken over; certificates are read again from where they are."""
 
 
@@ -37,6 +39,8 @@ class Reloading:
         doors: Whose certificates are read again.
         identity: Trusts the issuers.
         limit: Takes over the bounds of engines.
+        sink: Where the log goes; its file is opened anew, as it may have been moved away.
+        lines: Lines of requests.
         set_log_level: Takes over a log level.
     """
 
@@ -47,13 +51,17 @@ class Reloading:
         doors: Sequence[Door | ProtocolDoor],
         identity: Identity,
         limit: Callable[[Room], None],
-        set_log_level: Callable[[str], None] = configure_logs,
+        sink: LogSink,
+        lines: RequestLines,
+        set_log_level: Callable[[str, LogSink], None] = configure_logs,
     ) -> None:
         self._settings = settings
         self._read = read
         self._doors = doors
         self._identity = identity
         self._limit = limit
+        self._sink = sink
+        self._lines = lines
         self._set_log_level = set_log_level
 
     def __call__(self) -> bool:
@@ -62,14 +70,16 @@ class Reloading:
         try:
             fresh = self._read()
             check_certificates(self._doors)
-            self._identity.issuers.replace(trusted(fresh))
+            with self._sink.moving(fresh.log_file):
+                self._identity.issuers.replace(trusted(fresh))
         except ConfigurationError as fault:
             log.error("reload_refused", reason=fault.public, next=fault.advice or None)
             return False
         names = type(fresh).model_fields
         changed = {each for each in names if getattr(fresh, each) != getattr(self._settings, each)}
         if "log_level" in changed:
-            self._set_log_level(fresh.log_level)
+            self._set_log_level(fresh.log_level, self._sink)
+        self._lines.set(fresh.log_level, fresh.log_requests)
         taken = {name: getattr(fresh, name) for name in changed & RELOADABLE}
         self._settings = self._settings.model_copy(update=taken)
         if changed & LIMITS:

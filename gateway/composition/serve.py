@@ -13,6 +13,7 @@ import uvloop
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import open_foundation
 from gateway.composition.gateway import Gateway, compose
+from gateway.log_sink import LogSink
 from gateway.process.doors import serve_doors
 from gateway.process.ending import end_within
 from gateway.process.ownership import keep_memory_private, owned, take_descriptors
@@ -20,7 +21,10 @@ from gateway.settings import Settings
 
 
 def serve(
-    settings: Settings, environment: Environment, read: Callable[[], Settings] | None = None
+    settings: Settings,
+    environment: Environment,
+    read: Callable[[], Settings] | None = None,
+    sink: LogSink | None = None,
 ) -> None:
     """Own the data folder and serve until SIGTERM or SIGINT; once a process.
 
@@ -28,6 +32,7 @@ def serve(
         settings: What the operator set.
         environment: Time, randomness and patience.
         read: Reads the settings again at SIGHUP; by default they stay as they are.
+        sink: Where the log goes; by default standard error.
 
     Raises:
         SealgateError: It does not start: the folder, a setting or an address cannot be had, or
@@ -41,7 +46,7 @@ def serve(
         open_foundation(settings, environment) as base,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        gateway = compose(base, read)
+        gateway = compose(base, read, sink)
         gateway.start()
         gc.collect()
         gc.freeze()  # what stands for good is not looked through again and again

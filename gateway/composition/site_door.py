@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 
 import httpx
@@ -13,21 +14,34 @@ from gateway.composition.foundation import Foundation
 from gateway.federation.coordinator import Coordinator
 from gateway.federation.records import Site
 from gateway.federation.site_router import SiteRouter
+from gateway.federation.watching import Watching
+from gateway.request_lines import RequestLines
+from gateway.telemetry import Metrics
 from gateway.web.boundary import Boundary
 from gateway.web.fleet import FleetRelay
 
+DOOR: Final = "sites"
 # A held pull of a site is answered after 20 s at the latest.
 FLEET_TIMEOUT: Final = 60.0
 
 
 def site_app(
-    base: Foundation, guard: Guard, recorder: Recorder, coordinator: Coordinator
+    base: Foundation,
+    guard: Guard,
+    recorder: Recorder,
+    coordinator: Coordinator,
+    watching: Watching,
+    metrics: Metrics,
+    lines: RequestLines,
 ) -> Boundary:
     """Make the application; its client for SuperLinks lives as long as the process."""
     router = SiteRouter(base.stores.federations, guard, coordinator)
 
     async def open_for(key: str) -> tuple[Site, str] | None:
-        return await asyncio.to_thread(router.open_for, key)
+        found = await asyncio.to_thread(router.open_for, key)
+        if found is not None:
+            watching.contact(found[0])
+        return found
 
     async def connected(site: Site, call: str) -> None:
         event = recorder.event_for(
@@ -47,4 +61,5 @@ def site_app(
         connected=connected,
         lost=router.forget,
     )
-    return Boundary(relay, recorder.new_id)
+    count = partial(metrics.count_request, DOOR)
+    return Boundary(relay, recorder.new_id, count=count, lines=lines, door=DOOR)

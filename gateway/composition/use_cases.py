@@ -23,6 +23,7 @@ from gateway.federation.federations import Federations
 from gateway.federation.run_follower import RunFollower
 from gateway.federation.runs import Runs
 from gateway.federation.trained import TrainedModels
+from gateway.federation.watching import Watching
 from gateway.privacy.audit_access import AuditAccess
 from gateway.privacy.reasons import Reasons
 from gateway.privacy.subjects import Subjects
@@ -47,6 +48,7 @@ class UseCases:
     Attributes:
         intents: Every kind of change is registered with it.
         results: One thread that records how deliveries ended.
+        watching: What operators hear of federations.
         close: Ends what is under way.
     """
 
@@ -66,6 +68,7 @@ class UseCases:
     federations: Federations
     runs: Runs
     batch: BatchParts
+    watching: Watching
     tokens: TokenEvidence
     recovery: Recovery
     close: Callable[[], None]
@@ -94,7 +97,8 @@ def make_use_cases(
     stores, clock = base.stores, base.environment.clock
     changed = base.revocation_state.changed
     intents = Intents(stores.pending, recorder, clock)
-    jobs = Jobs(ThreadPoolExecutor(WORKERS, thread_name_prefix="job"), recorder.new_id)
+    threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="job")
+    jobs = Jobs(threads, recorder.new_id, base.environment.monotonic)
     results = ThreadPoolExecutor(1, thread_name_prefix="result")
     alarm = Alarm()
     catalogue = Catalogue(stores.registry, guard, intents, changed=changed, clock=clock)
@@ -121,10 +125,10 @@ def make_use_cases(
     )
     confined = partial(run_sandboxed, alarm=alarm)
     batch = make_batches(base, guard, recorder, intents, uploads, confined)
-    follower = None
+    follower, watching = None, Watching(clock)
     if coordinator is not None:
         trained = TrainedModels(versions, base.sealer, base.keys.release_key, clock)
-        follower = RunFollower(stores.federations, coordinator, recorder, trained)
+        follower = RunFollower(stores.federations, coordinator, recorder, trained, watching.step)
 
     def close() -> None:
         alarm.ring()
@@ -176,6 +180,7 @@ def make_use_cases(
             new_id=recorder.new_id,
         ),
         batch=batch,
+        watching=watching,
         tokens=TokenEvidence(recorder, intents, revoke_token),
         recovery=Recovery(intents, uploads, stores.federations, follower),
         close=close,

@@ -40,6 +40,7 @@ class EngineFailed(EngineError):
 
     code = "engine_failed"
     message = "the process that ran the model ended; try another input, or this one again"
+    retry_after = "1"
 
 
 class EngineBusy(EngineError):
@@ -47,6 +48,7 @@ class EngineBusy(EngineError):
 
     code = "engine_busy"
     message = "too many requests wait for this model; try again shortly"
+    retry_after = "1"
 
 
 class SetAside(EngineError):
@@ -61,12 +63,14 @@ class EnginesDown(EngineError):
 
     code = "engines_down"
     message = "no engine can be started now; try again shortly"
+    retry_after = "1"
 
 
 class Unconfined(EnginesDown):
     """The kernel has neither of the two walls of which an engine needs one: it did not run."""
 
     message = "engines cannot be confined on this machine, so none is started"
+    retry_after = ""
 
 
 class Gone(Exception):

@@ -261,7 +261,7 @@ class Engines:
     def _started(self, graph: Graph, *, trial: bool = False) -> EngineProcess:
         server = self._servers.get(graph.kind)
         if server is None:
-            raise EnginesDown(f"the kind of engine `{graph.kind}` is not set up here")
+            raise EnginesDown(f"the kind of engine `{graph.kind}` is not set up here").for_good()
         need = max(_SMALLEST_BYTES, _COPIES * graph.size)
         self._make_room(graph.tenant, need)
         try:

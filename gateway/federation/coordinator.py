@@ -233,5 +233,5 @@ def present(coordinator: Coordinator | None) -> Coordinator:
         CoordinatorUnavailable: Federation is off.
     """
     if coordinator is None:
-        raise CoordinatorUnavailable("federation is switched off on this gateway")
+        raise CoordinatorUnavailable("federation is switched off on this gateway").for_good()
     return coordinator

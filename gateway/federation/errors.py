@@ -14,3 +14,4 @@ class CoordinatorUnavailable(Refusal):
 
     code = "coordinator_unavailable"
     message = "the federation service does not answer"
+    retry_after = "5"  # it is started again after one to thirty seconds, and then takes some

@@ -61,6 +61,7 @@ class RunFollower:
         coordinator: Whom to ask.
         recorder: Makes each step durable.
         publish: What happens to a result.
+        note: Told each step once it is recorded.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class RunFollower:
         coordinator: Coordinator,
         recorder: Recorder,
         publish: PublishResult,
+        note: Callable[[Run, RunEvent], None] = lambda _run, _step: None,
     ) -> None:
         self._store = store
         self._coordinator = coordinator
         self._recorder = recorder
         self._publish = publish
+        self._note = note
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._followed: set[str] = set()
@@ -160,6 +163,7 @@ class RunFollower:
         except EventConflict:
             # The step is in the log already: the process died before its cursor was stored.
             structlog.get_logger().info("run_step_known", run=run.id, seq=step.seq)
+        self._note(run, step)
 
     def _fail(self, run: Run, reason: str) -> Run:
         # The coordinator counts its steps from 1, so 0 is free for the gateway's own.

@@ -30,6 +30,8 @@ from gateway.registry.states import is_taken
 MAX_ROUNDS: Final = 1_000
 MAX_UNFINISHED: Final = 4
 """Runs of one federation under way; each costs processes at every site."""
+LOOK_AGAIN_SECONDS: Final = 60.0
+"""Nobody knows when a run ends: its sites set the pace, and take minutes."""
 
 
 class Runs:
@@ -167,7 +169,8 @@ class Runs:
         limit = MAX_UNFINISHED
         going = self._store.unfinished_of(federation.tenant, federation.name, limit=limit)
         if len(going) >= limit:
-            raise LimitReached("runs of this federation are under way")
+            busy = LimitReached("runs of this federation are under way")
+            raise busy.again_in(LOOK_AGAIN_SECONDS)
 
     def _finish_start(self, pending: Pending) -> Settled:
         """A run that the coordinator was not known to have taken has not begun."""

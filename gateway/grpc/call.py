@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from gateway.grpc.ended import CallsEnded, Metadata
 from gateway.grpc.head import Head
 from gateway.grpc.incoming import Incoming
 from gateway.traces import Untraced
-
-Metadata: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,7 @@ class Call:
         trace: Takes note of its steps.
         send: Sends one message of a stream of answers, given in parts, and waits until the peer
             has taken most of it.
+        ended: Notes the ends of the requests that it holds, if it is a stream.
     """
 
     head: Head
@@ -31,6 +31,7 @@ class Call:
     request_id: str
     trace: Untraced
     send: Callable[[Sequence[bytes]], Awaitable[None]]
+    ended: CallsEnded | None = None
 
 
 @dataclass(frozen=True, slots=True)

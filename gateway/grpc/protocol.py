@@ -22,7 +22,8 @@ from typing import Final, cast
 import structlog
 
 from gateway.artifacts.errors import Interrupted
-from gateway.grpc.call import Answer, Call, Metadata, Method, Methods
+from gateway.grpc.call import Answer, Call, Method, Methods
+from gateway.grpc.ended import CallsEnded, Metadata
 from gateway.grpc.errors import DeadlineExceeded, UnknownCompression, UnknownMethod
 from gateway.grpc.head import Head, read_head
 from gateway.grpc.http2.connection import ARRIVED, OPENED, Connection, Unclaimed
@@ -53,6 +54,7 @@ class Shared:
     unclaimed: Unclaimed
     new_id: Callable[[], str]
     traces: Traces
+    ended: CallsEnded | None = None
 
 
 class Work:
@@ -61,13 +63,15 @@ class Work:
     Attributes:
         gone: Nobody waits for the answer.
         late: The caller's deadline passed.
+        sent: Bytes of messages that were written for it.
     """
 
-    __slots__ = ("_begun", "_stopped", "gone", "incoming", "late", "task", "timer")
+    __slots__ = ("_begun", "_stopped", "gone", "incoming", "late", "sent", "task", "timer")
 
     def __init__(self, incoming: Incoming) -> None:
         self.incoming = incoming
         self.gone = self.late = False
+        self.sent = 0
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self._begun = self._stopped = False
@@ -197,34 +201,43 @@ class GrpcProtocol(asyncio.Protocol):
         trace = self._shared.traces.begin(head.credentials.headers, request_id)
         structlog.contextvars.bind_contextvars(request_id=request_id)  # of this task only
         known: Metadata = ((REQUEST_ID, request_id.encode()),)
-        status = Status.CANCELLED
+        status: Status | int = Status.CANCELLED
+        ended = self._shared.ended
+        began = 0.0 if ended is None else ended.monotonic()
+        told: Metadata = ()
         try:
             work.begin()
             if head.refused:
                 self._not_grpc(stream, head.refused, known)
+                status = head.refused
                 return
-            call = Call(head, work.incoming, request_id, trace, self._sender(stream))
+            call = Call(head, work.incoming, request_id, trace, self._sender(stream), ended)
             answer = await self._method(head)(call)
             self._reply(stream, answer, known)
-            status = Status.OK
+            status, told = Status.OK, answer.metadata
         except asyncio.CancelledError:
             if not work.gone:
                 refusal = DeadlineExceeded() if work.late else Interrupted()
-                status = self._refuse(stream, refusal, known)
+                status, told = self._refuse(stream, refusal, known)
         except Exception as error:
-            status = self._refuse(stream, error, known)
+            status, told = self._refuse(stream, error, known)
         finally:
             if trace is not UNTRACED:
                 self._note(trace, head, status)
+            if ended is not None:
+                ended.call(self._named(head), status, began, work.sent, request_id, told)
             self._end(work)
 
-    def _note(self, trace: Untraced, head: Head, status: Status) -> None:
-        """End the trace of a call; a path is told where it is one of our methods."""
-        if head.refused:
-            trace.end(head.credentials.method, "", head.refused)
+    def _named(self, head: Head) -> str:
+        """Return the name of a method: where it is one of ours, else nothing that was sent."""
+        return head.path[1:] if head.path in self._shared.methods else ""
+
+    def _note(self, trace: Untraced, head: Head, status: Status | int) -> None:
+        """End the trace of a call."""
+        if isinstance(status, Status):
+            trace.end_rpc(self._named(head), status.name)
         else:
-            method = head.path[1:] if head.path in self._shared.methods else ""
-            trace.end_rpc(method, status.name)
+            trace.end(head.credentials.method, "", status)
 
     def _end(self, work: Work) -> None:
         work.incoming.release()
@@ -255,6 +268,7 @@ class GrpcProtocol(asyncio.Protocol):
             stream.answered = True
             self._connection.head(stream, HEAD)
         size = sum(map(len, parts))
+        stream.work.sent += size
         prefix = b"\x00" + size.to_bytes(4, "big")
         self._connection.data(stream, [prefix, *parts], self._loop.time())
 
@@ -278,8 +292,8 @@ class GrpcProtocol(asyncio.Protocol):
             self._moved.set_result(None)
             self._moved = None
 
-    def _refuse(self, stream: Stream, error: Exception, known: Metadata) -> Status:
-        """End a call with a status, and return that."""
+    def _refuse(self, stream: Stream, error: Exception, known: Metadata) -> tuple[Status, Metadata]:
+        """End a call with a status, and return that and what was told after it."""
         ending = ending_of(error)
         if ending.status is Status.INTERNAL:
             structlog.get_logger().error("request_failed", fault=type(error).__name__)
@@ -295,7 +309,7 @@ class GrpcProtocol(asyncio.Protocol):
         else:
             offered = OFFERED if isinstance(error, UnknownCompression) else b""
             self._connection.answer(stream, HEAD + block + offered)
-        return ending.status
+        return ending.status, ending.metadata
 
     def _not_grpc(self, stream: Stream, status: int, known: Metadata) -> None:
         block = b"".join(literal(*pair) for pair in ((b":status", b"%d" % status), *known))

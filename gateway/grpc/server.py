@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.grpc.call import Methods
+from gateway.grpc.ended import CallsEnded
 from gateway.grpc.http2.connection import Unclaimed
 from gateway.grpc.incoming import Bounds
 from gateway.grpc.protocol import GrpcProtocol, Shared, Work
@@ -36,12 +37,18 @@ class GrpcServer:
         bounds: Of what arrives.
         new_id: Draws the id of a request.
         traces: Begins the traces of calls that are traced.
+        ended: Notes how calls ended.
     """
 
     def __init__(
-        self, methods: Methods, bounds: Bounds, new_id: Callable[[], str], traces: Traces
+        self,
+        methods: Methods,
+        bounds: Bounds,
+        new_id: Callable[[], str],
+        traces: Traces,
+        ended: CallsEnded | None = None,
     ) -> None:
-        self._shared = Shared(methods, bounds, Unclaimed(), new_id, traces)
+        self._shared = Shared(methods, bounds, Unclaimed(), new_id, traces, ended)
         self._connections: set[GrpcProtocol] = set()
         self._timer: asyncio.TimerHandle | None = None
 

@@ -25,6 +25,7 @@ import structlog
 
 from gateway.errors import SealgateError
 from gateway.grpc.call import Answer, Call
+from gateway.grpc.ended import Metadata
 from gateway.grpc.infer_codec import FINAL, GrpcCodec, Names, names_so_far, parameter
 from gateway.grpc.status import Status, ending_of
 from gateway.grpc.wire import BYTES, write_bytes, write_varint
@@ -137,11 +138,14 @@ class StreamInfer:
             asked.credentials, "", None, codec, read, request_id, trace=trace, names=names
         )
         status = Status.CANCELLED
+        noted: Metadata = ()
+        began = 0.0 if call.ended is None else call.ended.monotonic()
         try:
             answer = await self._pipeline.infer(given)
-            status = Status.OK
+            status, noted = Status.OK, ((b"sealgate-audit", str(answer.receipt).encode()),)
         except Exception as refusal:
-            status = ending_of(refusal).status
+            ending = ending_of(refusal)
+            status, noted = ending.status, ending.metadata
             if status is Status.INTERNAL:
                 structlog.get_logger().error("request_failed", fault=type(refusal).__name__)
             if not isinstance(refusal, SealgateError) or not asked.taken.is_set():
@@ -149,6 +153,8 @@ class StreamInfer:
             return _refused(codec, refusal, request_id)
         finally:
             trace.end_rpc(call.head.path[1:], status.name)
+            if call.ended is not None:
+                call.ended.within(call.head.path[1:], status, began, 0, request_id, noted)
             call.incoming.release(len(body))
         told: dict[str, str | bool] = {AUDIT: str(answer.receipt), REQUEST_ID: request_id}
         if codec.request is not None and codec.request.final_wanted:

@@ -101,7 +101,8 @@ class FetchedKeys:
         if kid is not None and kid not in self._keys:
             await self._refresh()
         if not self._within(self._fetched, STALE_SECONDS):
-            raise IssuerUnavailable
+            tried = self._now() if self._tried is None else self._tried
+            raise IssuerUnavailable().again_in(tried + COOL_DOWN_SECONDS - self._now())
         return None if kid is None else self._keys.get(kid)
 
     def _within(self, since: float | None, seconds: float) -> bool:

@@ -155,6 +155,7 @@ class TooManyRequests(InferenceError):
 
     code = "too_many_requests"
     message = "too many requests are held at the moment; try again shortly"
+    retry_after = "1"
 
     @classmethod
     def for_rate(cls, seconds: float) -> Self:

@@ -105,7 +105,7 @@ class Models:
             except Gone:
                 continue
             return dict(zip(model.wanted, found, strict=True))
-        raise ModelUnavailable
+        raise ModelUnavailable().again_in(1)  # others took the room each time
 
     def runs(self, key: Key) -> int:
         """Return how many runs of a version came to their end in this process."""

@@ -14,7 +14,7 @@ from gateway.engine.pool import Engines
 from gateway.identity.authenticate import Authenticator
 from gateway.inference.warming import Warming
 from gateway.process.life import Life
-from gateway.process.readiness import Readiness
+from gateway.process.readiness import KEPT_SECONDS, Readiness
 from gateway.start_page import CONTENT_TYPE, HEADERS, Link, Part, Step, operators_page
 from gateway.telemetry import Metrics
 from policies.engine import PolicyEngine
@@ -30,6 +30,7 @@ PUBLIC: Final[Mapping[str, str]] = {
     "/docs": "the addresses of this gateway, for people",
     "/openapi.json": "the same for programs (OpenAPI)",
 }
+UNWELL: Final = 503
 
 
 class OperationsApp:
@@ -85,6 +86,8 @@ class OperationsApp:
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
         if kind == CONTENT_TYPE:
             headers += _PAGE
+        if status == UNWELL:
+            headers.append((b"retry-after", b"%d" % KEPT_SECONDS))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 

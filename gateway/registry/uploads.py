@@ -39,6 +39,8 @@ MAX_WAITING: Final = 32
 MAX_WAITING_BYTES: Final = 16 << 30
 """Of a tenant: eight of the largest models that there are. A single larger upload still fits."""
 
+COMING_SECONDS: Final = 5.0
+"""For another look, where all that is in the way are uploads that are coming in."""
 
 ROWS: Final = "rows"
 """Role of an upload that is a file of rows, to ask a model about (`gateway.batch`)."""
@@ -132,18 +134,25 @@ class Uploads:
         place = Place(call.principal.tenant, length)
         with self._books:
             # INVARIANT: looked at before the store, so an upload that is kept now counts somewhere.
-            lengths = self._lengths_coming(place.tenant)
+            coming = self._lengths_coming(place.tenant)
             waiting = self._store.list_uploads(place.tenant, after="", limit=MAX_WAITING)
-            lengths += [upload.payload.plain_length for upload in waiting]
-            too_long = bool(lengths) and sum(lengths) + length > MAX_WAITING_BYTES
-            if len(lengths) >= MAX_WAITING or too_long:
+            if not _fits(length, [*coming, *(each.payload.plain_length for each in waiting)]):
                 raise LimitReached(
                     "too many uploads wait: publish them, or list yours (`sealgate model upload "
                     "list`) and `DELETE /v1/uploads/{id}` what you gave up"
-                )
+                ).again_in(self._room_in(length, coming, waiting))
             with self._door:
                 self._coming.append(place)
         return place
+
+    def _room_in(self, length: int, coming: list[int], waiting: list[Upload]) -> float:
+        """Return the seconds until there is room, if nobody publishes or discards an upload."""
+        left = sorted(waiting, key=lambda each: each.expires)
+        while left:
+            oldest = left.pop(0)
+            if _fits(length, [*coming, *(each.payload.plain_length for each in left)]):
+                return oldest.expires - self._clock()
+        return COMING_SECONDS
 
     def leave(self, place: Place) -> None:
         """Give the place of an upload back: it was kept, or nothing stayed of it. Never blocks."""
@@ -312,6 +321,12 @@ class Uploads:
         if model is None:
             self._guard.absent(call, "uploadArtifact")
         return model_facts(model, self._guard.tenant)
+
+
+def _fits(length: int, beside: list[int]) -> bool:
+    """Whether an upload has room beside others; a single one has, however large."""
+    too_long = bool(beside) and sum(beside) + length > MAX_WAITING_BYTES
+    return len(beside) < MAX_WAITING and not too_long
 
 
 def _row(upload: Upload, model: str = "") -> dict[str, str]:

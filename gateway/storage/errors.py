@@ -24,6 +24,7 @@ class StorageUnavailable(StorageError):
 
     code = "storage_unavailable"
     message = "the records are not available at the moment"
+    retry_after = "1"  # most often locked by another writer
 
 
 class ValueRefused(StorageError):

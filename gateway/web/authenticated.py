@@ -48,6 +48,12 @@ class Authenticated:
         await self._app(scope, receive, send)
 
 
+def tenant_of(scope: Scope) -> str:
+    """Return the tenant of who asks; empty for requests that did not come through here."""
+    found = scope.get(_KEY)
+    return found.tenant if isinstance(found, Principal) else ""
+
+
 def principal_of(scope: Scope) -> Principal:
     """Return who asks; only for requests that came through `Authenticated`."""
     principal = scope[_KEY]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.artifacts.errors import Interrupted
-from gateway.traces import UNTRACED, Traces
+from gateway.request_lines import Ended, RequestLines
+from gateway.traces import METHODS, OTHER, SERVER_FAULT, UNTRACED, Traces
 from gateway.web import request_ids, tracing
-from gateway.web.problems import STATUS, problem_of
+from gateway.web.authenticated import tenant_of
+from gateway.web.problems import STATUS, problem_code_of, problem_of
 
 NO_STORE: Final = (b"cache-control", b"no-store")
 """Of every answer that does not say otherwise: some hold secrets, all are for one caller."""
+REFUSED: Final = 400
+"""Statuses from here on are of requests that were not served."""
 
 
 class Boundary:
@@ -30,6 +34,8 @@ class Boundary:
         new_id: Gives each request its id.
         traces: Begins the traces of those that are traced.
         count: Told the template of each request's path (empty: no route has it) and the status.
+        lines: Where lines of requests go.
+        door: Its name in them.
     """
 
     def __init__(
@@ -38,18 +44,25 @@ class Boundary:
         new_id: Callable[[], str],
         traces: Traces | None = None,
         count: Callable[[str, int], None] | None = None,
+        lines: RequestLines | None = None,
+        door: str = "",
     ) -> None:
         self._app = app
         self._new_id = new_id
         self._traces = traces
         self._count = count
+        self._lines = lines
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application; answer a bare 500 when nothing was sent yet."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 0
+        lines = self._lines
+        status = sent = 0
+        began = 0.0 if lines is None else lines.monotonic()
+        told: Sequence[tuple[bytes, bytes]] = ()
         request_id = self._new_id()
         request_ids.give(scope, request_id)
         trace = (
@@ -60,27 +73,61 @@ class Boundary:
         structlog.contextvars.bind_contextvars(request_id=request_id)
 
         async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
+            nonlocal status, sent, told
+            if message["type"] == "http.response.body":
+                sent += len(message.get("body", b""))
+            elif message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message.get("headers", ()), (request_ids.HEADER, request_id.encode())]
                 if all(name != b"cache-control" for name, _ in headers):
                     headers.append(NO_STORE)
-                message["headers"] = headers
+                message["headers"] = told = headers
             await send(message)
 
         try:
             await self._app(scope, receive, watched)
         except (Exception, asyncio.CancelledError) as error:
             known = Interrupted() if isinstance(error, asyncio.CancelledError) else error
-            told, headers, body = problem_of(known, scope)
-            if told == STATUS["internal"]:
+            refused, headers, body = problem_of(known, scope)
+            if refused == STATUS["internal"]:
                 structlog.get_logger().error("request_failed", fault=type(error).__name__)
             if not status:
-                await watched({"type": "http.response.start", "status": told, "headers": headers})
+                start = {"type": "http.response.start", "status": refused, "headers": headers}
+                await watched(start)
                 await watched({"type": "http.response.body", "body": body})
         finally:
             if trace is not UNTRACED:
                 trace.end(scope["method"], tracing.route_of(scope), status)
             if self._count is not None:
                 self._count(tracing.route_of(scope), status)
+            if lines is not None:
+                served = 0 < status < REFUSED
+                if lines.wanted(request_id, served=served):
+                    seconds = lines.monotonic() - began
+                    ended = _ended(self._door, scope, status, seconds, sent, told)
+                    lines.add(ended, served=served)
+
+
+def _ended(
+    door: str,
+    scope: Scope,
+    status: int,
+    seconds: float,
+    sent: int,
+    headers: Iterable[tuple[bytes, bytes]],
+) -> Ended:
+    """Gather what a line tells: of what the caller sent only a method that is known."""
+    receipts = [value for name, value in headers if name == b"sealgate-audit"]
+    return Ended(
+        door,
+        scope["method"] if scope["method"] in METHODS else OTHER,
+        tracing.route_of(scope),
+        status,
+        seconds,
+        sent,
+        request_ids.request_id_of(scope),
+        receipts[0].decode() if receipts else "",
+        tenant_of(scope),
+        problem_code_of(scope),
+        failed=status >= SERVER_FAULT,
+    )

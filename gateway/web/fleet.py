@@ -30,6 +30,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import InvalidRequest
 from gateway.federation.node_keys import node_key_of_header, signed_recently
 from gateway.federation.records import Site
+from gateway.web.tracing import name_route
 
 PREFIX: Final = "/v1/fleet/"
 CALLS: Final = frozenset(
@@ -104,6 +105,7 @@ class FleetRelay:
         call = request.url.path.removeprefix(PREFIX)
         if not request.url.path.startswith(PREFIX) or call not in CALLS:
             return Response(status_code=404)
+        name_route(request.scope, request.url.path)  # one of `CALLS`
         if request.method != "POST":
             return Response(status_code=405, headers={"allow": "POST"})
         key = self._possessed_key(request)

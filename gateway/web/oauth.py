@@ -32,6 +32,7 @@ from gateway.identity.metadata import (
     server_metadata,
 )
 from gateway.identity.token_grant import TOKEN_PATH
+from gateway.web.problems import note_code
 
 MAX_FORM: Final = 16_384
 """Bytes of a form: an assertion has at most 11,000."""
@@ -58,7 +59,10 @@ _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 def build_router(
-    server: AuthorizationServer, resource: Callable[[], Mapping[str, Any]], evidence: Evidence
+    server: AuthorizationServer,
+    resource: Callable[[], Mapping[str, Any]],
+    evidence: Evidence,
+    count: Callable[[str, str], None] = lambda _outcome, _reason: None,
 ) -> APIRouter:
     """Build the routes of the authorization server and the two well-known documents.
 
@@ -66,9 +70,10 @@ def build_router(
         server: The embedded authorization server.
         resource: Returns the protected resource metadata, see `gateway.identity.metadata`.
         evidence: Records what happens to tokens, before the answer leaves.
+        count: Told how a request ended (`issued`, `revoked`, `refused`), and the OAuth error code.
     """
     router = APIRouter(tags=["oauth"])
-    endpoints = _Endpoints(server, evidence)
+    endpoints = _Endpoints(server, evidence, count)
     router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], response_model=None)
     router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], response_model=None)
     _add_document(router, JWKS_PATH, lambda: server.jwks)
@@ -79,9 +84,12 @@ def build_router(
 
 
 class _Endpoints:
-    def __init__(self, server: AuthorizationServer, evidence: Evidence) -> None:
+    def __init__(
+        self, server: AuthorizationServer, evidence: Evidence, count: Callable[[str, str], None]
+    ) -> None:
         self._server = server
         self._evidence = evidence
+        self._count = count
 
     async def token(self, request: Request) -> Response:
         """Issue an access token (RFC 6749 section 4.4, RFC 9449 section 5)."""
@@ -97,9 +105,10 @@ class _Endpoints:
                 async with _withheld():
                     await self._evidence.record(answer.event)
         except (OAuthRefusal, EvidenceUnavailable) as refusal:
-            return _refusal(refusal)
+            return self._refused(request, refusal)
         if answer.refusal is not None:
-            return _refusal(answer.refusal)
+            return self._refused(request, answer.refusal)
+        self._count("issued", "ok")
         return Response(orjson.dumps(answer.body), 200, _NO_STORE, "application/json")
 
     async def revoke(self, request: Request) -> Response:
@@ -113,8 +122,15 @@ class _Endpoints:
                 async with _withheld():
                     await run_in_threadpool(self._evidence.revoke, revocation)
         except (OAuthRefusal, EvidenceUnavailable) as refusal:
-            return _refusal(refusal)
+            return self._refused(request, refusal)
+        self._count("revoked", "ok")
         return Response(b"", 200, _NO_STORE)
+
+    def _refused(self, request: Request, refusal: OAuthRefusal | EvidenceUnavailable) -> Response:
+        answer, error = _refusal(refusal)
+        self._count("refused", error)
+        note_code(request.scope, error)
+        return answer
 
 
 @asynccontextmanager
@@ -180,18 +196,19 @@ def _single(request: Request, name: str) -> bytes | None:
     return values[0] if values else None
 
 
-def _refusal(refusal: OAuthRefusal | EvidenceUnavailable) -> Response:
+def _refusal(refusal: OAuthRefusal | EvidenceUnavailable) -> tuple[Response, str]:
+    """Return the answer of a refusal, and its error code (RFC 6749 section 5.2)."""
     headers = dict(_NO_STORE)
     if isinstance(refusal, EvidenceUnavailable):
         status, error = 503, "temporarily_unavailable"
-        headers["Retry-After"] = "1"
+        headers["Retry-After"] = refusal.retry_after
     else:
         status, error = 400, refusal.error
         if error == "invalid_client":
             status = 401
             headers["WWW-Authenticate"] = 'Basic realm="sealgate"'
     body = orjson.dumps({"error": error, "error_description": refusal.public})
-    return Response(body, status, headers, "application/json")
+    return Response(body, status, headers, "application/json"), error
 
 
 def _add_document(router: APIRouter, path: str, document: Callable[[], Mapping[str, Any]]) -> None:

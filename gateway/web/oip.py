@@ -77,6 +77,8 @@ def build_router(
         """Tell whether requests are taken."""
         taken = is_ready()
         response.status_code = 200 if taken else 503
+        if not taken:
+            response.headers["retry-after"] = "1"  # as often as it may change
         return {"ready": taken}
 
     @router.post("/repository/index")

@@ -147,22 +147,9 @@ STATUS: Final[dict[str, int]] = {
     "duplicate_event": 500,
 }
 
+_CODE: Final = "sealgate.problem"
 METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 """Those that any route of ours may know."""
-
-# Codes of what may be well again in a second, where the error does not know better.
-RETRY_SOON: Final = frozenset(
-    {
-        "audit_unavailable",
-        "engine_busy",
-        "engine_failed",
-        "engines_down",
-        "evidence_unavailable",
-        "storage_unavailable",
-        "store_fault",
-        "too_many_requests",
-    }
-)
 
 
 def problem(
@@ -177,6 +164,7 @@ def problem(
         scope: Of the request: its id is told, and below `/v2` there is an `error` too.
         extra: More members, none of them from the caller.
     """
+    note_code(scope, code)
     members: dict[str, Any] = {
         "type": TYPE_PREFIX + code.replace("_", "-"),
         "title": code.replace("_", " "),
@@ -194,6 +182,16 @@ def problem(
         (b"cache-control", b"no-store"),
     ]
     return status, headers, body
+
+
+def problem_code_of(scope: Scope) -> str:
+    """Return the code of the problem that a request was answered with; empty where it was not."""
+    return str(scope.get(_CODE, ""))
+
+
+def note_code(scope: Scope, code: str) -> None:
+    """Let a request count as refused for `code`, where it is told in another shape."""
+    scope[_CODE] = code
 
 
 def of_inference_protocol(path: str) -> bool:
@@ -218,8 +216,6 @@ def problem_of(error: Exception, scope: Scope) -> Problem:
     for attribute, header in _HEADERS.items():
         if isinstance(value := getattr(error, attribute, None), str) and value:
             headers.append((header, value.encode("latin-1")))
-    if code in RETRY_SOON and not getattr(error, "retry_after", ""):
-        headers.append((b"retry-after", b"1"))
     return status, headers, body
 
 

@@ -9,6 +9,8 @@ is settled at the next start.
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, replace
@@ -25,8 +27,28 @@ MAX_RUNNING: Final = WORKERS // 2
 """Jobs of one tenant, under way or waiting."""
 MAX_KEPT: Final = 1_000
 """Finished jobs that can still be asked for, over all tenants; the oldest are forgotten first."""
+LOOK_AGAIN_SECONDS: Final = 5.0
+"""Nobody knows when a job ends; most take some seconds."""
 
 JobState = Literal["running", "done", "failed"]
+
+
+WAITING: Final = "queued"
+"""Stage of a job that has not begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A job under way, of whatever kind, as those who watch count it.
+
+    Attributes:
+        waiting: It has not begun.
+        age: Seconds since it was asked for.
+    """
+
+    kind: str
+    waiting: bool
+    age: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +62,14 @@ class Job:
         error: Stable code of the failure, and its public text in `message`.
         remedy: What can be done about the failure; empty where nothing general helps.
         change: Grows with each change; watchers compare it.
+        begun: Monotonic seconds at which it was asked for.
     """
 
     id: str
     tenant: str
     kind: str
     state: JobState = "running"
-    stage: str = "queued"
+    stage: str = WAITING
     done: int = 0
     total: int = 1
     result: str = ""
@@ -55,6 +78,7 @@ class Job:
     message: str = ""
     remedy: str = ""
     change: int = 0
+    begun: float = 0.0
 
 
 Progress = Callable[[str, int, int], None]
@@ -69,11 +93,22 @@ class Jobs:
     Args:
         executor: Where the work runs, on `WORKERS` threads.
         new_id: Gives an unguessable id.
+        monotonic: Seconds.
+
+    Attributes:
+        ended: How many ended, by kind and `done` or the code of the failure.
     """
 
-    def __init__(self, executor: Executor, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        new_id: Callable[[], str],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._executor = executor
         self._new_id = new_id
+        self._monotonic = monotonic
+        self.ended: Counter[tuple[str, str]] = Counter()
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._under_way: set[Future[None]] = set()
@@ -87,8 +122,9 @@ class Jobs:
         """
         with self._lock:
             if self._running(tenant) >= MAX_RUNNING:
-                raise LimitReached("too many jobs of this tenant are under way")
-            job = Job(id=self._new_id(), tenant=tenant, kind=kind)
+                busy = LimitReached("too many jobs of this tenant are under way")
+                raise busy.again_in(LOOK_AGAIN_SECONDS)
+            job = Job(id=self._new_id(), tenant=tenant, kind=kind, begun=self._monotonic())
             self._jobs[job.id] = job
             self._forget_oldest()
         future = self._executor.submit(self._run, job.id, work)
@@ -110,6 +146,13 @@ class Jobs:
         """Return how many jobs of a tenant are under way; `MAX_RUNNING` leave no room."""
         with self._lock:
             return self._running(tenant)
+
+    def unfinished(self) -> list[Unfinished]:
+        """Return the jobs of all tenants that wait or run."""
+        now = self._monotonic()
+        with self._lock:
+            going = [job for job in self._jobs.values() if job.state == "running"]
+        return [Unfinished(job.kind, job.stage == WAITING, now - job.begun) for job in going]
 
     def get(self, tenant: str, job_id: str) -> Job | None:
         """Return the job of that tenant, or None when unknown or forgotten."""
@@ -149,7 +192,10 @@ class Jobs:
     def _change(self, job_id: str, **changes: object) -> None:
         with self._lock:
             job = self._jobs[job_id]
-            self._jobs[job_id] = replace(job, change=job.change + 1, **changes)  # type: ignore[arg-type]
+            job = replace(job, change=job.change + 1, **changes)  # type: ignore[arg-type]
+            self._jobs[job_id] = job
+            if job.state != "running":
+                self.ended[job.kind, job.error or job.state] += 1
 
     def _forget_oldest(self) -> None:
         finished = [job.id for job in self._jobs.values() if job.state != "running"]

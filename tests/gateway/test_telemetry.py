@@ -8,7 +8,7 @@ import pytest
 import structlog
 from prometheus_client import generate_latest
 
-from gateway.telemetry import Metrics, configure_logs
+from gateway.telemetry import MAX_VERSIONS, Metrics, configure_logs
 
 VERSION = ("acme", "m", "1")
 
@@ -80,4 +80,40 @@ def test_no_metric_has_a_label_for_a_person_or_a_caller() -> None:
         for label in family._labelnames  # type: ignore[attr-defined]
     }
     of_models = {"tenant", "model", "version", "outcome", "code", "verdict"}
-    assert labels == of_models | {"memo", "door", "route", "status"}
+    of_doors = {"door", "route", "status", "method"}
+    assert labels == of_models | of_doors | {"memo", "reason"}
+
+
+def test_metrics_of_many_models_are_bounded_and_those_asked_for_stay() -> None:
+    """A process that had served every version of a year told of all of them."""
+    metrics = Metrics()
+
+    def told(number: int) -> float | None:
+        labels = {"tenant": "acme", "model": f"m{number}", "version": "1", "outcome": "answered"}
+        return metrics.registry.get_sample_value("sealgate_requests_total", labels)
+
+    for number in range(3 * MAX_VERSIONS):
+        metrics.count_answer(("acme", f"m{number}", "1"), "answered", "pass", 0.1)
+        metrics.count_answer(("acme", f"m{number}", "1"), "output_refused", "block", 0.1)
+        metrics.count_answer(("acme", "m0", "1"), "answered", "pass", 0.1)
+    assert told(0) == 3 * MAX_VERSIONS + 1
+    assert told(1) is None
+    assert told(3 * MAX_VERSIONS - 1) == 1
+    lines = generate_latest(metrics.registry).splitlines()
+    assert len(lines) < 30 * MAX_VERSIONS
+    assert len(metrics._answers) <= 2 * MAX_VERSIONS
+    metrics.count_answer(("acme", "m1", "1"), "answered", "pass", 0.1)
+    assert told(1) == 1, "it counts anew"
+
+
+def test_error_codes_that_nobody_knows_are_one_series() -> None:
+    metrics = Metrics()
+    for reason in ("ok", "invalid_client", *(f"made up {n}" for n in range(50))):
+        metrics.count_token("refused", reason)
+    lines = [
+        line
+        for line in generate_latest(metrics.registry).decode().splitlines()
+        if line.startswith("sealgate_tokens_total{")
+    ]
+    assert len(lines) == 3
+    assert 'sealgate_tokens_total{outcome="refused",reason="other"} 50.0' in lines

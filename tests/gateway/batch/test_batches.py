@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gateway.artifacts.age import generate_identity
 from gateway.artifacts.errors import NoMatchingIdentity, RecipientInvalid
 from gateway.authorization.recorder import Call
 from gateway.batch.batches import MAX_UNFINISHED
+from gateway.batch.quota import DAY_S
 from gateway.errors import Forbidden, InvalidRequest, LimitReached, NotFound
 from gateway.identity.errors import InvalidToken
 from tests.gateway.inference.works import CLEAN, STRANGE, Works, ask, head, row
@@ -263,8 +265,9 @@ def test_a_deleted_batch_is_absent_and_counts_for_the_day(counter: Desk) -> None
 def test_too_many_jobs_at_once_are_refused_with_what_to_do(counter: Desk) -> None:
     for _ in range(MAX_UNFINISHED):
         counter.start(lines(CLEAN))
-    with pytest.raises(LimitReached, match="cancel one"):
+    with pytest.raises(LimitReached, match="cancel one") as refused:
         counter.start(lines(CLEAN))
+    assert refused.value.retry_after == "10"
 
 
 def test_the_rows_of_a_day_are_bounded() -> None:
@@ -275,8 +278,22 @@ def test_the_rows_of_a_day_are_bounded() -> None:
         assert (over.state, over.reason) == ("failed", "rows.daily_rows")
     with desk(batch_bytes_a_day=10) as counter:
         counter.shop.publish()
-        with pytest.raises(LimitReached, match="batch_bytes_a_day"):
+        with pytest.raises(LimitReached, match=r"split it.*batch_bytes_a_day") as refused:
             counter.start(lines(CLEAN))
+        assert refused.value.retry_after == "", "it never fits"
+
+
+def test_a_used_up_day_says_when_there_is_room_again() -> None:
+    """It said `tomorrow`, whenever that was."""
+    with desk(batch_rows_a_day=8) as counter:
+        counter.shop.publish()
+        begun = counter.done(lines(CLEAN))
+        with pytest.raises(LimitReached, match="batch_rows_a_day") as refused:
+            counter.start(lines(CLEAN))
+        again = int(refused.value.retry_after)
+        assert again == begun.created + DAY_S + 1 - int(NOW)
+        at = datetime.fromtimestamp(NOW + again, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        assert f"try again at {at}" in refused.value.public
 
 
 def test_who_may_not_ask_the_model_starts_nothing_and_sends_nothing(counter: Desk) -> None:

@@ -16,6 +16,8 @@ from gateway.composition.reloading import Reloading
 from gateway.engine.pool import Room
 from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken
+from gateway.log_sink import LogSink
+from gateway.request_lines import RequestLines
 from gateway.settings import Settings, TrustedIssuer, load_settings
 from tests.gateway.place import ENVIRONMENT
 
@@ -33,8 +35,23 @@ class Scene:
         self.identity = identity
         self.levels: list[str] = []
         self.rooms: list[Room] = []
-        limit = self.rooms.append
-        self.reload = Reloading(settings, self.read, [], identity, limit, self.levels.append)
+        self.written: list[str] = []
+        self.sink = LogSink()
+        self.lines = RequestLines(self.written.append, clock=lambda: 0.0, monotonic=lambda: 0.0)
+        self.reload = Reloading(
+            settings,
+            self.read,
+            [],
+            identity,
+            self.rooms.append,
+            self.sink,
+            self.lines,
+            self.set_level,
+        )
+
+    def set_level(self, level: str, sink: LogSink) -> None:
+        assert sink is self.sink
+        self.levels.append(level)
 
     def read(self) -> Settings:
         if isinstance(self.now, Exception):
@@ -114,3 +131,33 @@ def test_a_file_that_cannot_be_read_changes_nothing(scene: Scene) -> None:
     with structlog.testing.capture_logs() as lines:
         assert not scene.reload()
     assert lines[-1]["reason"] == "`sealgate.toml` cannot be read as TOML"
+
+
+def test_a_log_file_is_opened_anew_and_kept_where_something_is_wrong(
+    scene: Scene, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "a.log", tmp_path / "b.log"
+    scene.change(log_file=first)
+    scene.sink.write("one\n")
+    first.rename(tmp_path / "a.log.1")
+    scene.change()
+    scene.sink.write("two\n")
+    assert (tmp_path / "a.log.1").read_text() == "one\n"
+    assert first.read_text() == "two\n"
+    well, line = scene.change(log_file=second, issuers=(HOSPITAL, HOSPITAL))
+    assert (well, line["event"]) == (False, "reload_refused")
+    well, line = scene.change(log_file=tmp_path / "no folder" / "c.log", issuers=())
+    assert (well, "`log_file`" in line["reason"]) == (False, True)
+    scene.sink.write("three\n")
+    assert first.read_text() == "two\nthree\n"
+
+
+def test_which_requests_get_a_line_is_taken_over(scene: Scene) -> None:
+    ended = "0" * 31 + "f"
+    assert not scene.lines.wanted(ended, served=False), "nothing was set yet"
+    scene.change(log_requests="all")
+    assert scene.lines.wanted(ended, served=True)
+    scene.change(log_requests="errors")
+    assert [scene.lines.wanted(ended, served=each) for each in (True, False)] == [False, True]
+    scene.change(log_level="warning")
+    assert not scene.lines.wanted(ended, served=False)

@@ -15,6 +15,7 @@ import numpy as np
 import uvloop
 
 from gateway.composition.inference import make_directory
+from gateway.grpc.ended import CallsEnded
 from gateway.grpc.http2.connection import Unclaimed
 from gateway.grpc.incoming import Bounds
 from gateway.grpc.infer_codec import parameter
@@ -71,6 +72,7 @@ def opened(
     grace: float = 10.0,
     tls: ssl.SSLContext | None = None,
     traces: Traces | None = None,
+    ended: CallsEnded | None = None,
 ) -> Iterator[Door]:
     """Serve until the block ends; nothing may be left behind then."""
     directory = make_directory(shop.house.base, shop.pipeline)
@@ -78,7 +80,8 @@ def opened(
     service = Service(shop.pipeline, directory, "9.9", lambda: True, new_id)
     budget = BodyBudget()
     traces = traces or Traces(0.0, lambda: 0)
-    server = GrpcServer(service.methods(), Bounds(max_bytes, timeout, budget), new_id, traces)
+    bounds = Bounds(max_bytes, timeout, budget)
+    server = GrpcServer(service.methods(), bounds, new_id, traces, ended)
     listener = listening()
     ready: list[Door] = []
     stands = threading.Event()

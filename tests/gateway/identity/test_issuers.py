@@ -285,3 +285,20 @@ def test_an_issuer_that_is_not_there_is_unavailable() -> None:
         pass
     with pytest.raises(IssuerUnavailable):
         fetched(gone)
+
+
+def test_keys_that_cannot_be_had_say_when_they_are_asked_for_again() -> None:
+    async def scenario() -> None:
+        keys, provider, clock = cache()
+        provider.down = True
+        for waited in (0.0, 2.5):
+            clock.now = waited
+            with pytest.raises(IssuerUnavailable) as refused:
+                await keys.key("a")
+            again = int(refused.value.retry_after)
+            assert again - 1 < COOL_DOWN_SECONDS - waited <= again
+        provider.down = False
+        clock.now = 2.5 + again
+        assert await keys.key("a") is not None
+
+    asyncio.run(scenario())

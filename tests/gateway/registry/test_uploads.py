@@ -127,6 +127,36 @@ def test_a_place_is_taken_before_the_first_byte_and_given_back(yard: Yard) -> No
     yard.uploads.admit(OWNER, "m", 9)
 
 
+def test_too_many_uploads_say_when_there_is_room_by_itself(yard: Yard) -> None:
+    for number in range(MAX_WAITING):
+        yard.now[0] = NOW + number
+        yard.uploads.keep(OWNER, "m", yard.arrived(str(number)))
+    with pytest.raises(LimitReached) as refused:
+        yard.uploads.admit(OWNER, "m", 9)
+    assert int(refused.value.retry_after) == KEEP_S - (MAX_WAITING - 1)
+    yard.now[0] += int(refused.value.retry_after)
+    yard.uploads.sweep()
+    yard.uploads.admit(OWNER, "m", 9)
+
+
+def test_room_for_many_bytes_is_there_when_enough_of_what_waits_is_gone(yard: Yard) -> None:
+    third = MAX_WAITING_BYTES // 3
+    for number in range(3):
+        yard.now[0] = NOW + number
+        yard.uploads.keep(OWNER, "m", yard.arrived(str(number), third))
+    with pytest.raises(LimitReached) as refused:
+        yard.uploads.admit(OWNER, "m", 2 * third)
+    assert int(refused.value.retry_after) == KEEP_S - 1, "two of the three must go"
+
+
+def test_uploads_that_come_in_are_worth_another_look_soon(yard: Yard) -> None:
+    for _ in range(MAX_WAITING):
+        yard.uploads.admit(OWNER, "m", 9)
+    with pytest.raises(LimitReached) as refused:
+        yard.uploads.admit(OWNER, "m", 9)
+    assert refused.value.retry_after == "5"
+
+
 def test_the_bytes_that_wait_are_bounded(yard: Yard) -> None:
     yard.uploads.leave(yard.uploads.admit(OWNER, "m", MAX_WAITING_BYTES + 1))  # a single one fits
     yard.uploads.keep(OWNER, "m", yard.arrived("a", MAX_WAITING_BYTES - 10))

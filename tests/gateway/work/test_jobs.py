@@ -139,8 +139,9 @@ def test_jobs_of_a_tenant_are_bounded_and_old_ones_forgotten() -> None:
     first = jobs.start("acme", "publish", lambda _: "")
     for _ in range(jobs_module.MAX_RUNNING - 1):
         jobs.start("acme", "publish", lambda _: "")
-    with pytest.raises(LimitReached):
+    with pytest.raises(LimitReached) as refused:
         jobs.start("acme", "publish", lambda _: "")
+    assert refused.value.retry_after == "5"
     jobs.start("other", "publish", lambda _: "")
     later.run()
     for _ in range(jobs_module.MAX_KEPT + 1):
@@ -157,3 +158,23 @@ def test_who_asks_is_told_how_many_jobs_are_under_way() -> None:
     assert jobs.running("acme") == 1
     later.run()
     assert jobs.running("acme") == 0
+
+
+def test_what_is_under_way_is_told_with_its_age_and_what_ended_by_its_outcome() -> None:
+    later, now, numbers = Later(), [100.0], iter(range(9))
+    jobs = Jobs(later, lambda: f"job{next(numbers)}", lambda: now[0])
+
+    def refused(progress: Progress) -> str:
+        progress("admission", 1, 4)
+        now[0] += 7.0
+        assert [(one.waiting, one.age) for one in jobs.unfinished()] == [(False, 12.0), (True, 9.5)]
+        raise PublishRefused("no")
+
+    jobs.start("acme", "publish", refused)
+    now[0] += 2.5
+    jobs.start("rival", "publish", lambda _: "")
+    assert [one.waiting for one in jobs.unfinished()] == [True, True]
+    now[0] += 2.5
+    later.run()
+    assert jobs.unfinished() == []
+    assert jobs.ended == {("publish", "publish_refused"): 1, ("publish", "done"): 1}
