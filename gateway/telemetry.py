@@ -195,6 +195,10 @@ class Metrics:
         """
         self.http.labels(door, route or "none", str(status)).inc()
 
+    def count_refused(self, code: str) -> None:
+        """Count a request that was refused before a tenant was known, at whatever door."""
+        self.refused.labels(code).inc()
+
     def count_call(self, method: str, status: str) -> None:
         """Count a call of gRPC, inference or not.
 

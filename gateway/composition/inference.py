@@ -101,6 +101,7 @@ def make_directory(base: Foundation, pipeline: Pipeline) -> ModelDirectory:
         base.stores.registry,
         manifests,
         pipeline.statistics,
+        pipeline.metrics.count_refused,
     )
 
 

@@ -98,7 +98,9 @@ def public_app(
     app.include_router(oauth.build_router(server, resource, use.tokens, metrics.count_token))
     app.include_router(oip.build_router(directory, VERSION, ready))
     _provide(app, base, use)
-    app.add_middleware(Authenticated, authenticator=identity.authenticator)
+    app.add_middleware(
+        Authenticated, authenticator=identity.authenticator, refused=metrics.count_refused
+    )
     app.add_middleware(BoundedBody, seconds=settings.body_timeout_seconds)  # the outer one
     for part in (
         administration,

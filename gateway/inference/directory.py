@@ -9,7 +9,7 @@ manifest: nobody makes the gateway open a model by asking for that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Final
@@ -18,6 +18,7 @@ from gateway.artifacts.manifest import TensorSpec
 from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Call
 from gateway.identity.authenticate import Authenticator, Credentials
+from gateway.identity.errors import IdentityError
 from gateway.inference.errors import ModelNotFound
 from gateway.inference.models import Models
 from gateway.inference.routing import Routes, Target
@@ -51,10 +52,16 @@ class ModelDirectory:
     registry: Registry
     manifests: SignedManifests
     counts: Statistics
+    refused: Callable[[str], None] = lambda _code: None
+    """Told the code of a refusal before a tenant was known."""
 
     async def call(self, credentials: Credentials) -> Call:
         """Authenticate the request."""
-        principal = await self.authenticator.identify(credentials)
+        try:
+            principal = await self.authenticator.identify(credentials)
+        except IdentityError as refusal:
+            self.refused(refusal.code)
+            raise
         return Call(principal, principal.default_purpose, "")
 
     async def target(self, call: Call, model: str, version: str | None) -> Target:

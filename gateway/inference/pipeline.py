@@ -42,7 +42,7 @@ from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Call
 from gateway.errors import SealgateError
 from gateway.identity.authenticate import Authenticator, Credentials
-from gateway.identity.errors import Unauthenticated
+from gateway.identity.errors import IdentityError
 from gateway.identity.principal import Principal
 from gateway.inference.bfloat16 import BF16
 from gateway.inference.codec import Array, Codec, InferRequest, select
@@ -214,10 +214,10 @@ class Pipeline:
                 await self.authenticator.reconfirm(credentials)
                 return credentials
             return await self.authenticator.identify(credentials)
-        except Unauthenticated as refusal:
+        except IdentityError as refusal:
             # No tenant is known: counted, not recorded one by one, so nobody fills a log from
             # outside.
-            self.metrics.refused.labels(refusal.code).inc()
+            self.metrics.count_refused(refusal.code)
             raise
 
     def _limit(self, principal: Principal) -> None:

@@ -9,6 +9,7 @@ Safety argument:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -28,11 +29,19 @@ class Authenticated:
     Args:
         app: The ASGI application to guard.
         authenticator: Reads the headers.
+        refused: Told the code of each refusal before a tenant was known.
     """
 
-    def __init__(self, app: ASGIApp, *, authenticator: Authenticator) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authenticator: Authenticator,
+        refused: Callable[[str], None] = lambda _code: None,
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -43,6 +52,7 @@ class Authenticated:
                     Credentials(scope["headers"], scope["method"], path)
                 )
             except SealgateError as refusal:
+                self._refused(refusal.code)
                 await refuse(scope, send, refusal, *([CLOSE] if has_body(scope) else []))
                 return
         await self._app(scope, receive, send)

@@ -60,7 +60,7 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
     return paths
 
 
-def adapted(folder: Path, *, gateway: int, sites: int, doors: Doors) -> Path:
+def adapted(folder: Path, *, gateway: int, sites: int, doors: Doors, callers: int) -> Path:
     """Write the configuration with the test's ports, files and addresses; nothing else changes."""
     chain, key = certificate(folder, "api.test")
     text = (ROOT / "deploy/nginx.conf").read_text()
@@ -73,6 +73,7 @@ def adapted(folder: Path, *, gateway: int, sites: int, doors: Doors) -> Path:
         ("listen 8443 ", f"listen 127.0.0.1:{doors.api} "),
         ("listen 9443;", f"listen 127.0.0.1:{doors.sites};"),
         ("worker_processes auto;", "worker_processes 1;"),
+        ("limit_conn callers 256;", f"limit_conn callers {callers};"),
     ):
         assert old in text, old
         text = text.replace(old, new)
@@ -113,10 +114,13 @@ def free_ports() -> Doors:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, gateway: int, sites: int) -> Iterator[Doors]:
-    """Run nginx in front of two ports of loopback until the block ends."""
+def running(folder: Path, *, gateway: int, sites: int, callers: int = 256) -> Iterator[Doors]:
+    """Run nginx in front of two ports of loopback until the block ends.
+
+    `callers`: connections that one address may have.
+    """
     doors = free_ports()
-    configuration = adapted(folder, gateway=gateway, sites=sites, doors=doors)
+    configuration = adapted(folder, gateway=gateway, sites=sites, doors=doors, callers=callers)
     checked = subprocess.run(command(configuration, "-t"), capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
     child = subprocess.Popen(command(configuration))

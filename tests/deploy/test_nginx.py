@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from tests.deploy.nginx import Doors, certificate, running
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -30,6 +31,13 @@ class Backend(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     seen: SimpleQueue[dict[str, str]]
     began: threading.Event
+
+    def do_GET(self) -> None:
+        """Refuse, as the gateway does when a rate is used up."""
+        self.send_response(429)
+        self.send_header("retry-after", "60")
+        self.send_header("content-length", "0")
+        self.end_headers()
 
     def do_POST(self) -> None:
         type(self).seen.put({name.lower(): value for name, value in self.headers.items()})
@@ -55,13 +63,17 @@ def backend() -> type[Backend]:
     return Fresh
 
 
-@pytest.fixture
-def doors(backend: type[Backend], tmp_path: Path) -> Iterator[Doors]:
-    # nginx's workers are another user when it is started as root.
-    for folder in (tmp_path, *tmp_path.parents):
+def let_everybody_in(path: Path) -> None:
+    """Nginx's workers are another user when it is started as root."""
+    for folder in (path, *path.parents):
         mode = folder.stat().st_mode
         if not mode & 0o001:
             folder.chmod(mode | 0o055)
+
+
+@pytest.fixture
+def doors(backend: type[Backend], tmp_path: Path) -> Iterator[Doors]:
+    let_everybody_in(tmp_path)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), backend)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -175,3 +187,42 @@ def test_an_upload_reaches_the_gateway_before_it_ended_and_no_file(
     connection.send(PIECE)
     assert connection.getresponse().status == 200
     connection.close()
+
+
+def asked(port: int) -> http.client.HTTPResponse:
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", port, context=trusting_anybody(), timeout=60
+    )
+    connection.request("GET", "/v2")
+    answer = connection.getresponse()
+    connection.close()
+    return answer
+
+
+def test_what_the_gateway_says_of_coming_back_is_said_once(doors: Doors) -> None:
+    answer = asked(doors.api)
+    assert answer.status == 429
+    assert answer.headers.get_all("retry-after") == ["60"]
+    assert answer.headers["strict-transport-security"]
+
+
+def test_a_gateway_that_is_away_is_worth_another_try(tmp_path: Path) -> None:
+    let_everybody_in(tmp_path)
+    with running(tmp_path, gateway=free_port(), sites=free_port()) as opened:
+        answer = asked(opened.api)
+    assert (answer.status, answer.headers.get_all("retry-after")) == (502, ["5"])
+
+
+def test_too_many_connections_of_one_address_are_told_when_to_come_back(tmp_path: Path) -> None:
+    let_everybody_in(tmp_path)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        running(tmp_path, gateway=silent.getsockname()[1], sites=free_port(), callers=1) as opened,
+        socket.create_connection(("127.0.0.1", opened.api), timeout=60) as plain,
+        trusting_anybody().wrap_socket(plain) as holder,
+    ):
+        holder.sendall(b"GET /v2 HTTP/1.1\r\nhost: g\r\n\r\n")
+        passed_on, _ = silent.accept()  # from now on it counts
+        with passed_on:
+            answer = asked(opened.api)
+    assert (answer.status, answer.headers.get_all("retry-after")) == (429, ["1"])

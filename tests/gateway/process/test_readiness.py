@@ -24,6 +24,8 @@ from tests.audit.samples import until
 from tests.gateway.place import ENVIRONMENT, found_folder
 from tests.gateway.web.in_process import call
 
+INFER = "/v2/models/m/infer"
+
 
 def fail() -> None:
     raise OSError("gone")
@@ -123,3 +125,30 @@ def test_what_will_run_out_is_measured(tmp_path: Path) -> None:
     assert told["process_resident_memory_bytes", ""] > 0
     assert told["sealgate_certificate_expiry_timestamp_seconds", "public"] > 1_700_000_000
     assert ("sealgate_certificate_expiry_timestamp_seconds", "sites") not in told
+
+
+def test_a_refusal_of_any_door_is_counted_before_a_tenant_is_known(tmp_path: Path) -> None:
+    """Those of `/v1` and of metadata were not."""
+    data = tmp_path / "data"
+    found_folder(data, 8080, {})
+    with open_foundation(load_settings(data), ENVIRONMENT) as base:
+        gateway = compose(base)
+        apps = {door.name: door.app for door in gateway.doors if isinstance(door, Door)}
+        for method, path in (("GET", "/v1/models"), ("GET", "/v2/models/m"), ("POST", INFER)):
+            answer = call(apps["public"], method, path)
+            assert answer.status_code == 401
+        text = call(apps["operations"], "GET", "/metrics").text
+        gateway.close()
+    assert 'sealgate_refused_before_tenant_total{code="token_missing"} 3.0' in text
+
+
+def test_who_is_not_ready_says_when_to_ask_again(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    found_folder(data, 8080, {})
+    with open_foundation(load_settings(data), ENVIRONMENT) as base:
+        gateway = compose(base)  # and not started
+        apps = {door.name: door.app for door in gateway.doors if isinstance(door, Door)}
+        for app, path in (("operations", "/health/ready"), ("public", "/v2/health/ready")):
+            answer = call(apps[app], "GET", path)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        gateway.close()
