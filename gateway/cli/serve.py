@@ -21,8 +21,8 @@ def serve(
 
     The public door speaks OAuth, /v1 and /v2; metrics and health are on the operations port; sites
     of a federation have a port of their own. Settings: `sealgate.toml` in the data folder, or
-    `SEALGATE_…` in the environment. SIGHUP reads certificates, trusted issuers, limits of engines and
-    settings of the log again; SIGTERM makes it unready, and it ends when what is under way has
+    `SEALGATE_…` in the environment. SIGHUP reads certificates, trusted issuers, limits of engines
+    and settings of the log again; SIGTERM makes it unready, and it ends when what is under way has
     ended, or was given its time.
 
     Example: sealgate serve --data ./sealgate-data

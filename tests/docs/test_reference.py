@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, get_args
 
 import msgspec
@@ -13,6 +14,7 @@ from pydantic_core import PydanticUndefined
 import audit.state
 from audit.event import Event, FederatedPart, Screening
 from gateway.batch import records as batches
+from gateway.composition.reloading import RELOADABLE
 from gateway.demo.contract import Demo, schema
 from gateway.federation.records import RunState
 from gateway.registry.records import VersionState
@@ -119,3 +121,9 @@ def test_the_schema_of_demo_json_is_that_of_the_code() -> None:
 
 def test_every_field_of_demo_json_is_described() -> None:
     assert [row[0] for row in rows("demo-json.md")] == list(Demo.__struct_fields__)
+
+
+def test_what_a_hang_up_takes_over_is_what_the_code_says() -> None:
+    text = (REFERENCE / "settings.md").read_text().split("SIGHUP takes over", 1)[1]
+    told = re.findall(r"`(\w+)`", text.split(".", 1)[0])
+    assert set(told) == RELOADABLE
