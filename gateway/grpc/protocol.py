@@ -224,9 +224,9 @@ class GrpcProtocol(asyncio.Protocol):
         finally:
             if trace is not UNTRACED:
                 self._note(trace, head, status)
+            self._end(work)
             if ended is not None:
                 ended.call(self._named(head), status, began, work.sent, request_id, told)
-            self._end(work)
 
     def _named(self, head: Head) -> str:
         """Return the name of a method: where it is one of ours, else nothing that was sent."""
