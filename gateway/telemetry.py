@@ -155,6 +155,11 @@ class Metrics:
             "Released versions that cannot be served; /health/models names them",
             registry=self.registry,
         )
+        self.resting = Gauge(
+            "sealgate_models_resting",
+            "Versions that ended their engines again and again and are left alone",
+            registry=self.registry,
+        )
         self.audit_waiting = Gauge(
             "sealgate_audit_waiting", "Records that wait to be written", registry=self.registry
         )

@@ -104,3 +104,7 @@ class Healths:
             fresh = next((each for each in others if known[each].fresh), None)
             del known[next(iter(known)) if fresh is None else fresh]
         return found
+
+    def resting(self, now: float) -> int:
+        """Return how many versions are set aside."""
+        return sum(each.rest(now) > 0 for known in self._known.values() for each in known.values())

@@ -104,11 +104,13 @@ class Gauge:
         engines: How many there are.
         resident: Bytes of memory that they hold.
         waiting: Requests that wait for their turn.
+        resting: Versions that are set aside.
     """
 
     engines: int
     resident: int
     waiting: int
+    resting: int
 
 
 class Engines:
@@ -297,11 +299,13 @@ class Engines:
         with self._lock:
             self._forget()
             served, trials = list(self._served), [process for _, process in self._trials]
+            resting = self._healths.resting(time.monotonic())
         return Gauge(
             engines=sum(each.engines for each in served) + len(trials),
             resident=sum(each.resident() for each in served)
             + sum(process.resident() for process in trials),
             waiting=sum(each.waiting for each in served),
+            resting=resting,
         )
 
     def _make_room(self, tenant: str, need: int) -> None:

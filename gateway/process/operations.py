@@ -162,6 +162,7 @@ class OperationsApp:
         metrics.engines.set(gauge.engines)
         metrics.engine_bytes.set(gauge.resident)
         metrics.waiting.set(gauge.waiting)
+        metrics.resting.set(gauge.resting)
         metrics.unavailable.set(len(self._warming.unavailable()))
         metrics.memo.labels("token").set(_ratio(counters.hits, counters.misses))
         metrics.memo.labels("policy").set(_ratio(self._engine.hits, self._engine.misses))

@@ -167,3 +167,11 @@ def test_a_model_that_rests_says_for_how_long() -> None:
         health.check(100.0 + rest - 12.5)
     assert told.value.retry_after == "13"
     health.check(100.0 + rest)
+
+
+def test_versions_that_rest_are_counted_while_they_do() -> None:
+    healths = Healths()
+    rest = healths.of("acme", "m", "1").ended(100.0, grave=True)
+    healths.of("rival", "m", "1").ended(100.0)
+    assert healths.resting(100.0) == 1
+    assert healths.resting(100.0 + rest) == 0
