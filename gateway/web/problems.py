@@ -76,6 +76,7 @@ STATUS: Final[dict[str, int]] = {
     "artifact_store": 503,
     "payload_absent": 404,
     "payload_corrupt": 500,
+    "range_outside": 416,
     "upload": 400,
     "upload_too_large": 413,
     "upload_truncated": 400,
@@ -227,6 +228,7 @@ _HEADERS: Final[dict[str, bytes]] = {
     "receipt": b"sealgate-audit",
     "challenge": b"www-authenticate",
     "accept_encoding": b"accept-encoding",
+    "content_range": b"content-range",
     "retry_after": b"retry-after",
 }
 """Attribute of an error → header that tells it."""
