@@ -11,9 +11,9 @@ section 9.3.2).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeVar
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from gateway.authorization.recorder import Call
 from gateway.identity.authenticate import Credentials
@@ -45,6 +45,15 @@ MODEL: Final = says(*UNKNOWN, decides="readMetadata", on="ModelVersion")
 OPENED: Final = says(
     *UNKNOWN, "model_set_aside", "engines_down", decides="readMetadata", on="ModelVersion"
 )
+NUMBER: Final = {"in": "path", "name": "number", "required": True, "schema": {"type": "string"}}
+
+
+def _number(request: Request) -> str | None:
+    """Return the version that a path names, and no other place: it would be a query parameter."""
+    return request.path_params.get("number")
+
+
+Number = Annotated[str | None, Depends(_number)]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -65,6 +74,8 @@ def _reading(router: APIRouter) -> _At:
         def add(endpoint: F) -> F:
             name = f"{endpoint.__name__}{'_of_version' if '{number}' in path else ''}"
             told = {"operation_id": name, "responses": {200: {"model": answer}}, **more}
+            if "{number}" in path:
+                told["openapi_extra"] = {**told.get("openapi_extra", {}), "parameters": [NUMBER]}
             router.add_api_route(path, endpoint, methods=["GET"], response_model=None, **told)
             router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
             return endpoint
@@ -131,15 +142,13 @@ def build_router(
 
     @reading("/models/{model}", MetadataAnswer, openapi_extra=MODEL)
     @reading("/models/{model}/versions/{number}", MetadataAnswer, openapi_extra=MODEL)
-    async def metadata(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+    async def metadata(request: Request, model: str, number: Number) -> dict[str, Any]:
         """Describe a model's inputs and outputs."""
         return await directory.describe(await target_of(request, model, number))
 
     @reading("/models/{model}/ready", ModelReadyAnswer, openapi_extra=OPENED)
     @reading("/models/{model}/versions/{number}/ready", ModelReadyAnswer, openapi_extra=OPENED)
-    async def model_ready(
-        request: Request, model: str, number: str | None = None
-    ) -> dict[str, Any]:
+    async def model_ready(request: Request, model: str, number: Number) -> dict[str, Any]:
         """Tell that a model answers."""
         target = await target_of(request, model, number)
         await directory.ready(target)
@@ -147,14 +156,14 @@ def build_router(
 
     @reading("/models/{model}/config", ConfigurationAnswer, openapi_extra=MODEL)
     @reading("/models/{model}/versions/{number}/config", ConfigurationAnswer, openapi_extra=MODEL)
-    async def config(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+    async def config(request: Request, model: str, number: Number) -> dict[str, Any]:
         """Describe a model in Triton's terms."""
         target = await target_of(request, model, number)
         return configuration(await directory.describe(target))
 
     @reading("/models/{model}/stats", StatisticsAnswer, openapi_extra=MODEL)
     @reading("/models/{model}/versions/{number}/stats", StatisticsAnswer, openapi_extra=MODEL)
-    async def stats(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+    async def stats(request: Request, model: str, number: Number) -> dict[str, Any]:
         """Count the requests to a version since the gateway's start."""
         target = await target_of(request, model, number)
         return directory.statistics(target)

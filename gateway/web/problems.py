@@ -269,7 +269,7 @@ def install_problems(app: FastAPI, *ours: type[Exception]) -> None:
 
     Args:
         app: The application.
-        *ours: Base classes of our error trees. Anything else passes on to `Boundary`.
+        *ours: Base classes of our error trees. Of anything else nothing is told.
     """
 
     async def invalid(request: Request, error: Exception) -> Response:
@@ -288,10 +288,14 @@ def install_problems(app: FastAPI, *ours: type[Exception]) -> None:
     async def known(request: Request, error: Exception) -> Response:
         return _response(problem_of(error, request.scope))
 
+    async def unknown(request: Request, error: Exception) -> Response:
+        return _response(problem_of(error, request.scope))  # and `Boundary` logs it
+
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused)
     for base in ours:
         app.add_exception_handler(base, known)
+    app.add_exception_handler(Exception, unknown)
 
 
 def _methods(app: FastAPI, scope: Scope) -> list[str]:
