@@ -31,12 +31,15 @@ def _schema_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _inlined(node: Any, parts: dict[str, Any]) -> Any:
-    if isinstance(node, list):
+    if isinstance(node, list | tuple):
         return [_inlined(one, parts) for one in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
         return _inlined(parts[node["$ref"].rpartition("/")[2]], parts)
+    if (pair := node.get("prefixItems")) and all(one == pair[0] for one in pair):
+        # The same, said in a way that readers of older drafts of JSON Schema understand, too.
+        node = {key: one for key, one in node.items() if key != "prefixItems"} | {"items": pair[0]}
     return {
         # Python's end of a text is JSON Schema's (ECMA-262) end of a line, of which there is one.
         key: one.replace(r"\Z", "$") if key == "pattern" else _inlined(one, parts)

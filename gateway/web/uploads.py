@@ -82,7 +82,7 @@ async def upload(
     version: Annotated[str | None, Query(max_length=32)] = None,
     kind: Annotated[Literal["artifact", "rows"], Query(alias="use")] = "artifact",
     post_quantum: Annotated[bool, Query()] = False,
-    content_length: Annotated[int | None, Header(ge=1)] = None,
+    content_length: Annotated[int | None, Header(ge=1, include_in_schema=False)] = None,
 ) -> UploadAnswer:
     """Seal the body of the request; it becomes part of a version, or rows of a batch, later."""
     if content_length is None:
