@@ -68,7 +68,7 @@ def build_router(
         resource: Returns the protected resource metadata, see `gateway.identity.metadata`.
         evidence: Records what happens to tokens, before the answer leaves.
     """
-    router = APIRouter(tags=["oauth"])
+    router = APIRouter(tags=["OAuth"])
     endpoints = _Endpoints(server, evidence)
     router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], **TOKEN)
     router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], **REVOKE)

@@ -14,7 +14,7 @@ from gateway.web.description import examples, inference, refusals, security
 from gateway.web.operations import DECISION, REFUSALS
 
 TAGS: Final = (
-    {"name": "oauth", "description": "Tokens, and how they are got and verified."},
+    {"name": "OAuth", "description": "Tokens, and how they are got and verified."},
     {
         "name": "Open Inference Protocol",
         "description": "Ask models, and ask about them: version 2 of the protocol, with Triton's"
