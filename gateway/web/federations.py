@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Response
 from pydantic import Field, StrictInt
 
+from gateway.errors import InvalidRequest
 from gateway.federation.federations import Federations, Plan
 from gateway.federation.runs import Runs
 from gateway.web.answers import FederationAnswer, Page, RunAnswer, RunSteps, SiteAnswer
@@ -72,11 +73,23 @@ def create_federation(body: NewFederation, call: CallDep, use: Use) -> Federatio
         name=body.name,
         model=body.model,
         task=body.task,
-        config=orjson.dumps(body.config).decode(),
+        config=_kept(body.config),
         quorum=body.quorum,
         deadline_s=body.deadline_s,
     )
     return federation_body(use.create(call, plan, body.calibration))
+
+
+def _kept(config: dict[str, Any]) -> str:
+    """Return a configuration as it is stored.
+
+    Raises:
+        InvalidRequest: It holds a whole number beyond 64 bits.
+    """
+    try:
+        return orjson.dumps(config).decode()
+    except orjson.JSONEncodeError as cause:
+        raise InvalidRequest("`config` holds a number that is too large") from cause
 
 
 @router.get(
