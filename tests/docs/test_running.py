@@ -26,7 +26,7 @@ def test_issue_7_16_the_api_reference_is_what_the_gateway_says_of_itself(demo: D
 
 
 def test_the_schema_is_where_it_is_said_to_be(demo: Demo) -> None:
-    for method, path in addresses("The document itself"):
+    for method, path in addresses("Pages, and the document itself"):
         assert httpx.request(method, demo.place.url + path).status_code == 200, path
 
 
