@@ -4,13 +4,15 @@
    (RFC 8259 section 4, RFC 7493 section 2.3).
 2. A number is one that can be held: no NaN, no infinity, none that would become one, and no whole
    number `-0`, which compares equal to a flag that is off.
-3. The text is UTF-8, and not nested without end.
+3. The text is UTF-8, and not nested without end. No escape stands for half a character, which no
+   UTF-8 can hold afterwards (RFC 7493 section 2.1).
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, Final, NoReturn
 
 
@@ -21,7 +23,13 @@ def strict_json(data: bytes) -> Any:
         ValueError: It is not such a document; the message says why and repeats nothing of it.
     """
     try:
-        return _decode(data.decode("utf-8"))
+        text = data.decode("utf-8")
+        value = _decode(text)
+        if _half(text):  # perhaps: the other half may follow
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
+    except UnicodeEncodeError as cause:
+        raise ValueError("a text of the JSON holds half a character") from cause
     except UnicodeDecodeError as cause:
         raise ValueError("the JSON text is not UTF-8") from cause
     except json.JSONDecodeError as cause:
@@ -70,6 +78,7 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+_half: Final = re.compile(r"\\u[dD][89a-fA-F]").search
 _MAX_DIGITS: Final = 40
 """Of a whole number: twice what 64 bits take."""
 _decode: Final = json.JSONDecoder(

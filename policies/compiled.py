@@ -93,7 +93,7 @@ def platform_text() -> str:
 def platform_set() -> CompiledSet:
     """Return the platform's policies alone: they decide `administer`."""
     text = _resource("platform.cedar")
-    return _compiled(cedarpy.PolicySet.from_str(text), _parsed(text))
+    return _compiled(cedarpy.PolicySet.from_str(text), parsed(text))
 
 
 def compile_set(text: str) -> CompiledSet:
@@ -103,7 +103,7 @@ def compile_set(text: str) -> CompiledSet:
         PolicySetInvalid: The text is not acceptable; `problems` says why.
     """
     check_shape(text)
-    mine = _parsed(text)
+    mine = parsed(text)
     _check_ids(mine)
     result = cedarpy.validate_policies(text, schema())
     if not result.validation_passed:
@@ -115,7 +115,7 @@ def compile_set(text: str) -> CompiledSet:
             )
         )
     joined = platform_set().handle.with_added_str(text)
-    platform = _parsed(_resource("platform.cedar"))
+    platform = parsed(_resource("platform.cedar"))
     return _compiled(joined, {f"{PLATFORM_PREFIX}{key}": platform[key] for key in platform} | mine)
 
 
@@ -123,7 +123,7 @@ def tenants_named(text: str) -> dict[str, frozenset[str]]:
     """Return the tenants that each policy of an acceptable text names, by the policy's `@id`."""
     return {
         policy["annotations"]["id"]: frozenset(_ids_of("Tenant", policy))
-        for policy in _parsed(text).values()
+        for policy in parsed(text).values()
     }
 
 
@@ -145,7 +145,12 @@ def _compiled(handle: Any, policies: Mapping[str, Any]) -> CompiledSet:
     return CompiledSet(handle, MappingProxyType(plans))
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
+    """Return the policies of a text in Cedar's JSON form, by Cedar's own numbers.
+
+    Raises:
+        PolicySetInvalid: Cedar cannot read it, or it holds a template.
+    """
     try:
         document = json.loads(cedarpy.policies_to_json_str(text))
     except RecursionError:

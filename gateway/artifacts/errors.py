@@ -18,7 +18,8 @@ ArtifactError
 │   └── KeystoreCorrupt      the file does not open with this unlock secret
 ├── StoreError
 │   ├── PayloadAbsent        nothing stored under that digest
-│   └── PayloadCorrupt       stored bytes do not have their digest or length
+│   ├── PayloadCorrupt       stored bytes do not have their digest or length
+│   └── RangeOutside         the bytes that are asked for lie beyond the end
 ├── UploadError
 │   ├── UploadTooLarge       more bytes than the limit, or than were declared
 │   └── UploadTruncated      fewer bytes than were declared, or none
@@ -176,6 +177,21 @@ class PayloadCorrupt(StoreError):
     code = "payload_corrupt"
     message = "the stored payload is not the one that was signed"
     retry_after = ""
+
+
+class RangeOutside(StoreError):
+    """A range of what is stored begins beyond its end (RFC 9110, section 15.5.17).
+
+    Args:
+        length: Bytes that there are.
+    """
+
+    code = "range_outside"
+    message = "the range lies beyond the end of the payload"
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.content_range = f"bytes */{length}"
 
 
 class UploadError(ArtifactError):

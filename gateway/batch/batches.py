@@ -225,11 +225,11 @@ class Batches:
         return part
 
     def cancel(self, call: Call, batch_id: str) -> Batch:
-        """Stop a batch; what it has answered stays for a while.
+        """Stop a batch; what it has answered stays for a while. One that has ended stays as it is.
 
         Raises:
             NotFound: Absent, or another client's.
-            StateConflict: It has ended.
+            StateConflict: It ended meanwhile.
         """
         batch = self.find(call, batch_id)
         if batch.state not in UNFINISHED:

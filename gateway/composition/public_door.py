@@ -27,7 +27,6 @@ from gateway.telemetry import Metrics
 from gateway.traces import Traces
 from gateway.web import (
     administration,
-    api_page,
     artifacts,
     audit,
     batches,
@@ -42,11 +41,14 @@ from gateway.web import (
     subjects,
     uploads,
 )
+from gateway.web.api_page import Pages
 from gateway.web.authenticated import Authenticated
 from gateway.web.boundary import Boundary
 from gateway.web.bounded_body import BoundedBody
 from gateway.web.dependencies import provide
+from gateway.web.description import describe
 from gateway.web.infer import UNVERSIONED, VERSIONED, InferEndpoint, PublicApp
+from gateway.web.operations import operation_id
 from gateway.web.problems import install_problems
 from policies.errors import PolicyError
 
@@ -85,9 +87,14 @@ def public_app(
     settings = base.settings
     # A redirect would repeat what was sent, path and `Host`.
     app = FastAPI(
-        title="sealgate", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False
+        title="sealgate",
+        version=VERSION,
+        openapi_url=None,  # `/openapi.json` is ours
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
     )
-    app.include_router(api_page.router)
+    pages = Pages(lambda: describe(app.openapi(), settings.public_url))
+    app.include_router(pages.router())
     app.include_router(start.build_router(VERSION, ready))
     install_problems(app, SealgateError, AuditError, PolicyError)
     server, issuers = identity.server, identity.issuers

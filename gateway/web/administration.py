@@ -8,8 +8,10 @@ from fastapi import APIRouter
 from pydantic import StrictBool
 
 from gateway.tenancy.administration import Administration, ClientOrder
+from gateway.web.answers import CallerAnswer, ClientAnswer, NewClientAnswer, Page, TenantAnswer
 from gateway.web.bodies import Body, Name, Title, Words
 from gateway.web.dependencies import CallDep, PageDep, provided
+from gateway.web.operations import says
 from gateway.web.shapes import client_body, page_body, tenant_body
 from gateway.web.strict_route import StrictRoute
 
@@ -61,51 +63,73 @@ class NewClient(Body):
         )
 
 
-@router.get("/tenants")
-def list_tenants(call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
+@router.get(
+    "/tenants",
+    openapi_extra=says(decides="administer", on="Platform"),
+)
+def list_tenants(call: CallDep, use: Use, page: PageDep) -> Page[TenantAnswer]:
     """List tenants."""
     tenants = use.tenants(call, after=page.after, limit=page.limit)
     following = tenants[-1].id if len(tenants) == page.limit else None
     return page_body([tenant_body(tenant) for tenant in tenants], following)
 
 
-@router.post("/tenants", status_code=201)
-def create_tenant(body: NewTenant, call: CallDep, use: Use) -> dict[str, Any]:
+@router.post(
+    "/tenants",
+    status_code=201,
+    openapi_extra=says("already_exists", decides="administer", on="Platform"),
+)
+def create_tenant(body: NewTenant, call: CallDep, use: Use) -> TenantAnswer:
     """Make a tenant with keys and policies of its own."""
     tenant = use.create_tenant(call, body.id, body.name, body.region, body.purposes)
     return tenant_body(tenant)
 
 
-@router.put("/tenants/{tenant}/standing")
-def set_standing(tenant: str, body: Standing, call: CallDep, use: Use) -> dict[str, Any]:
+@router.put(
+    "/tenants/{tenant}/standing",
+    openapi_extra=says(decides="administer", on="Tenant"),
+)
+def set_standing(tenant: str, body: Standing, call: CallDep, use: Use) -> TenantAnswer:
     """Suspend a tenant, or let it in again."""
     changed = use.set_suspended(call, tenant, suspended=body.suspended)
     return tenant_body(changed)
 
 
-@router.get("/clients")
-def list_clients(tenant: str, call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
+@router.get(
+    "/clients",
+    openapi_extra=says(decides="administer", on="Tenant"),
+)
+def list_clients(tenant: str, call: CallDep, use: Use, page: PageDep) -> Page[ClientAnswer]:
     """List the clients of a tenant."""
     clients = use.clients(call, tenant, after=page.after, limit=page.limit)
     following = clients[-1].id if len(clients) == page.limit else None
     return page_body([client_body(client) for client in clients], following)
 
 
-@router.post("/clients", status_code=201)
-def create_client(body: NewClient, call: CallDep, use: Use) -> dict[str, Any]:
+@router.post(
+    "/clients",
+    status_code=201,
+    openapi_extra=says(
+        "already_exists", "registration_refused", "key_refused", decides="administer", on="Tenant"
+    ),
+)
+def create_client(body: NewClient, call: CallDep, use: Use) -> NewClientAnswer:
     """Register a client; its secret, if it has one, is shown this once."""
     client, secret = use.create_client(call, body.tenant, body.order())
     return {**client_body(client), "client_secret": secret}
 
 
-@router.post("/tenants/{tenant}/clients/{client}/disable")
-def disable_client(tenant: str, client: str, call: CallDep, use: Use) -> dict[str, Any]:
+@router.post(
+    "/tenants/{tenant}/clients/{client}/disable",
+    openapi_extra=says(decides="administer", on="Tenant"),
+)
+def disable_client(tenant: str, client: str, call: CallDep, use: Use) -> ClientAnswer:
     """Shut a client out at once."""
     return client_body(use.disable_client(call, tenant, client))
 
 
 @router.get("/whoami")
-def whoami(call: CallDep) -> dict[str, Any]:
+def whoami(call: CallDep) -> CallerAnswer:
     """Tell the caller how the gateway sees it."""
     principal = call.principal
     return {

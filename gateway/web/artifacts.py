@@ -17,9 +17,11 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from gateway.artifacts.errors import RangeOutside
 from gateway.registry.delivery import Delivery, Opened
 from gateway.registry.records import SealedPayload
 from gateway.web.dependencies import CallDep, provided
+from gateway.web.operations import says, sends
 from gateway.web.strict_route import StrictRoute
 
 router = APIRouter(
@@ -53,6 +55,25 @@ MAX_RECIPIENT: Final = 4096
 """Characters: a post-quantum age recipient has about 1,960."""
 
 Recipient = Annotated[str, Header(alias="sealgate-recipient", max_length=MAX_RECIPIENT)]
+PAYLOAD: Final = {
+    **sends(
+        "application/octet-stream",
+        "The whole ciphertext.",
+        headers={
+            "ETag": "The payload's digest: goes into `If-Range`.",
+            "Accept-Ranges": "`bytes`.",
+        },
+    ),
+    **sends(
+        "application/octet-stream",
+        "The range that was asked for.",
+        status=206,
+        headers={
+            "ETag": "The payload's digest: goes into `If-Range`.",
+            "Content-Range": "Which bytes, of how many.",
+        },
+    ),
+}
 _RANGE: Final = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?\Z")
 
 
@@ -65,7 +86,22 @@ class Span:
     partial: bool
 
 
-@router.get("/{digest}")
+@router.get(
+    "/{digest}",
+    operation_id="download_payload",
+    openapi_extra=says(
+        "age_recipient",
+        "age_recipients_mixed",
+        "illegal_move",
+        "payload_absent",
+        "payload_corrupt",
+        "range_outside",
+        decides="downloadArtifact",
+        on="ModelVersion",
+    ),
+    responses=PAYLOAD,
+    response_class=Response,
+)
 async def payload(
     model: str,
     version: str,
@@ -83,14 +119,26 @@ async def payload(
     asked = range_ if if_range in (None, f'"{digest}"') else None
     span = parse_range(asked, found.payload.length)
     if span is None:
-        return _unsatisfiable(found.payload)
+        raise RangeOutside(found.payload.length)
     opened = await run_in_threadpool(use.delivery.open, call, found)
     stream = _send(use, opened, span)
     status = 206 if span.partial else 200
     return StreamingResponse(stream, status, headers=_headers(found.payload, span))
 
 
-@router.post("/{digest}/header")
+@router.post(
+    "/{digest}/header",
+    operation_id="make_header",
+    openapi_extra=says(
+        "age_recipient",
+        "age_recipients_mixed",
+        "illegal_move",
+        decides="downloadArtifact",
+        on="ModelVersion",
+    ),
+    responses=sends("application/octet-stream", "The header: put it in front of the payload."),
+    response_class=Response,
+)
 def header(
     model: str,
     version: str,
@@ -157,7 +205,3 @@ def _headers(payload: SealedPayload, span: Span) -> dict[str, str]:
     if span.partial:
         headers["content-range"] = f"bytes {span.start}-{span.stop - 1}/{payload.length}"
     return headers
-
-
-def _unsatisfiable(payload: SealedPayload) -> Response:
-    return Response(status_code=416, headers={"content-range": f"bytes */{payload.length}"})

@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Annotated, Any, BinaryIO, Final, Literal
+from typing import Annotated, BinaryIO, Final, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Response
@@ -20,7 +20,9 @@ from audit.reader import Entry
 from audit.tiles import parse_tile_path
 from gateway.errors import InvalidRequest, NotFound, SealgateError
 from gateway.privacy.audit_access import PAGE, AuditAccess
+from gateway.web.answers import EntryAnswer, LogKey, Page
 from gateway.web.dependencies import CallDep, provided
+from gateway.web.operations import TEXT, says, sends
 from gateway.web.shapes import entry_body, page_body
 from gateway.web.strict_route import StrictRoute
 
@@ -37,6 +39,11 @@ IN_MEMORY: Final = 4 << 20
 """An export above this is written to an anonymous file of the system."""
 
 Text = Annotated[str | None, Query(max_length=128)]
+EXPORT: Final = sends(
+    "application/zip",
+    "The log.",
+    headers={"Sealgate-Log-Size": "Entries in the log."},
+)
 
 
 class EventQuery(BaseModel):
@@ -68,8 +75,12 @@ class EventQuery(BaseModel):
         )
 
 
-@router.get("/events")
-def search(query: Annotated[EventQuery, Query()], call: CallDep, use: Use) -> dict[str, Any]:
+@router.get(
+    "/events",
+    operation_id="search_events",
+    openapi_extra=says(decides="reviewAudit", on="AuditLog"),
+)
+def search(query: Annotated[EventQuery, Query()], call: CallDep, use: Use) -> Page[EntryAnswer]:
     """Search events."""
     entries = use.search(
         call,
@@ -82,7 +93,13 @@ def search(query: Annotated[EventQuery, Query()], call: CallDep, use: Use) -> di
     return page_body([entry_body(entry) for entry in entries], following)
 
 
-@router.get("/follow")
+@router.get(
+    "/follow",
+    operation_id="follow_events",
+    openapi_extra=says(decides="reviewAudit", on="AuditLog"),
+    responses=sends("text/event-stream", "Events, each `data` an entry.", schema=TEXT),
+    response_class=Response,
+)
 async def follow(
     query: Annotated[EventQuery, Query()], call: CallDep, use: Use
 ) -> StreamingResponse:
@@ -116,19 +133,33 @@ async def _following(
             return  # who may no longer read it hears why when asking again
 
 
-@router.get("/events/{index}")
-def entry(index: int, call: CallDep, use: Use) -> dict[str, Any]:
+@router.get(
+    "/events/{index}",
+    operation_id="get_event",
+    openapi_extra=says(decides="reviewAudit", on="AuditLog"),
+)
+def entry(index: int, call: CallDep, use: Use) -> EntryAnswer:
     """Show one event."""
     return entry_body(use.entry(call, index))
 
 
-@router.get("/key")
-def key(call: CallDep, use: Use) -> dict[str, str]:
+@router.get(
+    "/key",
+    operation_id="get_log_key",
+    openapi_extra=says(decides="reviewAudit", on="AuditLog"),
+)
+def key(call: CallDep, use: Use) -> LogKey:
     """Show the verifier key of the log; compare it with one you got another way."""
     return {"key": use.key(call)}
 
 
-@router.get("/checkpoint")
+@router.get(
+    "/checkpoint",
+    operation_id="get_checkpoint",
+    openapi_extra=says("log_empty", decides="reviewAudit", on="AuditLog"),
+    responses=sends("text/plain", "The checkpoint.", schema=TEXT),
+    response_class=Response,
+)
 def checkpoint(
     call: CallDep, use: Use, origin: Annotated[str | None, Query(max_length=256)] = None
 ) -> Response:
@@ -136,7 +167,13 @@ def checkpoint(
     return Response(use.checkpoint(call, origin), media_type="text/plain; charset=utf-8")
 
 
-@router.get("/tile/{path:path}")
+@router.get(
+    "/tile/{path:path}",
+    operation_id="get_tile",
+    openapi_extra=says(decides="reviewAudit", on="AuditLog"),
+    responses=sends("application/octet-stream", "The tile or the bundle."),
+    response_class=Response,
+)
 def tile(path: str, call: CallDep, use: Use) -> Response:
     """Return a tile or an entry bundle (C2SP tlog-tiles)."""
     try:
@@ -146,14 +183,26 @@ def tile(path: str, call: CallDep, use: Use) -> Response:
     return Response(use.tile(call, address), media_type="application/octet-stream")
 
 
-@router.get("/proof/{index}")
+@router.get(
+    "/proof/{index}",
+    operation_id="get_proof",
+    openapi_extra=says(decides="reviewAudit", on="AuditLog"),
+    responses=sends("text/plain", "The proof.", schema=TEXT),
+    response_class=Response,
+)
 def proof(index: int, call: CallDep, use: Use) -> Response:
     """Return the proof that an entry is in the log (C2SP tlog-proof)."""
     body = use.proof(call, index).to_bytes()
     return Response(body, media_type="text/plain; charset=utf-8")
 
 
-@router.get("/export")
+@router.get(
+    "/export",
+    operation_id="export_log",
+    openapi_extra=says("log_empty", decides="exportAudit", on="AuditLog"),
+    responses=EXPORT,
+    response_class=Response,
+)
 def export(call: CallDep, use: Use) -> StreamingResponse:
     """Return the whole log as one file that `audit/verify.py` checks offline."""
     out = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `_drain`

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from gateway.batch.batches import Batches, BatchOrder
 from gateway.pages import PAGE
+from gateway.web.answers import BatchAnswer, Page, PartAnswer
 from gateway.web.artifacts import MAX_RECIPIENT
 from gateway.web.bodies import Body, Name, Reference, VersionName
 from gateway.web.dependencies import CallDep, PageDep, provided
+from gateway.web.operations import says, sends
 from gateway.web.shapes import batch_body, page_body, part_body
 from gateway.web.strict_route import StrictRoute
 
@@ -45,8 +47,21 @@ class NewBatch(Body):
     subject: Annotated[str, Field(min_length=1, max_length=MAX_SUBJECT)] | None = None
 
 
-@router.post("", status_code=202)
-def start_batch(body: NewBatch, call: CallDep, use: Use) -> dict[str, Any]:
+@router.post(
+    "",
+    status_code=202,
+    openapi_extra=says(
+        "model_not_found",
+        "age_recipient",
+        "limit_reached",
+        "rows_refused",
+        "state_conflict",
+        "illegal_move",
+        decides="infer",
+        on="ModelVersion",
+    ),
+)
+def start_batch(body: NewBatch, call: CallDep, use: Use) -> BatchAnswer:
     """Start a batch job; answers with the job to watch."""
     asked = replace(call, purpose=body.purpose) if body.purpose is not None else call
     order = BatchOrder(
@@ -57,27 +72,34 @@ def start_batch(body: NewBatch, call: CallDep, use: Use) -> dict[str, Any]:
 
 
 @router.get("")
-def list_batches(call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
+def list_batches(call: CallDep, use: Use, page: PageDep) -> Page[BatchAnswer]:
     """List the caller's batch jobs, oldest first."""
     found, following = use.batches.batches(call, after=page.after, limit=page.limit)
     return page_body([batch_body(one, use.batches.progress(one)) for one in found], following)
 
 
 @router.get("/{batch}")
-def get_batch(batch: str, call: CallDep, use: Use) -> dict[str, Any]:
+def get_batch(batch: str, call: CallDep, use: Use) -> BatchAnswer:
     """Show a batch job and how far it is."""
     found = use.batches.find(call, batch)
     return batch_body(found, use.batches.progress(found))
 
 
-@router.post("/{batch}/cancel")
-def cancel_batch(batch: str, call: CallDep, use: Use) -> dict[str, Any]:
+@router.post(
+    "/{batch}/cancel",
+    openapi_extra=says("state_conflict"),
+)
+def cancel_batch(batch: str, call: CallDep, use: Use) -> BatchAnswer:
     """Stop a batch job; what it has answered can still be fetched."""
     found = use.batches.cancel(call, batch)
     return batch_body(found, use.batches.progress(found))
 
 
-@router.delete("/{batch}", status_code=204)
+@router.delete(
+    "/{batch}",
+    status_code=204,
+    openapi_extra=says("state_conflict"),
+)
 def delete_batch(batch: str, call: CallDep, use: Use) -> Response:
     """Throw away a batch job, its rows and its results."""
     use.batches.delete(call, batch)
@@ -91,14 +113,25 @@ def list_results(
     use: Use,
     after: Annotated[int, Query(ge=-1, le=1 << 40)] = -1,
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
-) -> dict[str, Any]:
+) -> Page[PartAnswer]:
     """List the results of a batch job, one for each chunk that has ended."""
     parts = use.batches.parts(call, batch, after=after, limit=limit)
     following = str(parts[-1].number) if len(parts) == limit else None
     return page_body([part_body(part) for part in parts], following)
 
 
-@router.get("/{batch}/results/{number}")
+@router.get(
+    "/{batch}/results/{number}",
+    openapi_extra=says(
+        "output_refused",
+        "payload_absent",
+        "payload_corrupt",
+        decides="releaseOutput",
+        on="ModelVersion",
+    ),
+    responses=sends("application/octet-stream", "An age file."),
+    response_class=Response,
+)
 def get_result(batch: str, number: int, call: CallDep, use: Use) -> Response:
     """Send one result: an age file for the key that the job was started with."""
     part = use.batches.fetch(call, batch, number)

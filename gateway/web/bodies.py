@@ -5,9 +5,12 @@ A bound here keeps the work of reading small. It is not the rule for a name: see
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+import re
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.names import NAME, VERSION
 
 MAX_WORDS: Final = 64
 """Members of a set: roles, scopes, purposes, tenants that share."""
@@ -19,9 +22,14 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Name = Annotated[str, Field(max_length=63)]
+def _told(rule: re.Pattern[str]) -> dict[str, Any]:
+    """Tell a rule in the API's document; who breaks it hears it from the use case, in words."""
+    return {"pattern": "^" + rule.pattern.replace(r"\Z", "$")}
+
+
+Name = Annotated[str, Field(max_length=63, json_schema_extra=_told(NAME))]
 """Of a tenant, client, model, site, federation, purpose."""
-VersionName = Annotated[str, Field(max_length=32)]
+VersionName = Annotated[str, Field(max_length=32, json_schema_extra=_told(VERSION))]
 Reference = Annotated[str, Field(max_length=64)]
 """What the gateway gave out: the id of an upload, the reference of a data subject."""
 Title = Annotated[str, Field(max_length=200)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, FastAPI, Header, Query, Request
 
@@ -32,9 +32,14 @@ def provided(kind: type[T]) -> Any:
     return Depends(find)
 
 
+PURPOSE: Final = "Purpose of the request, for the decision; by default the client's own."
+
+
 async def _call(
     request: Request,
-    purpose: Annotated[str | None, Header(alias="sealgate-purpose", max_length=63)] = None,
+    purpose: Annotated[
+        str | None, Header(alias="sealgate-purpose", max_length=63, description=PURPOSE)
+    ] = None,
 ) -> Call:
     principal = principal_of(request.scope)
     return Call(principal, purpose or principal.default_purpose, request_id_of(request.scope))
@@ -65,8 +70,8 @@ class Page:
 
 
 def _page(
-    after: Annotated[str, Query(max_length=128)] = "",
-    limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
+    after: Annotated[str, Query(max_length=128, description="`next` of the page before.")] = "",
+    limit: Annotated[int, Query(ge=1, le=PAGE, description="Most items of the page.")] = PAGE,
 ) -> Page:
     return Page(after, limit)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
 from gateway.errors import NotFound
+from gateway.web.answers import JobAnswer, JobCount
 from gateway.web.dependencies import CallDep, provided
+from gateway.web.operations import TEXT, sends
 from gateway.web.shapes import job_body
 from gateway.web.strict_route import StrictRoute
 from gateway.work.jobs import MAX_RUNNING, Job, Jobs
@@ -26,18 +28,22 @@ KEEP_ALIVE_LOOKS: Final = 75
 
 
 @router.get("")
-def count_jobs(call: CallDep, use: Use) -> dict[str, int]:
+def count_jobs(call: CallDep, use: Use) -> JobCount:
     """Tell how many jobs of the caller's tenant are under way, and how many may be."""
     return {"running": use.running(call.principal.tenant), "limit": MAX_RUNNING}
 
 
 @router.get("/{job_id}")
-def get_job(job_id: str, call: CallDep, use: Use) -> dict[str, Any]:
+def get_job(job_id: str, call: CallDep, use: Use) -> JobAnswer:
     """Show a job of the caller's tenant."""
     return job_body(_find(use, call.principal.tenant, job_id))
 
 
-@router.get("/{job_id}/events")
+@router.get(
+    "/{job_id}/events",
+    responses=sends("text/event-stream", "Events, each `data` the job.", schema=TEXT),
+    response_class=Response,
+)
 def watch_job(job_id: str, call: CallDep, use: Use) -> StreamingResponse:
     """Tell each change of a job until it ends (server-sent events)."""
     _find(use, call.principal.tenant, job_id)

@@ -15,8 +15,18 @@ from gateway.errors import InvalidRequest
 from gateway.registry.catalogue import Catalogue
 from gateway.registry.publish import Publisher, PublishOrder
 from gateway.registry.releases import Releases
+from gateway.web.answers import (
+    JobAnswer,
+    ModelAnswer,
+    ModelWithRelease,
+    Page,
+    ReleaseAnswer,
+    SignaturesAnswer,
+    VersionAnswer,
+)
 from gateway.web.bodies import Body, Name, Reference, Title, VersionName, Words
 from gateway.web.dependencies import CallDep, PageDep, provided
+from gateway.web.operations import described, says, sends
 from gateway.web.shapes import job_body, model_body, page_body, release_body, version_body
 from gateway.web.strict_route import StrictRoute
 from gateway.work.jobs import Jobs
@@ -41,6 +51,7 @@ Use = Annotated[Models, provided(Models)]
 MAX_BUNDLE = 64 << 10
 """Base64 of an owner's bundle: a DSSE envelope over a few file names."""
 MAX_PEM = 1024
+WATCH: dict[int | str, Any] = {202: {"headers": described({"Location": "The job to watch."})}}
 
 
 class NewModel(Body):
@@ -102,14 +113,18 @@ class RollBack(Body):
 
 
 @router.get("")
-def list_models(call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
+def list_models(call: CallDep, use: Use, page: PageDep) -> Page[ModelAnswer]:
     """List models."""
     models, following = use.catalogue.models(call, after=page.after, limit=page.limit)
     return page_body([model_body(model) for model in models], following)
 
 
-@router.post("", status_code=201)
-def create_model(body: NewModel, call: CallDep, use: Use) -> dict[str, Any]:
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=says("already_exists", decides="uploadArtifact", on="Model"),
+)
+def create_model(body: NewModel, call: CallDep, use: Use) -> ModelAnswer:
     """Register a name."""
     model = use.catalogue.create_model(
         call,
@@ -121,52 +136,79 @@ def create_model(body: NewModel, call: CallDep, use: Use) -> dict[str, Any]:
     return model_body(model)
 
 
-@router.get("/{model}")
-def get_model(model: str, call: CallDep, use: Use) -> dict[str, Any]:
+@router.get(
+    "/{model}",
+    openapi_extra=says(decides="readMetadata", on="Model"),
+)
+def get_model(model: str, call: CallDep, use: Use) -> ModelWithRelease:
     """Show a model and what is served."""
     found = use.catalogue.model(call, model)
     current = use.catalogue.current(call, model)
     return {**model_body(found), "current": release_body(current) if current else None}
 
 
-@router.put("/{model}/sharing")
-def share_model(model: str, body: Sharing, call: CallDep, use: Use) -> dict[str, Any]:
+@router.put(
+    "/{model}/sharing",
+    openapi_extra=says(decides="uploadArtifact", on="Model"),
+)
+def share_model(model: str, body: Sharing, call: CallDep, use: Use) -> ModelAnswer:
     """Replace the list of tenants that may use a model."""
     return model_body(use.catalogue.share(call, model, body.shared_with))
 
 
-@router.get("/{model}/versions")
-def list_versions(model: str, call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
+@router.get(
+    "/{model}/versions",
+    openapi_extra=says(decides="readMetadata", on="Model"),
+)
+def list_versions(model: str, call: CallDep, use: Use, page: PageDep) -> Page[VersionAnswer]:
     """List versions."""
     found, following = use.catalogue.versions(call, model, after=page.after, limit=page.limit)
     return page_body([version_body(version) for version in found], following)
 
 
-@router.post("/{model}/versions", status_code=202)
+@router.post(
+    "/{model}/versions",
+    status_code=202,
+    responses=WATCH,
+    openapi_extra=says(
+        "already_exists", "limit_reached", "state_conflict", decides="uploadArtifact", on="Model"
+    ),
+)
 def publish_version(
     model: str, body: NewVersion, call: CallDep, use: Use, response: Response
-) -> dict[str, Any]:
+) -> JobAnswer:
     """Start publishing a version; answers with a job to watch."""
     job = use.publisher.start(call, body.order(model), use.jobs)
     response.headers["location"] = f"/v1/jobs/{job.id}"
     return job_body(job)
 
 
-@router.get("/{model}/versions/{version}")
-def get_version(model: str, version: str, call: CallDep, use: Use) -> dict[str, Any]:
+@router.get(
+    "/{model}/versions/{version}",
+    openapi_extra=says(decides="readMetadata", on="ModelVersion"),
+)
+def get_version(model: str, version: str, call: CallDep, use: Use) -> VersionAnswer:
     """Show a version."""
     return version_body(use.catalogue.version(call, model, version)[1])
 
 
-@router.get("/{model}/versions/{version}/manifest")
+@router.get(
+    "/{model}/versions/{version}/manifest",
+    openapi_extra=says(decides="readMetadata", on="ModelVersion"),
+    responses=sends("application/json", "The manifest.", schema={"type": "object"}),
+    response_class=Response,
+)
 def get_manifest(model: str, version: str, call: CallDep, use: Use) -> Response:
     """Return the exact bytes of the manifest; their digest is signed."""
     found = use.catalogue.version(call, model, version)[1]
     return Response(found.manifest, media_type="application/json")
 
 
-@router.get("/{model}/versions/{version}/signatures")
-def get_signatures(model: str, version: str, call: CallDep, use: Use) -> dict[str, Any]:
+@router.get(
+    "/{model}/versions/{version}/signatures",
+    openapi_extra=says(decides="readMetadata", on="ModelVersion"),
+)
+def get_signatures(model: str, version: str, call: CallDep, use: Use) -> SignaturesAnswer:
     """Return both signatures: the owner's over the files, the tenant's over the link.
 
     The release key is here so that it can be compared with one that came another way; only such a
@@ -181,27 +223,41 @@ def get_signatures(model: str, version: str, call: CallDep, use: Use) -> dict[st
     }
 
 
-@router.post("/{model}/versions/{version}/promote")
-def promote(model: str, version: str, call: CallDep, use: Use) -> dict[str, Any]:
+@router.post(
+    "/{model}/versions/{version}/promote",
+    operation_id="promote_version",
+    openapi_extra=says("illegal_move", "state_conflict", decides="promote", on="ModelVersion"),
+)
+def promote(model: str, version: str, call: CallDep, use: Use) -> ReleaseAnswer:
     """Serve a version by default."""
     return release_body(use.releases.promote(call, model, version))
 
 
-@router.post("/{model}/versions/{version}/retire")
-def retire(model: str, version: str, call: CallDep, use: Use) -> dict[str, Any]:
+@router.post(
+    "/{model}/versions/{version}/retire",
+    operation_id="retire_version",
+    openapi_extra=says("illegal_move", "state_conflict", decides="uploadArtifact", on="Model"),
+)
+def retire(model: str, version: str, call: CallDep, use: Use) -> VersionAnswer:
     """Take a version out of service for good."""
     return version_body(use.releases.retire(call, model, version))
 
 
-@router.get("/{model}/release")
-def release_history(model: str, call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
+@router.get(
+    "/{model}/release",
+    openapi_extra=says(decides="readMetadata", on="Model"),
+)
+def release_history(model: str, call: CallDep, use: Use, page: PageDep) -> Page[ReleaseAnswer]:
     """Show what was served when."""
     entries = use.releases.history(call, model, after=page.position, limit=page.limit)
     following = str(entries[-1].sequence) if len(entries) == page.limit else None
     return page_body([release_body(entry) for entry in entries], following)
 
 
-@router.post("/{model}/release")
-def roll_back(model: str, body: RollBack, call: CallDep, use: Use) -> dict[str, Any]:
+@router.post(
+    "/{model}/release",
+    openapi_extra=says("illegal_move", "state_conflict", decides="rollback", on="ModelVersion"),
+)
+def roll_back(model: str, body: RollBack, call: CallDep, use: Use) -> ReleaseAnswer:
     """Serve an earlier release again."""
     return release_body(use.releases.rollback(call, model, body.version))

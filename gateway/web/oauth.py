@@ -32,6 +32,7 @@ from gateway.identity.metadata import (
     server_metadata,
 )
 from gateway.identity.token_grant import TOKEN_PATH
+from gateway.web.oauth_operations import KEYS, RESOURCE, REVOKE, SERVER, TOKEN
 from gateway.web.problems import note_code
 
 MAX_FORM: Final = 16_384
@@ -72,14 +73,14 @@ def build_router(
         evidence: Records what happens to tokens, before the answer leaves.
         count: Told how a request ended (`issued`, `revoked`, `refused`), and the OAuth error code.
     """
-    router = APIRouter(tags=["oauth"])
+    router = APIRouter(tags=["OAuth"])
     endpoints = _Endpoints(server, evidence, count)
-    router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], response_model=None)
-    router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], response_model=None)
-    _add_document(router, JWKS_PATH, lambda: server.jwks)
+    router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], **TOKEN)
+    router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], **REVOKE)
     metadata = server_metadata(server.issuer)
-    _add_document(router, SERVER_METADATA_PATH, lambda: metadata)
-    _add_document(router, PROTECTED_RESOURCE_PATH, resource)
+    _add_document(router, JWKS_PATH, lambda: server.jwks, KEYS)
+    _add_document(router, SERVER_METADATA_PATH, lambda: metadata, SERVER)
+    _add_document(router, PROTECTED_RESOURCE_PATH, resource, RESOURCE)
     return router
 
 
@@ -211,10 +212,12 @@ def _refusal(refusal: OAuthRefusal | EvidenceUnavailable) -> tuple[Response, str
     return Response(body, status, headers, "application/json"), error
 
 
-def _add_document(router: APIRouter, path: str, document: Callable[[], Mapping[str, Any]]) -> None:
+def _add_document(
+    router: APIRouter, path: str, document: Callable[[], Mapping[str, Any]], said: Mapping[str, Any]
+) -> None:
     headers = {"Cache-Control": f"public, max-age={METADATA_SECONDS}"}
 
     async def serve() -> Response:
         return Response(orjson.dumps(document()), 200, headers, "application/json")
 
-    router.add_api_route(path, serve, methods=["GET"], response_model=None)
+    router.add_api_route(path, serve, methods=["GET"], **said)

@@ -76,6 +76,7 @@ STATUS: Final[dict[str, int]] = {
     "artifact_store": 503,
     "payload_absent": 404,
     "payload_corrupt": 500,
+    "range_outside": 416,
     "upload": 400,
     "upload_too_large": 413,
     "upload_truncated": 400,
@@ -223,6 +224,7 @@ _HEADERS: Final[dict[str, bytes]] = {
     "receipt": b"sealgate-audit",
     "challenge": b"www-authenticate",
     "accept_encoding": b"accept-encoding",
+    "content_range": b"content-range",
     "retry_after": b"retry-after",
 }
 """Attribute of an error → header that tells it."""
@@ -263,7 +265,7 @@ def install_problems(app: FastAPI, *ours: type[Exception]) -> None:
 
     Args:
         app: The application.
-        *ours: Base classes of our error trees. Anything else passes on to `Boundary`.
+        *ours: Base classes of our error trees. Of anything else nothing is told.
     """
 
     async def invalid(request: Request, error: Exception) -> Response:
@@ -282,10 +284,14 @@ def install_problems(app: FastAPI, *ours: type[Exception]) -> None:
     async def known(request: Request, error: Exception) -> Response:
         return _response(problem_of(error, request.scope))
 
+    async def unknown(request: Request, error: Exception) -> Response:
+        return _response(problem_of(error, request.scope))  # and `Boundary` logs it
+
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused)
     for base in ours:
         app.add_exception_handler(base, known)
+    app.add_exception_handler(Exception, unknown)
 
 
 def _methods(app: FastAPI, scope: Scope) -> list[str]:

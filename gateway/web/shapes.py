@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -14,15 +14,33 @@ from gateway.identity.records import Client, Tenant
 from gateway.registry.delivery import DELIVERED
 from gateway.registry.records import Model, ModelVersion, Release, Upload
 from gateway.registry.uploads import ROWS
+from gateway.web.answers import (
+    BatchAnswer,
+    ClientAnswer,
+    EntryAnswer,
+    FederationAnswer,
+    JobAnswer,
+    ModelAnswer,
+    Page,
+    PartAnswer,
+    ReleaseAnswer,
+    RunAnswer,
+    SiteAnswer,
+    TenantAnswer,
+    UploadAnswer,
+    VersionAnswer,
+)
 from gateway.work.jobs import Job
 
+T = TypeVar("T")
 
-def page_body(items: list[dict[str, Any]], following: str | None) -> dict[str, Any]:
+
+def page_body(items: list[T], following: str | None) -> Page[T]:
     """A page of a list; `next` is the cursor of the page after, None when nothing follows."""
     return {"items": items, "next": following}
 
 
-def model_body(model: Model) -> dict[str, Any]:
+def model_body(model: Model) -> ModelAnswer:
     """A model."""
     return {
         "name": model.name,
@@ -34,7 +52,7 @@ def model_body(model: Model) -> dict[str, Any]:
     }
 
 
-def version_body(version: ModelVersion) -> dict[str, Any]:
+def version_body(version: ModelVersion) -> VersionAnswer:
     """A version; of its payloads only those that can be delivered."""
     return {
         "model": version.model,
@@ -53,7 +71,7 @@ def version_body(version: ModelVersion) -> dict[str, Any]:
     }
 
 
-def release_body(release: Release) -> dict[str, Any]:
+def release_body(release: Release) -> ReleaseAnswer:
     """One move of the release pointer."""
     return {
         "model": release.model,
@@ -66,7 +84,7 @@ def release_body(release: Release) -> dict[str, Any]:
     }
 
 
-def upload_body(upload: Upload) -> dict[str, Any]:
+def upload_body(upload: Upload) -> UploadAnswer:
     """A sealed upload and what to do with it."""
     return {
         "id": upload.id,
@@ -83,7 +101,7 @@ def upload_body(upload: Upload) -> dict[str, Any]:
     }
 
 
-def job_body(job: Job) -> dict[str, Any]:
+def job_body(job: Job) -> JobAnswer:
     """A job."""
     return {
         "id": job.id,
@@ -106,7 +124,7 @@ def job_body(job: Job) -> dict[str, Any]:
     }
 
 
-def batch_body(batch: Batch, done: Progress) -> dict[str, Any]:
+def batch_body(batch: Batch, done: Progress) -> BatchAnswer:
     """A batch: where it stands, never for whom or about whom."""
     return {
         "id": batch.id,
@@ -128,7 +146,7 @@ def batch_body(batch: Batch, done: Progress) -> dict[str, Any]:
     }
 
 
-def part_body(part: Part) -> dict[str, Any]:
+def part_body(part: Part) -> PartAnswer:
     """A part of a batch: which rows, and the result if there is one."""
     return {
         "number": part.number,
@@ -141,12 +159,12 @@ def part_body(part: Part) -> dict[str, Any]:
     }
 
 
-def entry_body(entry: Entry) -> dict[str, Any]:
+def entry_body(entry: Entry) -> EntryAnswer:
     """An event of the log, decoded from its verified bytes."""
     return {"index": entry.index, "receipt": str(entry), "event": msgspec.to_builtins(entry.event)}
 
 
-def tenant_body(tenant: Tenant) -> dict[str, Any]:
+def tenant_body(tenant: Tenant) -> TenantAnswer:
     """A tenant."""
     return {
         "id": tenant.id,
@@ -157,7 +175,7 @@ def tenant_body(tenant: Tenant) -> dict[str, Any]:
     }
 
 
-def client_body(client: Client) -> dict[str, Any]:
+def client_body(client: Client) -> ClientAnswer:
     """A client, without its credentials."""
     return {
         "id": client.id,
@@ -173,7 +191,7 @@ def client_body(client: Client) -> dict[str, Any]:
     }
 
 
-def federation_body(federation: Federation) -> dict[str, Any]:
+def federation_body(federation: Federation) -> FederationAnswer:
     """A federation."""
     return {
         "name": federation.name,
@@ -189,7 +207,7 @@ def federation_body(federation: Federation) -> dict[str, Any]:
     }
 
 
-def site_body(site: Site) -> dict[str, Any]:
+def site_body(site: Site) -> SiteAnswer:
     """A site."""
     return {
         "name": site.name,
@@ -200,7 +218,7 @@ def site_body(site: Site) -> dict[str, Any]:
     }
 
 
-def run_body(run: Run) -> dict[str, Any]:
+def run_body(run: Run) -> RunAnswer:
     """A run."""
     return {
         "id": run.id,

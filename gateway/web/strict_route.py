@@ -62,6 +62,7 @@ class _Strict(Request):
 
 
 def _refuse_repeats(query: bytes) -> None:
-    names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+    # As the framework decodes it: of bytes `parse_qsl` makes ASCII again, which not all of it is.
+    names = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
     if len(set(names)) != len(names):
         raise InvalidRequest("a query parameter is given twice")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -16,7 +16,9 @@ from gateway.artifacts.errors import UploadTooLarge, UploadTruncated
 from gateway.errors import InvalidRequest
 from gateway.inference.errors import BodyTimeout
 from gateway.registry.uploads import ROWS, Arrived, Uploads
+from gateway.web.answers import Page, UploadAnswer
 from gateway.web.dependencies import CallDep, PageDep, provided
+from gateway.web.operations import BYTES, says
 from gateway.web.shapes import page_body, upload_body
 from gateway.web.strict_route import StrictRoute
 
@@ -43,9 +45,35 @@ class Receiving:
 
 
 Use = Annotated[Receiving, provided(Receiving)]
+SENT: Final = {
+    "requestBody": {
+        "description": "An ONNX model, an archive of rows or another file; sealed as it arrives.",
+        "required": True,
+        "content": {"application/octet-stream": {"schema": dict(BYTES)}},
+    }
+}
 
 
-@router.post("", status_code=201)
+@router.post(
+    "",
+    status_code=201,
+    operation_id="create_upload",
+    openapi_extra={
+        **says(
+            "model_not_found",
+            "limit_reached",
+            "upload_too_large",
+            "upload_truncated",
+            "upload",
+            "body_timeout",
+            "artifact_store",
+            decides="uploadArtifact",
+            on="Model",
+            also=("infer", "ModelVersion"),
+        ),
+        **SENT,
+    },
+)
 async def upload(
     request: Request,
     call: CallDep,
@@ -54,8 +82,8 @@ async def upload(
     version: Annotated[str | None, Query(max_length=32)] = None,
     kind: Annotated[Literal["artifact", "rows"], Query(alias="use")] = "artifact",
     post_quantum: Annotated[bool, Query()] = False,
-    content_length: Annotated[int | None, Header(ge=1)] = None,
-) -> dict[str, Any]:
+    content_length: Annotated[int | None, Header(ge=1, include_in_schema=False)] = None,
+) -> UploadAnswer:
     """Seal the body of the request; it becomes part of a version, or rows of a batch, later."""
     if content_length is None:
         raise InvalidRequest("`Content-Length` is required")
@@ -108,13 +136,17 @@ async def paced(pieces: AsyncIterator[bytes], patience: float) -> AsyncIterator[
 
 
 @router.get("")
-def list_uploads(call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
+def list_uploads(call: CallDep, use: Use, page: PageDep) -> Page[UploadAnswer]:
     """List uploads of your own that wait to be published."""
     found, following = use.uploads.waiting(call, after=page.after, limit=page.limit)
     return page_body([upload_body(one) for one in found], following)
 
 
-@router.delete("/{upload_id}", status_code=204)
+@router.delete(
+    "/{upload_id}",
+    status_code=204,
+    openapi_extra=says("state_conflict"),
+)
 def discard_upload(upload_id: str, call: CallDep, use: Use) -> Response:
     """Discard an upload of your own that was not published."""
     use.uploads.give_up(call, upload_id)

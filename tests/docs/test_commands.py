@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 import pytest
 
@@ -16,6 +16,7 @@ from tests.docs.console import Run, Skipped, Step, Stop, Write, steps, unseen
 from tests.docs.leftovers import open_to_others, secrets_of, untracked
 from tests.docs.tables import ROOT
 from tests.docs.terminal import Terminal
+from tests.gateway.cli.test_main import leaves
 from tests.ports import free_port
 from tests.tools import require_tool
 
@@ -25,7 +26,7 @@ MARKS: Final = {
     "scikit-learn": [pytest.mark.convert],
     "site-operator": [pytest.mark.federated],
 }
-TOOLS: Final = {"other-languages": ("node", "curl")}
+TOOLS: Final = {"other-languages": ("node", "curl"), "scikit-learn": ("curl",)}
 NEEDS: Final = {
     "application-developer": ("tritonclient", "kserve"),
     "scikit-learn": ("skl2onnx", "onnxmltools"),
@@ -37,6 +38,8 @@ NOT_RUN: Final = {
     ("compliance-officer", "the file is in the repository, not in the reader's folder"),
 }
 """Reasons for which a block may be shown and not run."""
+BY_MAKE: Final = {"sealgate demo"}
+"""Is what `make demo` starts, of which all pages presuppose that it is up."""
 
 
 def play(step: Step, terminal: Terminal, folder: Path) -> None:
@@ -120,6 +123,18 @@ def test_what_the_projects_page_makes_exists_and_continuous_integration_makes_it
     targets = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text()))
     assert {command.split()[1] for command in made} <= targets
     assert "make test" in (ROOT / ".ci/run").read_text().splitlines()
+
+
+def test_issue_7_16_every_command_there_is_is_run_by_a_page() -> None:
+    pages = [*TUTORIALS, ROOT / "README.md"]
+    shown = [step.command for page in pages for step in steps(page.read_text()) if is_run(step)]
+    there = {" ".join(("sealgate", *words)) for words, _ in leaves()}
+    run = {name for name in there if any(re.search(rf"\b{name}\b", one) for one in shown)}
+    assert there - run == BY_MAKE
+
+
+def is_run(step: Step) -> TypeGuard[Run]:
+    return isinstance(step, Run)
 
 
 def test_nothing_is_left_out_for_another_reason() -> None:

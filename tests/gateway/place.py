@@ -20,6 +20,7 @@ from gateway.composition.foundation import Foundation, open_foundation
 from gateway.composition.gateway import compose
 from gateway.process.doors import Door
 from gateway.settings import load_settings
+from tests.gateway.as_described import AsDescribed
 from tests.gateway.engine.threads import ThreadServer
 from tests.gateway.serving import HTTPTOOLS, Served, serving
 
@@ -105,8 +106,10 @@ def served_place(
             gateway.start()
             try:
                 app = next(door.app for door in gateway.doors if isinstance(door, Door))
-                with serving(app, listener, protocols=protocols) as served:
+                seen = AsDescribed(app)
+                with serving(seen, listener, protocols=protocols) as served:
                     yield Place(folder, loaded.public_url, foundation, served)
+                assert not (found := seen.otherwise()), found
             finally:
                 gateway.close()
 

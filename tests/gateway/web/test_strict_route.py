@@ -19,6 +19,7 @@ from gateway.web import (
     jobs,
     models,
     policies,
+    reasons,
     subjects,
     uploads,
 )
@@ -36,6 +37,7 @@ PARTS = (
     jobs,
     models,
     policies,
+    reasons,
     subjects,
     uploads,
 )
@@ -103,6 +105,13 @@ def test_a_query_parameter_given_twice_is_refused() -> None:
         422,
         "a query parameter is given twice",
     )
+
+
+@pytest.mark.parametrize("query", ["after=%C3%A9", "after=%F0%9F%94%92", "after=%FF", "%C3%A9=1"])
+def test_a_query_need_not_be_ascii(query: str) -> None:
+    assert call(application(), "GET", f"/list?{query}").status_code == 200
+    twice = call(application(), "GET", f"/list?{query}&{query}")
+    assert (twice.status_code, twice.json()["title"]) == (422, "invalid request")
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)

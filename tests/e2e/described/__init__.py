@@ -1,0 +1,1 @@
+"""The API's document, held against a running gateway by schemathesis."""
