@@ -43,6 +43,9 @@ def accept_kit(folder: TrustFolder, kit: Kit, *, replace: bool, start_again: boo
             folder.save(accepting(kit, time.time(), before))
         except StatementInvalid as error:
             raise unverified(error, "get the newest kit from the model's owner") from error
+        finally:
+            if not was_here:
+                folder.forget(kit.tenant)  # where it was not kept, the next try is a first one, too
 
 
 def rows_of(record: TrustRecord) -> list[dict[str, Any]]:

@@ -136,7 +136,7 @@ def growing(out: Path) -> Iterator[Part]:
         handle = os.open(path, flags, 0o600)
     except OSError as error:
         raise _foreign(path, error) from None
-    with open(_ours(path, handle), "r+b") as stream:
+    with _closing(open(_ours(path, handle), "r+b")) as stream:
         _lock(out, handle)
         _check_named(path, handle)
         part = Part(out, stream)
@@ -146,6 +146,16 @@ def growing(out: Path) -> Iterator[Part]:
             raise cannot("write", path, error) from None
         finally:
             _clear_up(part)
+
+
+@contextmanager
+def _closing(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """Close a file; what has to be on the disk is there before, so a full one is told once."""
+    try:
+        yield stream
+    finally:
+        with contextlib.suppress(OSError):
+            stream.close()
 
 
 def _clear_up(part: Part) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -16,6 +17,8 @@ from gateway.cli.failures import CommandFailed, ExitCode
 
 PIPE: Final = Path("-")
 """Stands for standard input."""
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The disk is full, a quota is used up, or a limit of the process is reached."""
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
@@ -99,7 +102,10 @@ def unverified(error: ArtifactError, advice: str) -> CommandFailed:
 def cannot(what: str, path: Path, error: OSError) -> CommandFailed:
     """Return the failure to read or write a file."""
     reason = (error.strerror or "failed").lower()
-    return CommandFailed(f"cannot {what} `{path}`: {reason}", advice="check the path and its modes")
+    advice = "check the path and its modes"
+    if error.errno in _NO_ROOM:
+        advice = "make room, then give the command again: what was there is as it was"
+    return CommandFailed(f"cannot {what} `{path}`: {reason}", advice=advice)
 
 
 def _name(temporary: Path, path: Path) -> None:

@@ -18,7 +18,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -134,21 +134,36 @@ class TrustFolder:
         path = self._file(tenant, _LOCK)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            handle = os.open(path, flags, 0o600)
+            handle = _lock(path)
         except OSError as error:
             raise cannot("write", path, error) from None
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)
+
+    def forget(self, tenant: str) -> None:
+        """Take the lock's trace back where nothing was ever kept; the caller holds the lock."""
+        if not self.has_record(tenant):
+            self._file(tenant, _LOCK).unlink(missing_ok=True)
 
     def _file(self, tenant: str, end: str) -> Path:
         return self.path / f"{tenant}{end}"
 
 
 _ENDS: Final = (_RECORD, _LOCK)
+
+
+def _lock(path: Path) -> int:
+    """Return a file that we hold the lock of and that has that name."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        handle = os.open(path, flags, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.lstat(path), os.fstat(handle)):
+                return handle
+        os.close(handle)  # whoever held it took the name back
 
 
 def _is(name: str, end: str) -> bool:

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from gateway.composition.environment import Environment
 from gateway.errors import ConfigurationError
 from gateway.federation.coordinator import HttpCoordinator
@@ -58,6 +60,8 @@ def make_coordinator(settings: Settings, environment: Environment) -> Coordinato
             "`federation = on` needs the extra: pip install sealgate[federated]"
         )
     data, secret = settings.data_dir.absolute(), environment.random_bytes(SECRET_BYTES).hex()
+    for folder in (data / SOCKET).parent, data / STATE:
+        _make_anew(folder)
     _write_secret(data / SECRET, secret)
     command = [
         # -P: a folder `federated` where the gateway was started is not the package.
@@ -84,6 +88,13 @@ def temporary_folder() -> str:
     """Return where this process has its temporary files, unless sockets below it had no name."""
     own = tempfile.gettempdir()
     return own if len(os.fsencode(own)) <= LONGEST_TEMPORARY else "/tmp"  # noqa: S108
+
+
+def _make_anew(folder: Path) -> None:
+    """Make a folder that a backup left out, as it holds nothing between two runs."""
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700)
+        structlog.get_logger().warning("folder_made_anew", folder=folder.name)
 
 
 def _write_secret(path: Path, secret: str) -> None:

@@ -35,11 +35,13 @@ from policies.author import PolicyAuthor
 from policies.engine import PolicyEngine
 
 KEYSTORE: Final = "keystore"
+KEYS_FILE: Final = "keys"
 UNLOCK_FILE: Final = "unlock.key"
 AUDIT_FILE: Final = "audit.db"
 SUBJECTS_FILE: Final = "subjects.db"
 PINS_FILE: Final = "checkpoints.json"
 ARTIFACTS: Final = "artifacts"
+PAYLOADS: Final = "artifacts/payload"
 MAX_PASSPHRASE: Final = 1024
 
 
@@ -167,26 +169,35 @@ def _refuse_incomplete(settings: Settings) -> None:
     """Refuse a data folder that lost what would be made anew, and empty, in its place.
 
     Raises:
-        ConfigurationError: A database, the artifacts or the pinned checkpoints are missing.
+        ConfigurationError: Something is missing; it says what, and what to do.
     """
     data = settings.data_dir
-    names = [AUDIT_FILE, SUBJECTS_FILE]
+    from_backup = "restore it from a backup"
+    empty = f"{from_backup}; if no model was pushed yet: mkdir -p -m 700 '{data / PAYLOADS}'"
+    wanted = {KEYSTORE: from_backup, f"{KEYSTORE}/{KEYS_FILE}": from_backup}
+    if settings.keystore_unlock == "file" and settings.keystore_secret is None:
+        wanted[f"{KEYSTORE}/{UNLOCK_FILE}"] = f"{from_backup}: nothing can be decrypted without it"
+    wanted |= {AUDIT_FILE: from_backup, SUBJECTS_FILE: from_backup}
     if settings.database_url is None:
-        names.append(CONTROL_FILE)
-    missing = [name for name in names if not (data / name).is_file()]
-    if not (data / ARTIFACTS).is_dir():
-        missing.append(ARTIFACTS)
-    if missing:
+        wanted[CONTROL_FILE] = from_backup
+    wanted |= {ARTIFACTS: empty, PAYLOADS: empty, PINS_FILE: _without_pins(data)}
+    for name, advice in wanted.items():
+        if not (data / name).exists():
+            raise ConfigurationError(f"`{name}` is missing from the data folder", advice)
+    if settings.keystore_secret is not None and not settings.keystore_secret.exists():
         raise ConfigurationError(
-            f"`{missing[0]}` is missing from the data folder", "restore it from a backup"
+            "the file that `keystore_secret` names is missing",
+            f"put it back, or name where it is now: {settings.keystore_secret}",
         )
-    if not (data / PINS_FILE).is_file():
-        raise ConfigurationError(
-            f"`{PINS_FILE}` is missing from the data folder: without it nobody would notice a log "
-            "that was rolled back",
-            "restore it from a backup; where there is none, hold the log against a checkpoint that "
-            f"was kept elsewhere (sealgate audit verify), then: echo '{{}}' > '{data / PINS_FILE}'",
-        )
+
+
+def _without_pins(data: Path) -> str:
+    """Say how to go on without the newest checkpoints, by which a cut log would be noticed."""
+    return (
+        "restore it from a backup: without it nobody notices a log that was cut; if there is none, "
+        "hold the log against a checkpoint that was kept elsewhere (sealgate audit verify), then: "
+        f"echo '{{}}' > '{data / PINS_FILE}'"
+    )
 
 
 def unlock_of(settings: Settings) -> Unlock:

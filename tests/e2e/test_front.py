@@ -9,8 +9,12 @@ from pathlib import Path
 
 import httpx
 
+from gateway.demo.place import _make_certificates
+from gateway.process.handshakes import MAX_HANDSHAKES
 from tests.e2e.conftest import MakeHouse
-from tests.e2e.house import House
+from tests.e2e.house import House, configure, until
+from tests.e2e.test_signals_under_load import a_token, authority
+from tests.gateway.process.test_handshakes import HALF as HALF_HELLO
 
 HALF = b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: g\r\nx: "
 ENDLESS_BYTES = 40 << 20
@@ -61,3 +65,38 @@ def test_silent_half_open_dripping_and_endless_strangers_shut_nobody_out(fresh: 
         print(f"grown by {grown >> 20} MiB")
         assert grown < MOST_MEMORY_BYTES
     assert house.infer().status_code == 200
+
+
+def test_strangers_who_stall_in_the_handshake_lock_nobody_out_and_keep_nothing(
+    fresh: MakeHouse, tmp_path: Path
+) -> None:
+    """1,100 of them were counted by nobody, and each kept a descriptor for a minute."""
+    house = fresh(started=False)
+    _make_certificates(tmp_path)
+    pair = {"tls_certificate": str(tmp_path / "sites.pem"), "tls_key": str(tmp_path / "sites.key")}
+    configure(house.place, **pair)
+    house.start()
+    trust = authority(tmp_path)
+    token = a_token(house, trust)
+
+    def answered() -> int:
+        url = f"https://127.0.0.1:{house.place.port}/v2/models/digits/infer"
+        headers, body = {"authorization": f"Bearer {token}"}, house.owned["digits"].body()
+        return httpx.post(url, json=body, headers=headers, verify=trust, timeout=30).status_code
+
+    assert answered() == 200
+    before = descriptors(house)
+    with ExitStack() as stack:
+        for port in (house.place.port, house.place.grpc_port):
+            for _ in range(1100):
+                line = socket.create_connection(("127.0.0.1", port), timeout=30)
+                stack.enter_context(line).sendall(HALF_HELLO)
+        asked = time.perf_counter()
+        assert answered() == 200
+        print(f"answered in {time.perf_counter() - asked:.3f} s")
+        assert descriptors(house) <= before + 2 * MAX_HANDSHAKES + 20
+        until(lambda: descriptors(house) <= before + 20)
+
+
+def descriptors(house: House) -> int:
+    return len(list(Path(f"/proc/{house.pid}/fd").iterdir()))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,6 +79,10 @@ class Callers:
         """The certificates of connections that were made for a request after a moment."""
         return {shown for begun, _, _, shown in self.answers if begun > moment and shown}
 
+    def has_shown(self, moment: float) -> bool:
+        assert self.faults == []
+        return bool(self.shown_since(moment))
+
     def _call(self, kept: bool) -> None:
         with ExitStack() as stack:
             client = stack.enter_context(self._client()) if kept else None
@@ -117,8 +122,10 @@ def a_token(house: House, trust: ssl.SSLContext) -> str:
     return str(answer.raise_for_status().json()["access_token"])
 
 
-def reloads(house: House) -> list[dict[str, Any]]:
-    return [line for line in told(house) if line["event"] == "reloaded"]
+def reloaded(house: House, number: int) -> dict[str, Any] | None:
+    """What the log says of that reload, once it does."""
+    lines = [line for line in told(house) if line["event"] == "reloaded"]
+    return lines[-1] if len(lines) == number else None
 
 
 def test_hang_ups_under_load_lose_no_request_and_serve_the_new_certificate(
@@ -141,12 +148,11 @@ def test_hang_ups_under_load_lose_no_request_and_serve_the_new_certificate(
             level = "debug" if number % 2 else "info"
             configure(house.place, log_level=level, run_timeout_seconds=20.0 + number)
             os.kill(house.pid, signal.SIGHUP)
-            until(lambda number=number: len(reloads(house)) == number)
-            done, line = time.monotonic(), reloads(house)[-1]
+            line = until(partial(reloaded, house, number))
+            done = time.monotonic()
             assert line["changed"] == ["log_level", "run_timeout_seconds"]
             assert (line["needs_restart"], line["certificates"]) == ([], ["public", "grpc"])
-            until(lambda done=done: callers.shown_since(done) or callers.faults)
-            assert callers.faults == []
+            until(partial(callers.has_shown, done))
             callers.wait_for(10)
             wanted = ssl.PEM_cert_to_DER_cert((used / "sites.pem").read_text())
             assert callers.shown_since(done) == {wanted}, "new connections see the new one"
@@ -155,8 +161,8 @@ def test_hang_ups_under_load_lose_no_request_and_serve_the_new_certificate(
     receipts = {receipt for _, _, receipt, _ in callers.answers}
     assert len(receipts) == len(callers.answers), "each has a place of its own in the log"
     house.stop()
-    done = house.verify()
-    assert done.returncode == 0, done.stdout + done.stderr
+    verified = house.verify()
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def asks_slow(house: House, headers: dict[str, str], answers: list[Answered]) -> None:

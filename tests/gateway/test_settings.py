@@ -131,3 +131,54 @@ def test_an_insecure_transport_variable_refuses_the_start(
 def test_an_empty_origin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="audit_origin"):
         load(tmp_path, audit_origin="")
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://[::1]:8080", "::1"),
+        ("http://127.0.0.2:8080", "127.0.0.2"),
+        ("http://localhost:8080", "127.0.0.1"),
+        ("https://models.example", "127.0.0.1"),
+        ("https://[2001:db8::1]", "127.0.0.1"),
+    ],
+)
+def test_a_public_address_of_loopback_is_listened_at(tmp_path: Path, url: str, host: str) -> None:
+    """`http://[::1]:8080` was made the issuer, and 127.0.0.1 was listened at."""
+    text = f'public_url = "{url}"\naudit_origin = "o"\n'
+    (tmp_path / SETTINGS_FILE).write_text(text)
+    assert load_settings(tmp_path).host == host
+    (tmp_path / SETTINGS_FILE).write_text(text + 'host = "127.0.0.3"\n')
+    assert load_settings(tmp_path).host == "127.0.0.3"
+    assert load_settings(tmp_path, host="127.0.0.4").host == "127.0.0.4"
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:99999", "https://", "::1"])
+def test_a_public_address_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
+    (tmp_path / SETTINGS_FILE).write_text(f'public_url = "{url}"\naudit_origin = "o"\n')
+    with pytest.raises(ConfigurationError, match="`public_url`"):
+        load_settings(tmp_path)
+
+
+def test_two_doors_with_one_port_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="`port` and `grpc_port` are the same port"):
+        load(tmp_path, "grpc_port = 8080\n")
+    with pytest.raises(ConfigurationError, match="`operations_port` and `sites_port`"):
+        load(tmp_path, "sites_port = 9090\n")
+    load(tmp_path, 'federation = "off"\nsites_port = 9090\n')
+    load(tmp_path, 'grpc_port = 8080\ngrpc_host = "127.0.0.2"\n')
+    load(tmp_path, "port = 0\noperations_port = 0\n")
+
+
+def test_a_folder_that_lost_its_settings_is_told_from_one_that_was_never_made(
+    tmp_path: Path,
+) -> None:
+    """The advice was to make it anew, over keys and a log."""
+    with pytest.raises(ConfigurationError) as told:
+        load_settings(tmp_path / "never")
+    assert "sealgate init" in told.value.advice
+    (tmp_path / "audit.db").touch()
+    with pytest.raises(ConfigurationError, match="which holds other things") as told:
+        load_settings(tmp_path)
+    assert "backup" in told.value.advice
+    assert "sealgate init" not in told.value.advice

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.failures import ExitCode
 from gateway.settings import load_settings
 from tests.gateway.cli.command import sealgate
 
@@ -50,3 +51,12 @@ def test_an_address_that_must_not_be_kept_is_refused_and_not_echoed(
     assert list(tmp_path.iterdir()) == []
     assert url not in said.err
     assert "hush" not in said.err
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:99999", "models.example"])
+def test_an_address_that_is_none_is_refused_in_one_line(tmp_path: Path, url: str) -> None:
+    """An open bracket was a traceback."""
+    said = sealgate("init", "--data", tmp_path / "data", "--public-url", url)
+    assert said.code == ExitCode.USAGE
+    assert said.err.startswith("error: --public-url is no address\nnext: ")
+    assert not (tmp_path / "data").exists()

@@ -140,6 +140,23 @@ def test_a_deadline_is_kept_by_ending(
     on_a_loop(scenario)
 
 
+def test_a_limit_that_changes_holds_for_runs_and_engines_to_come(patient: Engines) -> None:
+    """Settings of engines needed a restart; a look at an old deadline must not hide a new one."""
+    served = patient.serve(graph(endless_loop()))
+    short = {"x": np.full(1, np.nan, np.float32)}
+
+    async def scenario() -> None:
+        await served.run(short, 1)  # its deadline is looked at in a minute
+        patient.limit(replace(patient._room, run_seconds=TIMEOUT))
+        with pytest.raises(RunTimeout):
+            await served.run({"x": np.ones(1, np.float32)}, 1)
+        patient.limit(replace(patient._room, memory_bytes=1))
+        assert np.isnan((await served.run(short, 1))[0]).all(), "nothing is ended for it"
+        assert not patient.has_room()
+
+    on_a_loop(scenario)
+
+
 def test_an_engine_that_is_stopped_is_ended_at_the_deadline(engines: Engines) -> None:
     served = engines.serve(graph(linear(), "y"))
 

@@ -378,3 +378,22 @@ def test_one_connection_more_takes_the_place_of_the_longest_idle(door: Door) -> 
             assert second.call(request(), door.bearer()).status == Status.OK
     until(lambda: door.server.connections == MAX_CONNECTIONS - 1)
     door.server._connections.clear()
+
+
+def test_newcomers_take_the_places_of_as_many_others_at_once(door: Door) -> None:
+    """Each closed the one that had been idle for longest, while that one was closing."""
+
+    async def crowd() -> list[int]:
+        servers = door.server
+        for number in range(MAX_CONNECTIONS):
+            servers._connections.add(stand_in := servers.protocol())
+            stand_in.used = door.loop.time() - number
+        counts = []
+        for _ in range(20):
+            servers._opened(servers.protocol())
+            counts.append(servers.connections)
+        servers._connections.clear()
+        return counts
+
+    counts = asyncio.run_coroutine_threadsafe(crowd(), door.loop).result(30)
+    assert counts == [MAX_CONNECTIONS] * 20

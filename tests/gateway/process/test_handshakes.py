@@ -166,7 +166,7 @@ def test_nonsense_and_hang_ups_are_forgotten(pair: tuple[Path, Path], run: Run) 
 def test_every_door_with_tls_bounds_its_handshakes(pair: tuple[Path, Path], run: Run) -> None:
     """HTTP and sites were uvicorn's, with a minute for each handshake."""
     ports = free_ports(2)
-    doors = [
+    doors: list[Door | ProtocolDoor] = [
         Door("public", Named("public"), "127.0.0.1", ports[0], *pair),
         ProtocolDoor("echo", Echo(), "127.0.0.1", ports[1], *pair, ALPN),
     ]
