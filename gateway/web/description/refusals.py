@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from audit.errors import AuditError
 from gateway.errors import SealgateError
-from gateway.web.problems import PROBLEM_TYPE, RETRY_SOON, STATUS, TYPE_PREFIX
+from gateway.web.problems import PROBLEM_TYPE, STATUS, TYPE_PREFIX
 from policies.errors import PolicyError
 
 UNAUTHENTICATED: Final = ("token_missing", "invalid_token", "invalid_dpop_proof")
@@ -98,18 +98,33 @@ PROBLEM: Final[Mapping[str, Any]] = {
             "items": {"type": "string"},
             "description": "Which fields do not fit the schema.",
         },
+        "field": {"type": "string", "description": "Where a word stands that does not exist."},
+        "known": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Words that exist there: all of them, unless there is a `near`.",
+        },
+        "near": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Words that may have been meant.",
+        },
     },
 }
 
 
 def messages() -> dict[str, str]:
     """Return the public text of each code."""
+    return {code: kind.message for code, kind in _classes().items()}
+
+
+def _classes() -> dict[str, type[Any]]:
     bases = (SealgateError, AuditError, PolicyError)
     classes = [kind for base in bases for kind in (base, *_below(base))]
-    found: dict[str, str] = {}
+    found: dict[str, type[Any]] = {}
     for kind in classes:
         if "code" in vars(kind):
-            found.setdefault(kind.code, kind.message)
+            found.setdefault(kind.code, kind)
     return found
 
 
@@ -138,7 +153,7 @@ def response(status: int, codes: Collection[str], path: str = "") -> dict[str, A
     """Return one response with an example for each code."""
     told = messages()
     headers = {"Sealgate-Request-Id": REQUEST_ID}
-    if (name := _OF_STATUS.get(status)) or not RETRY_SOON.isdisjoint(codes):
+    if (name := _OF_STATUS.get(status)) or _waits(codes):
         name = name or "Retry-After"
         headers[name] = {"$ref": f"#/components/headers/{name}"}
     return {
@@ -154,6 +169,12 @@ def response(status: int, codes: Collection[str], path: str = "") -> dict[str, A
             }
         },
     }
+
+
+def _waits(codes: Collection[str]) -> bool:
+    """Whether another try may help with one of these; errors of policies know no such thing."""
+    known = _classes()
+    return any(getattr(known[code], "retry_after", "") for code in codes)
 
 
 def shared_responses() -> dict[str, Any]:
