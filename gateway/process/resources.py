@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -25,11 +25,17 @@ class Resources(Collector):
         version: Of the gateway.
         folders: Whose disks are looked at, by name.
         certificates: Files that hold one, by the name of the door.
+        backed_up: Returns the moment of the newest backup, Unix seconds; None when there is none.
     """
 
     def __init__(
-        self, version: str, folders: Mapping[str, Path], certificates: Mapping[str, Path]
+        self,
+        version: str,
+        folders: Mapping[str, Path],
+        certificates: Mapping[str, Path],
+        backed_up: Callable[[], int | None] = lambda: None,
     ) -> None:
+        self._backed_up = backed_up
         self._version = version
         self._folders = folders
         self._certificates = certificates
@@ -51,6 +57,11 @@ class Resources(Collector):
             with suppress(OSError, ValueError):
                 expiry.add_metric([door], _not_after(path))
         yield expiry
+        yield GaugeMetricFamily(
+            "sealgate_backup_timestamp_seconds",
+            "The moment that the newest backup shows; 0 when there is none",
+            value=self._backed_up() or 0,
+        )
 
     def _disks(self) -> Iterable[Metric]:
         free = GaugeMetricFamily(

@@ -1,0 +1,163 @@
+"""The control plane in PostgreSQL, as it is at one instant, by the server's own client programs.
+
+1. The state is a snapshot that a transaction of ours exports while the tables are locked against
+   writers, for milliseconds; `pg_dump` reads that snapshot, however long it takes.
+2. A password is never an argument: whoever lists the processes would see it. It goes by
+   `PGPASSWORD`, or stays in the `passfile` of the address.
+3. What a dump is put back into must be empty; it is put back in one transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from gateway.backup.errors import BackupRefused
+from gateway.backup.making import Again
+
+if TYPE_CHECKING:
+    import psycopg
+
+LOCK_MS: Final = 500
+"""While it waits, the audit log stands still: far below what its callers wait."""
+CONNECT_SECONDS: Final = 10
+_OURS: Final = (
+    "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+    " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+)
+
+
+class PostgresDump:
+    """A dump of a database (see `gateway.backup.making.Dump`); close it.
+
+    Args:
+        url: Of the database, as the settings have it.
+
+    Raises:
+        BackupRefused: There is no `pg_dump`, or the database cannot be reached.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._program = _program("pg_dump")
+        self._address, self._password = _split(url)
+        self._opened = ExitStack()
+        self._holder = self._opened.enter_context(_connected(self._address, self._password))
+        self._locker = self._opened.enter_context(_connected(self._address, self._password))
+        self._snapshot = ""
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Export a snapshot, and lock the tables against writers while the block runs."""
+        import psycopg
+
+        self._holder.rollback()
+        try:
+            self._locker.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
+            tables = ", ".join(str(row[0]) for row in self._locker.execute(_OURS))
+            self._locker.execute(f"LOCK TABLE {tables} IN SHARE MODE")
+            self._holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            row = self._holder.execute("SELECT pg_export_snapshot()").fetchone()
+        except psycopg.errors.LockNotAvailable:
+            self._locker.rollback()
+            raise Again from None
+        except psycopg.Error as fault:
+            raise BackupRefused("the database does not let itself be read") from fault
+        assert row is not None
+        self._snapshot = str(row[0])
+        try:
+            yield
+        finally:
+            self._locker.rollback()
+
+    def write(self, path: Path) -> None:
+        """Run `pg_dump` on the snapshot."""
+        options = ("--format=custom", "--no-owner", "--no-privileges", f"--file={path}")
+        snapshot = f"--snapshot={self._snapshot}"
+        _run((self._program, *options, snapshot, "--dbname", self._address), self._password)
+        path.chmod(0o600)
+
+    def close(self) -> None:
+        """Let go of the snapshot."""
+        self._opened.close()
+
+
+def put_back(dump: Path, url: str) -> None:
+    """Put a dump into an empty database.
+
+    Raises:
+        BackupRefused: It holds something, or cannot be reached; nothing was changed.
+    """
+    program = _program("pg_restore")
+    address, password = _split(url)
+    with _connected(address, password) as connection:
+        if connection.execute(_OURS).fetchone() is not None:
+            raise BackupRefused(
+                "the database holds something already",
+                "make an empty one (`createdb`), and name it in --database-url",
+            )
+    options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
+    _run((program, *options, "--dbname", address, str(dump)), password)
+
+
+def _split(url: str) -> tuple[str, str | None]:
+    """Return an address without its password, as libpq reads it, and the password."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise BackupRefused("the address of the database is none", "see `database_url`") from None
+    if parsed.get_backend_name() != "postgresql":
+        raise BackupRefused(
+            "the control plane is in a file outside of the data folder",
+            "move it to `control.db` in the data folder, and remove `database_url`",
+        )
+    password = None if parsed.password is None else str(parsed.password)
+    bare = parsed.set(drivername="postgresql", password=None)
+    if password is None or password:
+        return bare.render_as_string(hide_password=False), password
+    return bare.render_as_string(hide_password=False), None
+
+
+@contextmanager
+def _connected(address: str, password: str | None) -> Iterator[psycopg.Connection]:
+    try:
+        import psycopg
+    except ImportError:
+        what = "the `postgres` extra is not installed"
+        raise BackupRefused(what, "pip install 'sealgate[postgres]'") from None
+    try:
+        connection = psycopg.connect(address, password=password, connect_timeout=CONNECT_SECONDS)
+    except psycopg.Error as fault:
+        raise BackupRefused("the database cannot be reached", "see `database_url`") from fault
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise BackupRefused(
+            f"`{name}` is not installed, and the control plane is in PostgreSQL",
+            "install PostgreSQL's client programs; or --database-apart, and dump it yourself",
+        )
+    return found
+
+
+def _run(words: Sequence[str], password: str | None) -> None:
+    secret = {} if password is None else {"PGPASSWORD": password}
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, env={**os.environ, **secret}
+    )
+    if done.returncode:
+        told = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        name = Path(words[0]).name
+        raise BackupRefused(f"`{name}` failed: {told}", f"use a {name} of the server's release")
