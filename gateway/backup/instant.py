@@ -31,6 +31,7 @@ TRY_SECONDS: Final = 60.0
 """A writer that never pauses leaves gaps between its commits; a stuck one is told."""
 PAUSE_SECONDS: Final = 0.001
 STEP_PAGES: Final = 1024
+_LOOK: Final = "SELECT count(*) FROM sqlite_master"
 
 
 class Instant:
@@ -57,18 +58,22 @@ class Instant:
             BackupRefused: The locks could not be had.
         """
         deadline = monotonic() + TRY_SECONDS
-        with ExitStack() as held:
-            while not self._locked(held, monotonic):
-                held.close()
-                if monotonic() > deadline:
-                    what = "the databases of the data folder are locked, or cannot be written"
-                    raise BackupRefused(what, "look what else has them open, then try again")
-                time.sleep(PAUSE_SECONDS)
-            for name, path in self._files.items():
-                self._readers[name] = reader = _open(path)
-                reader.execute("BEGIN")
-                reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            yield
+        with ExitStack() as opened:
+            writers = {
+                path: opened.enter_context(closing(_open(path))) for path in self._files.values()
+            }
+            self._readers = {name: _open(path) for name, path in self._files.items()}
+            with ExitStack() as held:
+                while not self._locked(held, writers, monotonic):
+                    held.close()
+                    if monotonic() > deadline:
+                        what = "the databases of the data folder are locked by something else"
+                        raise BackupRefused(what, "look what has them open, then try again")
+                    time.sleep(PAUSE_SECONDS)
+                for reader in self._readers.values():
+                    reader.execute("BEGIN")
+                    reader.execute(_LOOK).fetchone()
+                yield
 
     def reader(self, name: str) -> sqlite3.Connection:
         """Return the connection that sees a file as it was at the instant."""
@@ -111,15 +116,20 @@ class Instant:
         while self._readers:
             self._readers.popitem()[1].close()
 
-    def _locked(self, held: ExitStack, monotonic: Callable[[], float]) -> bool:
+    def _locked(
+        self,
+        held: ExitStack,
+        writers: Mapping[Path, sqlite3.Connection],
+        monotonic: Callable[[], float],
+    ) -> bool:
         """Take all locks, or tell that one cannot be had now."""
         until = monotonic() + TRY_SECONDS
-        for path in self._files.values():
-            writer = held.enter_context(closing(_open(path)))
+        for path, writer in writers.items():
             while not _begun(writer, path):
                 if monotonic() > until:
                     return False
                 time.sleep(PAUSE_SECONDS)
+            held.callback(writer.execute, "ROLLBACK")
             until = monotonic() + HOLD_SECONDS
         with suppress(FileNotFoundError):
             lock = os.open(self._lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -132,14 +142,19 @@ class Instant:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    """Open a file, and read what every statement needs, before anything is locked."""
     try:
-        return sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=5, isolation_level=None
         )
+        connection.execute(_LOOK).fetchone()
+        connection.execute("PRAGMA busy_timeout = 0")
     except sqlite3.Error:
         raise BackupRefused(
-            f"`{path.name}` cannot be opened", "run this as the user that the gateway runs as"
+            f"`{path.name}` is damaged, or cannot be opened by this user",
+            "sealgate doctor tells which; run this as the user that the gateway runs as",
         ) from None
+    return connection
 
 
 def _begun(writer: sqlite3.Connection, path: Path) -> bool:

@@ -42,14 +42,10 @@ def write(data: Path, newest: Newest) -> None:
         OSError: It is as it was.
     """
     path = data / NOTE_FILE
-    fresh = path.with_name(f".{NOTE_FILE}.{newest.id}")
-    try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(newest))
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(fresh, path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
+    fresh = path.with_name(f"{NOTE_FILE}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(newest))
+        file.flush()
+        os.fsync(descriptor)
+    os.replace(fresh, path)

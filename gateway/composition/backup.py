@@ -20,6 +20,7 @@ from gateway.backup.postgresql import PostgresDump
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import AUDIT_FILE, KEYSTORE, SUBJECTS_FILE, unlock_of
 from gateway.composition.public_door import VERSION
+from gateway.composition.restored import RESTORE_FILE
 from gateway.process.ownership import keep_memory_private, take_descriptors
 from gateway.settings import CONTROL_FILE, Settings
 
@@ -59,6 +60,9 @@ def back_up(
     keep_memory_private()
     take_descriptors()
     data, at = settings.data_dir.absolute(), environment.clock()
+    if (data / RESTORE_FILE).exists():
+        what = "the folder was restored, and its gateway has not recorded that yet"
+        raise BackupRefused(what, f"start it once: sealgate serve --data {data}")
     target = _target(to.absolute(), data, settings.audit_origin, at)
     keys = LocalKeyStore.open(data / KEYSTORE, unlock_of(settings), environment.random_bytes)
     databases = {AUDIT_FILE: data / AUDIT_FILE, SUBJECTS_FILE: data / SUBJECTS_FILE}

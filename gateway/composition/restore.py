@@ -302,7 +302,9 @@ def _with_database(text: str, url: str) -> str:
     """Return settings that name another database and are the same otherwise."""
     line = f"database_url = {msgspec.json.encode(url).decode()}"
     named = re.compile(r"(?m)^\s*database_url\s*=.*$")
-    changed = named.sub(lambda _: line, text, count=1)
+    changed, found = named.subn(lambda _: line, text, count=1)
+    if not found:  # it came from the environment
+        changed = f"{line}\n{text}"
     if tomllib.loads(changed) != {**tomllib.loads(text), "database_url": url}:
         raise BackupRefused(
             f"`database_url` cannot be changed in the {SETTINGS_FILE} of the backup",
