@@ -33,7 +33,7 @@ from gateway.artifacts.guarded_file import create_guarded, read_guarded, sync_fo
 from gateway.artifacts.keystore import LocalKeyStore
 from gateway.artifacts.unlock import KeyFile, Unlock
 from gateway.backup import kept as kept_checkpoints
-from gateway.backup.archive import ADMINISTRATOR, DUMP, PAYLOADS
+from gateway.backup.archive import ADMINISTRATOR, DUMP, KEYS, PAYLOADS
 from gateway.backup.errors import BackupOlder, BackupRefused, BackupUnsound
 from gateway.backup.manifest import SIGNING, Manifest
 from gateway.backup.postgresql import put_back
@@ -168,8 +168,8 @@ class _Draft:
         self.manifest = contents.manifest
         self.evidence = evidence
         self.environment = environment
-        if not (folder / SETTINGS_FILE).exists() or not (folder / AUDIT_FILE).exists():
-            raise BackupUnsound("the backup lacks settings or log")
+        if not all((folder / name).exists() for name in (SETTINGS_FILE, AUDIT_FILE, KEYS)):
+            raise BackupUnsound("the backup lacks settings, log or keys")
         self.settings: Settings = load_settings(folder)
         self.secret = evidence.secret or self.settings.keystore_secret
         self.keys = LocalKeyStore.open(folder / KEYSTORE, self._unlock(), environment.random_bytes)
