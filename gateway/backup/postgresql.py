@@ -15,20 +15,19 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Connection, NullPool, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from gateway.backup.errors import BackupRefused
 from gateway.backup.making import Again
 
-if TYPE_CHECKING:
-    import psycopg
-
 LOCK_MS: Final = 500
 """While it waits, the audit log stands still: far below what its callers wait."""
 CONNECT_SECONDS: Final = 10
+_LOCKED: Final = "55P03"
+"""`lock_not_available` (PostgreSQL, appendix A)."""
 _OURS: Final = (
     "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
     " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
@@ -47,30 +46,29 @@ class PostgresDump:
 
     def __init__(self, url: str) -> None:
         self._program = _program("pg_dump")
-        self._address, self._password = _split(url)
+        self._url = _parsed(url)
         self._opened = ExitStack()
-        self._holder = self._opened.enter_context(_connected(self._address, self._password))
-        self._locker = self._opened.enter_context(_connected(self._address, self._password))
+        self._holder = self._opened.enter_context(_connected(self._url))
+        self._locker = self._opened.enter_context(_connected(self._url))
         self._snapshot = ""
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Export a snapshot, and lock the tables against writers while the block runs."""
-        import psycopg
-
         self._holder.rollback()
         try:
-            self._locker.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
-            tables = ", ".join(str(row[0]) for row in self._locker.execute(_OURS))
-            self._locker.execute(f"LOCK TABLE {tables} IN SHARE MODE")
-            self._holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            row = self._holder.execute("SELECT pg_export_snapshot()").fetchone()
-        except psycopg.errors.LockNotAvailable:
+            self._locker.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MS}")
+            tables = ", ".join(str(row[0]) for row in self._locker.exec_driver_sql(_OURS))
+            self._locker.exec_driver_sql(f"LOCK TABLE {tables} IN SHARE MODE")
+            self._holder.exec_driver_sql(
+                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+            )
+            row = self._holder.exec_driver_sql("SELECT pg_export_snapshot()").one()
+        except DBAPIError as fault:
             self._locker.rollback()
-            raise Again from None
-        except psycopg.Error as fault:
+            if getattr(fault.orig, "sqlstate", "") == _LOCKED:
+                raise Again from None
             raise BackupRefused("the database does not let itself be read") from fault
-        assert row is not None
         self._snapshot = str(row[0])
         try:
             yield
@@ -81,7 +79,7 @@ class PostgresDump:
         """Run `pg_dump` on the snapshot."""
         options = ("--format=custom", "--no-owner", "--no-privileges", f"--file={path}")
         snapshot = f"--snapshot={self._snapshot}"
-        _run((self._program, *options, snapshot, "--dbname", self._address), self._password)
+        _run((self._program, *options, snapshot), self._url)
         path.chmod(0o600)
 
     def close(self) -> None:
@@ -95,20 +93,18 @@ def put_back(dump: Path, url: str) -> None:
     Raises:
         BackupRefused: It holds something, or cannot be reached; nothing was changed.
     """
-    program = _program("pg_restore")
-    address, password = _split(url)
-    with _connected(address, password) as connection:
-        if connection.execute(_OURS).fetchone() is not None:
+    program, parsed = _program("pg_restore"), _parsed(url)
+    with _connected(parsed) as connection:
+        if connection.exec_driver_sql(_OURS).first() is not None:
             raise BackupRefused(
                 "the database holds something already",
                 "make an empty one (`createdb`), and name it in --database-url",
             )
     options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
-    _run((program, *options, "--dbname", address, str(dump)), password)
+    _run((program, *options, str(dump)), parsed)
 
 
-def _split(url: str) -> tuple[str, str | None]:
-    """Return an address without its password, as libpq reads it, and the password."""
+def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -118,23 +114,23 @@ def _split(url: str) -> tuple[str, str | None]:
             "the control plane is in a file outside of the data folder",
             "move it to `control.db` in the data folder, and remove `database_url`",
         )
-    password = None if parsed.password is None else str(parsed.password)
-    bare = parsed.set(drivername="postgresql", password=None)
-    if password is None or password:
-        return bare.render_as_string(hide_password=False), password
-    return bare.render_as_string(hide_password=False), None
+    return parsed
 
 
 @contextmanager
-def _connected(address: str, password: str | None) -> Iterator[psycopg.Connection]:
+def _connected(url: URL) -> Iterator[Connection]:
     try:
-        import psycopg
-    except ImportError:
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            poolclass=NullPool,
+            connect_args={"connect_timeout": CONNECT_SECONDS},
+        )
+    except (NoSuchModuleError, ModuleNotFoundError):
         what = "the `postgres` extra is not installed"
         raise BackupRefused(what, "pip install 'sealgate[postgres]'") from None
     try:
-        connection = psycopg.connect(address, password=password, connect_timeout=CONNECT_SECONDS)
-    except psycopg.Error as fault:
+        connection = engine.connect()
+    except DBAPIError as fault:
         raise BackupRefused("the database cannot be reached", "see `database_url`") from fault
     try:
         yield connection
@@ -152,12 +148,19 @@ def _program(name: str) -> str:
     return found
 
 
-def _run(words: Sequence[str], password: str | None) -> None:
-    secret = {} if password is None else {"PGPASSWORD": password}
+def _run(words: Sequence[str], url: URL) -> None:
+    """Run a client program on a database; its address is as libpq reads it."""
+    secret = {"PGPASSWORD": str(url.password)} if url.password else {}
+    bare = url.set(drivername="postgresql", password=None)
+    address = bare.render_as_string(hide_password=False)
     done = subprocess.run(
-        words, capture_output=True, text=True, check=False, env={**os.environ, **secret}
+        [*words, "--dbname", address],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **secret},
     )
     if done.returncode:
-        told = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        told = "; ".join(done.stderr.strip().splitlines()[-2:]) or "it says nothing"
         name = Path(words[0]).name
         raise BackupRefused(f"`{name}` failed: {told}", f"use a {name} of the server's release")
