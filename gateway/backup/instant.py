@@ -151,7 +151,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA busy_timeout = 0")
     except sqlite3.Error:
         raise BackupRefused(
-            f"`{path.name}` is damaged, or cannot be opened by this user",
+            f"`{path.name}` cannot be opened: it is damaged or another user's, or its disk is full",
             "sealgate doctor tells which; run this as the user that the gateway runs as",
         ) from None
     return connection
@@ -164,7 +164,7 @@ def _begun(writer: sqlite3.Connection, path: Path) -> bool:
         if fault.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
             return False
         raise BackupRefused(
-            f"`{path.name}` is damaged, or cannot be written by this user",
+            f"`{path.name}` cannot be opened: it is damaged or another user's, or its disk is full",
             "sealgate doctor tells which; run this as the user that the gateway runs as",
         ) from None
     return True

@@ -29,7 +29,7 @@ CONNECT_SECONDS: Final = 10
 _LOCKED: Final = "55P03"
 """`lock_not_available` (PostgreSQL, appendix A)."""
 _OURS: Final = (
-    "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+    "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables"
     " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
 )
 
@@ -66,9 +66,11 @@ class PostgresDump:
             row = self._holder.exec_driver_sql("SELECT pg_export_snapshot()").one()
         except DBAPIError as fault:
             self._locker.rollback()
-            if getattr(fault.orig, "sqlstate", "") == _LOCKED:
+            state = getattr(fault.orig, "sqlstate", None)
+            if state == _LOCKED:
                 raise Again from None
-            raise BackupRefused("the database does not let itself be read") from fault
+            what = f"the database does not let its tables be read and locked ({state})"
+            raise BackupRefused(what, "give its user the rights of the tables' owner") from fault
         self._snapshot = str(row[0])
         try:
             yield

@@ -66,7 +66,7 @@ def test_files_that_are_written_in_turn_are_copied_at_one_instant(
         for turn in range(10):
             with instant.hold():
                 pass
-            counts = []
+            counts: list[int] = []
             for name in reversed(FILES):  # the order of copying does not matter
                 instant.copy(name, tmp_path / f"{turn}-{name}", lambda _: None)
                 counts.insert(0, count(tmp_path / f"{turn}-{name}"))

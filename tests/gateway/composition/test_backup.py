@@ -285,12 +285,11 @@ def test_another_secret_opens_nothing(past: Past, tmp_path: Path) -> None:
     other = tmp_path / "other.key"
     other.write_bytes(bytes(32))
     other.chmod(0o600)
-    for act in (
-        lambda: verify(past.early, Evidence(secret=other), ENVIRONMENT, silent),
-        lambda: restore(past.early, tmp_path / "d", Evidence(secret=other), ENVIRONMENT, silent),
-    ):
-        with pytest.raises(KeystoreCorrupt):
-            act()
+    evidence = Evidence(secret=other)
+    with pytest.raises(KeystoreCorrupt):
+        verify(past.early, evidence, ENVIRONMENT, silent)
+    with pytest.raises(KeystoreCorrupt):
+        restore(past.early, tmp_path / "d", evidence, ENVIRONMENT, silent)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.key"]
 
 

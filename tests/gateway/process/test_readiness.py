@@ -112,7 +112,7 @@ def test_what_will_run_out_is_measured(tmp_path: Path) -> None:
     _make_certificates(tmp_path)
     registry = CollectorRegistry()
     certificates = {"public": tmp_path / "sites.pem", "sites": tmp_path / "gone.pem"}
-    watch(registry, Resources("9.9", {"data": tmp_path}, certificates))
+    watch(registry, Resources("9.9", {"data": tmp_path}, certificates, lambda: 1234))
     told = {
         (sample.name, sample.labels.get("door") or sample.labels.get("version", "")): sample.value
         for family in text_string_to_metric_families(generate_latest(registry).decode())
