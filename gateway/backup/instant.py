@@ -8,7 +8,7 @@ The safety argument:
    then keystore); when one cannot be had at once, all are given back. A waiting caller is delayed,
    never refused.
 3. A reader keeps its state until its copy is whole: a copy is of the instant however long it takes.
-   Meanwhile an erasure cannot wipe the file's log; it ends when the copy does.
+   Meanwhile an erasure deletes and cannot wipe: it is told so, and ends when it is repeated.
 4. Nothing is written to the files.
 """
 

@@ -9,13 +9,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from audit.errors import NoteInvalid
-from audit.note import NoteVerifier, checkpoint_of
+from audit.note import Checkpoint, NoteVerifier, checkpoint_of
 from gateway.backup.errors import BackupUnsound
 
 NOT_A_CHECKPOINT: Final = "a kept checkpoint is none, or of another installation"
@@ -38,14 +39,17 @@ def notes_of(content: bytes) -> list[bytes]:
 
 
 def missing(
-    kept: Iterable[bytes], sizes: Mapping[str, int], verifiers: Mapping[str, NoteVerifier], own: str
+    kept: Iterable[bytes],
+    sizes: Mapping[str, int],
+    verifiers: Mapping[str, Sequence[NoteVerifier]],
+    own: str,
 ) -> dict[str, int]:
     """Return how many entries are missing, by origin; nothing where none are.
 
     Args:
         kept: Signed checkpoints.
         sizes: Of the logs in the backup, by origin.
-        verifiers: Of those logs, by origin.
+        verifiers: Of every key that those logs were ever signed with, by origin.
         own: The name that all logs of the installation begin with.
 
     Raises:
@@ -56,7 +60,7 @@ def missing(
         try:
             checkpoint = checkpoint_of(note)
             if checkpoint.origin in verifiers:
-                verifiers[checkpoint.origin].open_checkpoint(note)
+                opened(note, verifiers[checkpoint.origin])
         except NoteInvalid:
             raise BackupUnsound(NOT_A_CHECKPOINT, OF_THIS_LOG) from None
         if checkpoint.origin.rpartition("/")[0] != own:
@@ -64,6 +68,18 @@ def missing(
         newest[checkpoint.origin] = max(checkpoint.size, newest.get(checkpoint.origin, 0))
     lost = {origin: size - sizes.get(origin, 0) for origin, size in newest.items()}
     return {origin: count for origin, count in lost.items() if count > 0}
+
+
+def opened(note: bytes, verifiers: Sequence[NoteVerifier]) -> Checkpoint:
+    """Return the checkpoint of a note that one of the keys signed.
+
+    Raises:
+        NoteInvalid: None did.
+    """
+    for verifier in verifiers:
+        with suppress(NoteInvalid):
+            return verifier.open_checkpoint(note)
+    raise NoteInvalid
 
 
 def not_newer(kept: Iterable[bytes], sizes: Mapping[str, int]) -> list[bytes]:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,12 +54,12 @@ class Since:
     changes: tuple[Change, ...]
 
 
-def since(path: Path, key: str, head: bytes) -> Since:
+def since(path: Path, keys: Sequence[str], head: bytes) -> Since:
     """Read what an export has beyond the backup.
 
     Args:
         path: The export.
-        key: The log's vkey.
+        keys: The log's vkeys.
         head: The log's checkpoint in the backup; the export must have grown out of it, or be older.
 
     Raises:
@@ -69,7 +69,7 @@ def since(path: Path, key: str, head: bytes) -> Since:
     try:
         size = open_note(head).size
         older = checkpoint_of_export(path).size < size
-        report = verify_export(path, key, () if older else (head,))
+        report = verify_export(path, keys, () if older else (head,))
         if report.status != "VERIFIED":
             found = next((one.what for tree in report.trees for one in tree.findings), "no key")
             raise BackupUnsound(f"an export does not fit the backup: {found}")

@@ -173,13 +173,16 @@ class _Draft:
         self.settings: Settings = load_settings(folder)
         self.secret = evidence.secret or self.settings.keystore_secret
         self.keys = LocalKeyStore.open(folder / KEYSTORE, self._unlock(), environment.random_bytes)
-        contents.check(self._verifier(self.manifest.origin, SIGNING))
-        self.verifiers = {
-            origin: self._verifier(origin, f"log/{origin}") for origin in self.manifest.checkpoints
-        }
+        contents.check(LogSigner(self.manifest.origin, self.keys.signing_key(SIGNING)).verifier)
+        self.verifiers = {origin: self._verifiers(origin) for origin in self.manifest.checkpoints}
 
-    def _verifier(self, origin: str, purpose: str) -> NoteVerifier:
-        return LogSigner(origin, self.keys.signing_key(purpose)).verifier
+    def _verifiers(self, origin: str) -> tuple[NoteVerifier, ...]:
+        """Return what verifies the checkpoints of a log."""
+        return (LogSigner(origin, self.keys.signing_key(f"log/{origin}")).verifier,)
+
+    def vkeys(self, origin: str) -> list[str]:
+        """Return the same as texts."""
+        return [verifier.vkey for verifier in self.verifiers[origin]]
 
     def _unlock(self) -> Unlock:
         if self.secret is None or not self.secret.is_file():
@@ -196,7 +199,8 @@ def _check(draft: _Draft) -> Checked:
     """Hold the logs of a draft to their keys and to every checkpoint at hand."""
     heads = {origin: note.encode() for origin, note in draft.manifest.checkpoints.items()}
     sizes = {
-        origin: draft.verifiers[origin].open_checkpoint(note).size for origin, note in heads.items()
+        origin: kept_checkpoints.opened(note, draft.verifiers[origin]).size
+        for origin, note in heads.items()
     }
     exports = list(_exports(draft, heads))
     kept = [note for path in draft.evidence.checkpoints for note in _kept(path)]
@@ -204,7 +208,9 @@ def _check(draft: _Draft) -> Checked:
     missing = kept_checkpoints.missing(kept, sizes, draft.verifiers, draft.manifest.origin)
     pins = _kept(draft.folder / PINS_FILE) if (draft.folder / PINS_FILE).exists() else []
     held = [*heads.values(), *pins, *kept_checkpoints.not_newer(kept, sizes)]
-    report = verify_folder(draft.folder, [v.vkey for v in draft.verifiers.values()], held)
+    report = verify_folder(
+        draft.folder, [key for origin in heads for key in draft.vkeys(origin)], held
+    )
     if report.status != "VERIFIED":
         found = next(one for tree in report.trees for one in tree.findings)
         raise BackupUnsound(
@@ -227,7 +233,7 @@ def _exports(draft: _Draft, heads: dict[str, bytes]) -> Iterator[Since]:
                 f"{path.name} is of a log that the backup does not have",
                 "leave it out; give its checkpoint with --checkpoint",
             )
-        yield since(path, draft.verifiers[origin].vkey, heads[origin])
+        yield since(path, draft.vkeys(origin), heads[origin])
 
 
 def _kept(path: Path) -> list[bytes]:

@@ -22,7 +22,9 @@ from gateway.artifacts.unlock import KeyFile
 from gateway.backup import newest
 from gateway.backup.archive import MANIFEST, SIGNATURE, Writer, members
 from gateway.backup.errors import BackupOlder, BackupRefused, BackupUnsound
+from gateway.backup.instant import Instant
 from gateway.backup.manifest import File, decode, encode
+from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.composition.backup import back_up
 from gateway.composition.restore import Checked, Evidence, restore, verify
 from gateway.composition.restored import RESTORE_FILE
@@ -428,3 +430,23 @@ def test_what_a_backup_leaves_out_is_named(past: Past, tmp_path: Path) -> None:
     (tmp_path / "data/tls.key").write_text("a key")
     made = back_up(load_settings(tmp_path / "data"), tmp_path / "b", ENVIRONMENT, silent)
     assert made.manifest.left_out == ["keystore/unlock.key", "tls.key"]
+
+
+def test_an_erasure_that_a_copy_delays_ends_when_it_is_asked_again(tmp_path: Path) -> None:
+    """A reader of an old state keeps the bytes; the caller is told, and nothing is left half."""
+    with served_place(tmp_path) as place:
+        place.tenant(HOUSE)
+        place.profile(HOUSE, "officer")
+        ref = consulted(place.foundation, HOUSE, "MRN-A")
+        data = tmp_path / "data"
+        instant = Instant({name: data / name for name in ("audit.db", "subjects.db")}, data / "no")
+        with place.client(HOUSE, "officer") as officer:
+            with instant.hold():
+                pass
+            with pytest.raises(CommandFailed) as delayed:
+                officer.post(f"/v1/subjects/{ref}/erase", {"confirm": ref})
+            assert place.foundation.vault.find(HOUSE, "MRN-A") is None, "nobody finds the person"
+            instant.close()
+            assert officer.post(f"/v1/subjects/{ref}/erase", {"confirm": ref})["ref"] == ref
+    assert "not complete" in delayed.value.what
+    assert delayed.value.code == ExitCode.TRY_AGAIN
