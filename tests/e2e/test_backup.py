@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from typing import Any
 import httpx
 
 from gateway.demo.cast import Cast
+from gateway.storage.database import open_database
+from gateway.storage.stores import sql_stores
 from tests.e2e.conftest import MakeHouse
-from tests.e2e.house import House, at_free_ports, sealgate_command, until
+from tests.e2e.house import TENANTS, House, at_free_ports, sealgate_command, until
 from tests.e2e.load import Answered, Load, whole_log
 
 
@@ -78,12 +80,30 @@ def erasing(house: House) -> Iterator[list[str]]:
         thread.join()
 
 
+def missing_payloads(house: House) -> list[str]:
+    """Digests that a record of a stopped gateway names and its artifact store lacks."""
+    database = open_database(f"sqlite:///{house.place.data / 'control.db'}")
+    with closing(database):
+        registry = sql_stores(database).registry
+        named = [
+            payload.digest
+            for tenant in TENANTS
+            for model in registry.list_models(tenant, after="", limit=100)
+            for version in registry.list_versions(tenant, model.name, after="", limit=100)
+            for payload in version.payloads
+        ]
+    assert named
+    store = house.place.data / "artifacts/payload"
+    return [digest for digest in named if not (store / digest).is_file()]
+
+
 def hold(house: House, before: list[Answered], backup: dict[str, Any]) -> None:
     """Fail unless a restored gateway serves, verifies, and has all that was answered before."""
     with house:
         log = whole_log(house)
         assert house.infer("digits").status_code == 200
         assert house.infer("biopsy", subject="somebody").status_code == 200
+    assert missing_payloads(house) == []
     receipts = [answer for answer in before if answer.status == 200]
     for answer in receipts:
         event = log[int(str(answer.receipt).rpartition("/")[2])]
