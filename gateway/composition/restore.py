@@ -212,9 +212,9 @@ def _check(draft: _Draft) -> Checked:
         draft.folder, [key for origin in heads for key in draft.vkeys(origin)], held
     )
     if report.status != "VERIFIED":
-        found = next(one for tree in report.trees for one in tree.findings)
+        told = [f"{one.entry}: {one.what}" for tree in report.trees for one in tree.findings]
         raise BackupUnsound(
-            f"the log of the backup does not hold, at {found.entry}: {found.what}",
+            f"the log of the backup does not hold, at {told[0] if told else 'a log without a key'}",
             "use another backup; if a kept checkpoint is not of this log, find out who forked it",
         )
     return Checked(
