@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,8 @@ from prometheus_client import GC_COLLECTOR, CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.backup import newest
+
 CERTIFICATE_BYTES: Final = 1 << 20
 
 
@@ -23,9 +25,8 @@ class Resources(Collector):
 
     Args:
         version: Of the gateway.
-        folders: Whose disks are looked at, by name.
+        folders: Whose disks are looked at, by name; the note of a backup is in one of them.
         certificates: Files that hold one, by the name of the door.
-        backed_up: Returns the moment of the newest backup, Unix seconds; None when there is none.
     """
 
     def __init__(
@@ -33,9 +34,7 @@ class Resources(Collector):
         version: str,
         folders: Mapping[str, Path],
         certificates: Mapping[str, Path],
-        backed_up: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self._backed_up = backed_up
         self._version = version
         self._folders = folders
         self._certificates = certificates
@@ -57,10 +56,11 @@ class Resources(Collector):
             with suppress(OSError, ValueError):
                 expiry.add_metric([door], _not_after(path))
         yield expiry
+        backups = [newest.read(folder) for folder in self._folders.values()]
         yield GaugeMetricFamily(
             "sealgate_backup_timestamp_seconds",
             "The moment that the newest backup shows; 0 when there is none",
-            value=self._backed_up() or 0,
+            value=max((found.at for found in backups if found is not None), default=0),
         )
 
     def _disks(self) -> Iterable[Metric]:
