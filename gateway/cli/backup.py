@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import JsonFlag, moment, note, progress, show
+from gateway.cli.output import JsonFlag, moment, note, progress, show, show_words, warn
 from gateway.cli.serve import DataFolder
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def backup(
     if context.invoked_subcommand is not None:
         return
     if to is None:
-        print(context.get_help())
+        show_words(context.get_help())
         raise typer.Exit(ExitCode.OK)
     from gateway.composition.backup import back_up
     from gateway.composition.environment import system_environment
@@ -96,7 +96,7 @@ def backup(
     }
     show(told, as_json=as_json)
     if manifest.database == "apart":
-        note("the records in PostgreSQL are not in it: dump them while the gateway is stopped")
+        warn("the records in PostgreSQL are not in it: dump them while the gateway is stopped")
     if manifest.damaged:
         raise CommandFailed(
             f"{len(manifest.damaged)} payloads are damaged on this disk and not in the backup",
