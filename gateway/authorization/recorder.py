@@ -39,6 +39,7 @@ CATEGORIES: Final = {
     "eraseSubject": "privacy",
     "startRound": "federation",
     "joinFederation": "federation",
+    "restore": "administration",
     "administer": "administration",
     "initialise": "administration",
     "issueToken": "identity",
@@ -62,6 +63,7 @@ class Details(TypedDict, total=False):
     id: str
     tenant: str
     client_id: str
+    actor_type: str
     reason: str
     resource: str
     purpose: str
@@ -82,6 +84,7 @@ class Details(TypedDict, total=False):
     output_commit: str
     screening: Screening | None
     fl: FederatedPart
+    prev_checkpoint_size: int
 
 
 @dataclass(frozen=True, slots=True)

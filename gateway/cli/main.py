@@ -30,6 +30,8 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("gateway.cli.serve", "Run the gateway."),
     "demo": ("gateway.cli.demo", "Build a working place and show what it keeps."),
     "doctor": ("gateway.cli.doctor", "Look at a gateway's place and say what is wrong."),
+    "backup": ("gateway.cli.backup", "Copy a gateway's place while it runs, and check a copy."),
+    "restore": ("gateway.cli.restore", "Make a data folder from a backup."),
     "whoami": ("gateway.cli.whoami", "Show how the gateway sees you."),
     "logout": ("gateway.cli.logout", "End the token of your profile."),
     "call": ("gateway.cli.call", "Ask a model."),

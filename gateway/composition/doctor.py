@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from gateway.artifacts.keystore import LocalKeyStore
 from gateway.artifacts.sandbox import Limits, run_sandboxed
+from gateway.backup import newest
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import (
     ARTIFACTS,
@@ -32,6 +33,8 @@ from gateway.storage.database import open_database
 
 SETTINGS: Final = "see docs/reference/settings.md"
 _SECONDS: Final = 20.0
+BACKUP_HOURS: Final = 49
+"""A daily one may fail once."""
 
 
 def examine(
@@ -77,6 +80,7 @@ def _of_folder(data: Path, settings: Settings, environment: Environment) -> Iter
     yield look("checkpoints", partial(folder.pins, data / PINS_FILE, data / AUDIT_FILE))
     yield look("data subjects", partial(folder.database, data / SUBJECTS_FILE))
     yield look("artifact store", partial(folder.artifacts, data / ARTIFACTS, runs=runs))
+    yield look("backup", partial(_backup, data, environment))
 
 
 def _of_doors(data: Path, settings: Settings) -> Iterator[Finding]:
@@ -108,6 +112,17 @@ def _of_doors(data: Path, settings: Settings) -> Iterator[Finding]:
 def _keystore(data: Path, settings: Settings, environment: Environment) -> str:
     LocalKeyStore.open(data / KEYSTORE, unlock_of(settings), environment.random_bytes)
     return "it opens"
+
+
+def _backup(data: Path, environment: Environment) -> str:
+    found = newest.read(data)
+    advice = f"sealgate backup --data {data} --to FOLDER, daily: see docs/operations/backup.md"
+    if found is None:
+        raise Ill("no backup was made", advice, "warning")
+    hours = (environment.clock() - found.at) / 3600
+    if hours > BACKUP_HOURS:
+        raise Ill(f"the newest backup is {hours / 24:.0f} days old", advice, "warning")
+    return f"the newest is {max(0.0, hours):.0f} hours old"
 
 
 def _postgresql(settings: Settings) -> str:

@@ -19,6 +19,7 @@ from typing import Final
 
 from audit.event import PLATFORM_TENANT
 from audit.ports import Filter
+from gateway.backup import newest
 from gateway.composition.foundation import Foundation
 from gateway.identity.records import Client, Tenant
 from gateway.pages import every
@@ -27,10 +28,10 @@ from gateway.start_page import Step
 MOST: Final = 100
 """Tenants, and models or clients of one, that are looked at."""
 KEPT_SECONDS: Final = 5.0
-BACKUP_NOTE: Final = "backup.json"
+BACKUP_NOTE: Final = newest.NOTE_FILE
 """Where the newest backup is noted: `{"at": Unix seconds, …}`."""
 MAX_NOTE: Final = 64 << 10
-BACKUP_COMMAND: Final = "cp -a sealgate-data sealgate-backup  # while the gateway is stopped"
+BACKUP_COMMAND: Final = "sealgate backup --data sealgate-data --to sealgate-data.backup"
 
 _Look = Callable[[], bool]
 

@@ -34,6 +34,7 @@ from gateway.composition.inference import (
 )
 from gateway.composition.public_door import VERSION, public_app
 from gateway.composition.reloading import Reloading
+from gateway.composition.restored import Restored
 from gateway.composition.site_door import site_app
 from gateway.composition.tracing import Tracing
 from gateway.composition.trusted_names import warn_of_nobody
@@ -119,6 +120,7 @@ def compose(
     counts = watch_work(metrics, base, use, sink, lines)
     housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming, engines, counts)
 
+    restored = Restored(base.settings.data_dir, recorder, use.subjects.erase_again)
     life = Life()
 
     def ready() -> bool:
@@ -174,8 +176,10 @@ def compose(
 
     def start() -> None:
         base.log.start()
+        restored.record()
         engines.start()
         use.recovery.run()
+        restored.finish()
         warn_of_nobody(base)
         lines.start()
         housekeeping.start()  # empties the staging area: before anything can publish

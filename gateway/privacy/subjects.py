@@ -23,7 +23,7 @@ from audit.reader import Entry, LogReader
 from audit.sealing import SubjectVault
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
-from gateway.authorization.kinds import FINISHED, Kind, Settled, by_call
+from gateway.authorization.kinds import FINISHED, Attribution, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import InvalidRequest, NotFound
@@ -31,6 +31,8 @@ from policies.facts import SubjectFacts
 
 MAX_IDENTIFIER: Final = 512
 """Characters; longer than any patient number or mail address."""
+RESTORED: Final = "restored"
+"""The reason of an erasure that is made again because a restore undid it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,22 @@ class Subjects:
             intent.unknown()
             raise
         return Erasure(ref=ref, intent=intent.id, result=intent.done())
+
+    def erase_again(self, tenant: str, ref: str) -> bool:
+        """Erase a subject whose erasure a restore undid; tells whether there was one to erase.
+
+        The gateway does it by itself: who asked and by which decision is in the entries that the
+        restore lost, of which an export was given.
+
+        Raises:
+            EvidenceUnavailable: It could not be recorded.
+        """
+        if not self._vault.lives(tenant, ref):
+            return False
+        by = Attribution(details={"reason": RESTORED})
+        with self._intents.changing("erase", tenant, {"ref": ref}, by):
+            self._change(tenant, ref)
+        return True
 
     def _finish(self, pending: Pending) -> Settled:
         self._change(pending.tenant, pending.facts["ref"])

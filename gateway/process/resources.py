@@ -15,6 +15,8 @@ from prometheus_client import GC_COLLECTOR, CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.backup import newest
+
 CERTIFICATE_BYTES: Final = 1 << 20
 
 
@@ -23,12 +25,15 @@ class Resources(Collector):
 
     Args:
         version: Of the gateway.
-        folders: Whose disks are looked at, by name.
+        folders: Whose disks are looked at, by name; the note of a backup is in one of them.
         certificates: Files that hold one, by the name of the door.
     """
 
     def __init__(
-        self, version: str, folders: Mapping[str, Path], certificates: Mapping[str, Path]
+        self,
+        version: str,
+        folders: Mapping[str, Path],
+        certificates: Mapping[str, Path],
     ) -> None:
         self._version = version
         self._folders = folders
@@ -51,6 +56,12 @@ class Resources(Collector):
             with suppress(OSError, ValueError):
                 expiry.add_metric([door], _not_after(path))
         yield expiry
+        backups = [newest.read(folder) for folder in self._folders.values()]
+        yield GaugeMetricFamily(
+            "sealgate_backup_timestamp_seconds",
+            "The moment that the newest backup shows; 0 when there is none",
+            value=max((found.at for found in backups if found is not None), default=0),
+        )
 
     def _disks(self) -> Iterable[Metric]:
         free = GaugeMetricFamily(

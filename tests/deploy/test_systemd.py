@@ -13,7 +13,8 @@ from gateway.settings import Settings, load_settings
 from tests.deploy.lockfile import ROOT
 from tests.tools import require_tool
 
-UNITS = ("sealgate.service", "sealgate-site@.service")
+STAYING = ("sealgate.service", "sealgate-site@.service")
+UNITS = (*STAYING, "sealgate-backup.service")
 # Tenths of systemd's own measure, where 100 is unconfined.
 EXPOSURE = "25"
 
@@ -79,13 +80,30 @@ def test_the_gateway_starts_with_the_credential_that_the_unit_loads(
     assert secret.name == loaded
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", STAYING)
 def test_it_writes_to_its_own_folder_only(unit: str) -> None:
     given = service(unit)
     folder = f"/var/lib/{given['StateDirectory']}"
     assert given["WorkingDirectory"] == folder
     assert f" {folder}" in given["ExecStart"]
     assert "ReadWritePaths" not in given
+
+
+def test_a_backup_goes_to_a_folder_that_is_not_the_gateways() -> None:
+    given = service("sealgate-backup.service")
+    own, backups = (f"/var/lib/{name}" for name in given["StateDirectory"].split())
+    assert given["ExecStart"].endswith(f"--data {own}/data --to {backups}")
+    assert not Path(backups).is_relative_to(own)
+    assert given["LoadCredential"] == service("sealgate.service")["LoadCredential"]
+
+
+@pytest.mark.e2e
+def test_the_timer_starts_the_backup_daily() -> None:
+    timer = {key: value for _, key, value in entries("sealgate-backup.timer")}
+    assert timer["Persistent"] == "true"
+    analyze = require_tool("systemd-analyze")
+    words = [analyze, "calendar", "--iterations=2", timer["OnCalendar"]]
+    assert subprocess.run(words, capture_output=True).returncode == 0
 
 
 @pytest.fixture

@@ -20,7 +20,9 @@ from tests.gateway.cli.test_main import leaves
 from tests.ports import free_port
 from tests.tools import require_tool
 
-TUTORIALS: Final = sorted((ROOT / "docs/tutorials").glob("*.md"))
+TUTORIALS: Final = sorted(
+    path for folder in ("tutorials", "operations") for path in (ROOT / "docs" / folder).glob("*.md")
+)
 MARKS: Final = {
     "application-developer": [pytest.mark.clients],
     "scikit-learn": [pytest.mark.convert],
@@ -36,6 +38,7 @@ MOST_COMMANDS: Final = 10
 """From an empty clone to the first prediction of one's own model, each typed once."""
 NOT_RUN: Final = {
     ("compliance-officer", "the file is in the repository, not in the reader's folder"),
+    ("upgrade", "a test installs no other release"),
 }
 """Reasons for which a block may be shown and not run."""
 BY_MAKE: Final = {"sealgate demo"}

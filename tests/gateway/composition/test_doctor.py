@@ -10,12 +10,15 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.backup import newest
+from gateway.composition.backup import back_up
 from gateway.composition.doctor import examine
 from gateway.composition.environment import system_environment
 from gateway.composition.foundation import open_foundation
@@ -36,6 +39,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open_foundation(load_settings(data), ENVIRONMENT) as base:
         base.log.start()
         base.log.close()
+    back_up(load_settings(data), data.parent, ENVIRONMENT, lambda *_: None)
     return data
 
 
@@ -146,6 +150,19 @@ def test_each_planted_fault_is_found_by_its_name_with_a_remedy(data: Path, fault
     bad = {one.check: one for one in seen(data).values() if one.state == "fault"}
     assert check in bad, bad
     assert bad[check].next
+
+
+@pytest.mark.parametrize("how", ["none", "old", "unreadable"])
+def test_a_backup_that_is_missing_or_old_is_warned_of(data: Path, how: str) -> None:
+    if how == "none":
+        (data / newest.NOTE_FILE).unlink()
+    elif how == "old":
+        newest.write(data, newest.Newest(id="x", at=int(time.time()) - 50 * 3600, entries=1))
+    else:
+        (data / newest.NOTE_FILE).write_bytes(b"{")
+    found = seen(data)["backup"]
+    assert found.state == "warning"
+    assert f"sealgate backup --data {data}" in found.next
 
 
 def test_a_port_that_is_taken_names_its_setting(data: Path) -> None:

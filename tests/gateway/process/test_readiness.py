@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import ASGIApp
 
+from gateway.backup import newest
 from gateway.composition.foundation import Foundation, open_foundation
 from gateway.composition.gateway import compose
 from gateway.demo.place import _make_certificates
@@ -110,6 +111,7 @@ def test_a_gateway_whose_folder_loses_something_is_not_ready(
 
 def test_what_will_run_out_is_measured(tmp_path: Path) -> None:
     _make_certificates(tmp_path)
+    newest.write(tmp_path, newest.Newest(id="x", at=1234, entries=1))
     registry = CollectorRegistry()
     certificates = {"public": tmp_path / "sites.pem", "sites": tmp_path / "gone.pem"}
     watch(registry, Resources("9.9", {"data": tmp_path}, certificates))
@@ -121,6 +123,7 @@ def test_what_will_run_out_is_measured(tmp_path: Path) -> None:
     assert told["sealgate_build_info", "9.9"] == 1
     assert told["sealgate_threads", ""] >= 1
     assert told["sealgate_disk_size_bytes", ""] >= told["sealgate_disk_free_bytes", ""] > 0
+    assert told["sealgate_backup_timestamp_seconds", ""] == 1234
     assert told["process_open_fds", ""] > 0
     assert told["process_resident_memory_bytes", ""] > 0
     assert told["sealgate_certificate_expiry_timestamp_seconds", "public"] > 1_700_000_000

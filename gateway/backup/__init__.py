@@ -1,0 +1,1 @@
+"""Copies of a data folder: made while it is in use, checked, and put back."""

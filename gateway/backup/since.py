@@ -1,0 +1,127 @@
+"""What happened after a backup, read from exports of the log: a restore undoes it.
+
+1. An export counts when it verifies with the log's key and has grown out of the backup's log.
+2. Erasures are done again before the restored gateway serves (`gateway.composition.restored`).
+   Everything else that was taken away or given is told, for a person to do again.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from audit.errors import EventInvalid
+from audit.event import ERASE_ACTION, Event, decode
+from audit.tiles import WIDTH, TileAddress, tile_path, tiles_of
+from audit.verify import MAX_NOTE, Head, open_note, verify_export
+from gateway.backup.errors import BackupRefused, BackupUnsound
+
+CHANGES: Final = frozenset(
+    {"administer", "managePolicy", "promote", "revokeToken", "rollback", "uploadArtifact"}
+)
+"""Actions whose results are told, beside erasures."""
+MOST_TOLD: Final = 1000
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A change that the restore undoes, by its place in the lost log."""
+
+    receipt: str
+    action: str
+    resource: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What an export says.
+
+    Attributes:
+        note: Its checkpoint.
+        tenant: Whose log it is.
+        erased: References of subjects that were erased.
+        changes: The other changes, at most `MOST_TOLD`.
+    """
+
+    note: bytes
+    tenant: str
+    erased: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+
+def since(path: Path, keys: Sequence[str], head: bytes) -> Since:
+    """Read what an export has beyond the backup.
+
+    Args:
+        path: The export.
+        keys: The log's vkeys.
+        head: The log's checkpoint in the backup; the export must have grown out of it, or be older.
+
+    Raises:
+        BackupUnsound: It does not verify, or is another log than the backup's.
+        BackupRefused: It cannot be read.
+    """
+    try:
+        size = open_note(head).size
+        older = checkpoint_of_export(path).size < size
+        report = verify_export(path, keys, () if older else (head,))
+        if report.status != "VERIFIED":
+            found = next((one.what for tree in report.trees for one in tree.findings), "no key")
+            raise BackupUnsound(f"an export does not fit the backup: {found}")
+        with zipfile.ZipFile(path) as archive:
+            return _read(archive, report.trees[0].origin, size)
+    except OSError as fault:
+        raise BackupRefused(f"{path} cannot be read", "check the path of the export") from fault
+
+
+def checkpoint_of_export(path: Path) -> Head:
+    """Return the checkpoint of an export; nothing is verified yet.
+
+    Raises:
+        BackupUnsound: It is no export.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("checkpoint") as note:
+            return open_note(note.read(MAX_NOTE))
+    except Exception as fault:  # whatever a foreign archive makes the library raise
+        what = f"{path.name} is no export of a log"
+        raise BackupUnsound(what, "sealgate audit export makes one") from fault
+
+
+def _read(archive: zipfile.ZipFile, origin: str, size: int) -> Since:
+    erased: dict[str, None] = {}
+    changes: list[Change] = []
+    note = archive.read("checkpoint")
+    for index, event in _events(archive, open_note(note).size, size):
+        if event.outcome not in ("allow", "done"):
+            continue
+        if event.action == ERASE_ACTION:
+            erased.update(dict.fromkeys(event.subject_refs))
+        elif event.action in CHANGES and event.outcome == "done" and len(changes) < MOST_TOLD:
+            told = Change(f"{origin}/{index}", event.action, event.resource, event.reason)
+            changes.append(told)
+    return Since(note, origin.rpartition("/")[2], tuple(erased), tuple(changes))
+
+
+def _events(archive: zipfile.ZipFile, total: int, first: int) -> Iterator[tuple[int, Event]]:
+    """Yield the events of a verified export from an index on; pruned ones are gone."""
+    for address in tiles_of(total):
+        begin = WIDTH * address.number
+        if address.level != 0 or begin + address.width <= first:
+            continue
+        bundle = archive.read(tile_path(TileAddress(None, address.number, address.width)))
+        at = 0
+        for index in range(begin, begin + address.width):
+            length = int.from_bytes(bundle[at : at + 2], "big")
+            body, at = bundle[at + 2 : at + 2 + length], at + 2 + length
+            if index < first or not body:
+                continue
+            try:
+                yield index, decode(body)
+            except EventInvalid as fault:
+                raise BackupUnsound("an export has an entry that is no event") from fault

@@ -1,0 +1,342 @@
+"""`sealgate restore` and `sealgate backup verify`: from one file to a data folder, or to a verdict.
+
+Safety argument:
+1. The folder is built under another name and renamed as the last step, and only where nothing is: a
+   folder of the given name is a whole restored one, or what it was.
+2. Before that: every member is as the manifest says, the keystore opens with the secret that was
+   kept apart, a key in it has signed the manifest, and every log verifies against keys in it.
+3. The logs are held to every checkpoint at hand: the pins in the backup, those that were kept
+   outside, and those of exports. A log that contradicts one is refused, whatever is accepted; one
+   that is shorter is refused until the loss, which is told in entries, is accepted.
+4. What the next start has to record and erase is durable with the folder (`RESTORE_FILE`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from audit.event import PLATFORM_TENANT, new_event_id
+from audit.note import LogSigner, NoteVerifier, checkpoint_of
+from audit.verify_folder import verify_folder
+from gateway.artifacts.guarded_file import create_guarded, read_guarded, sync_folder
+from gateway.artifacts.keystore import LocalKeyStore
+from gateway.artifacts.unlock import KeyFile, Unlock
+from gateway.backup import kept as kept_checkpoints
+from gateway.backup.archive import ADMINISTRATOR, DUMP, KEYS, PAYLOADS
+from gateway.backup.errors import BackupOlder, BackupRefused, BackupUnsound
+from gateway.backup.manifest import SIGNING, Manifest
+from gateway.backup.postgresql import put_back
+from gateway.backup.reading import Contents, read, sync_folders
+from gateway.backup.since import Change, Since, checkpoint_of_export, since
+from gateway.composition.backup import ADMINISTRATOR_AAD
+from gateway.composition.bootstrap import ADMINISTRATOR_KEY
+from gateway.composition.environment import Environment
+from gateway.composition.foundation import (
+    ARTIFACTS,
+    AUDIT_FILE,
+    KEYSTORE,
+    PINS_FILE,
+    UNLOCK_FILE,
+    unlock_of,
+)
+from gateway.composition.restored import RESTORE_FILE, RestoreNote
+from gateway.process.ownership import keep_memory_private
+from gateway.settings import SETTINGS_FILE, Settings, load_settings
+
+Advance = Callable[[int, int], None]
+MAX_SECRET_BYTES: Final = 4096
+MAX_KEPT_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is given beside a backup.
+
+    Attributes:
+        secret: File of what opens the keystore; by default the one that the settings name.
+        checkpoints: Files of checkpoints that were kept outside.
+        exports: Exports of logs, made after the backup.
+    """
+
+    secret: Path | None = None
+    checkpoints: Sequence[Path] = ()
+    exports: Sequence[Path] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A backup that holds.
+
+    Attributes:
+        manifest: What it says of itself.
+        missing: How many entries it lacks, by origin, of those that checkpoints tell of.
+        erased: Tenant and reference of subjects that were erased after it.
+        changes: What else was changed after it, as far as exports tell.
+    """
+
+    manifest: Manifest
+    missing: dict[str, int]
+    erased: list[tuple[str, str]]
+    changes: list[Change]
+
+
+def verify(backup: Path, evidence: Evidence, environment: Environment, advance: Advance) -> Checked:
+    """See whether a backup could be put back; nothing is left behind.
+
+    The databases are unpacked into the folder of temporary files (`TMPDIR`) meanwhile.
+
+    Raises:
+        SealgateError: It could not.
+    """
+    keep_memory_private()
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "data"
+        draft.mkdir(mode=0o700)
+        contents = read(
+            backup, lambda name: None if name.startswith(PAYLOADS) else draft / name, advance
+        )
+        return _check(_Draft(draft, contents, evidence, environment))
+
+
+def restore(
+    backup: Path,
+    to: Path,
+    evidence: Evidence,
+    environment: Environment,
+    advance: Advance,
+    *,
+    accept_loss: bool = False,
+    database_url: str | None = None,
+) -> Checked:
+    """Put a backup back into a new folder.
+
+    Args:
+        backup: The file.
+        to: Must not exist, or be an empty folder.
+        evidence: What is given beside it.
+        environment: Time and randomness.
+        advance: Told how many bytes of how many are done.
+        accept_loss: Go on where entries are missing.
+        database_url: An empty database for the control plane, where it was in PostgreSQL.
+
+    Raises:
+        BackupOlder: Entries are missing, and that was not accepted.
+        SealgateError: It cannot be put back; there is no folder.
+    """
+    keep_memory_private()
+    os.umask(0o077)
+    to = to.absolute()
+    _refuse_occupied(to)
+    with _draft(to) as draft:
+        contents = read(backup, lambda name: draft / name, advance)
+        work = _Draft(draft, contents, evidence, environment)
+        checked = _check(work)
+        if checked.missing and not accept_loss:
+            raise _older(checked.missing)
+        _complete(work, checked)
+        if contents.manifest.database == "postgresql":
+            _put_back(work, database_url)
+        sync_folders(draft)
+        try:
+            os.rename(draft, to)
+        except OSError as fault:
+            what = f"the folder {to} cannot be made ({fault.strerror})"
+            raise BackupRefused(what, "name a folder inside of it in --to") from fault
+        sync_folder(to.parent)
+    return checked
+
+
+class _Draft:
+    """A data folder that was unpacked, and what opens it."""
+
+    def __init__(
+        self, folder: Path, contents: Contents, evidence: Evidence, environment: Environment
+    ) -> None:
+        self.folder = folder
+        self.contents = contents
+        self.manifest = contents.manifest
+        self.evidence = evidence
+        self.environment = environment
+        if not all((folder / name).exists() for name in (SETTINGS_FILE, AUDIT_FILE, KEYS)):
+            raise BackupUnsound("the backup lacks settings, log or keys")
+        self.settings: Settings = load_settings(folder)
+        self.secret = evidence.secret or self.settings.keystore_secret
+        self.keys = LocalKeyStore.open(folder / KEYSTORE, self._unlock(), environment.random_bytes)
+        contents.check(LogSigner(self.manifest.origin, self.keys.signing_key(SIGNING)).verifier)
+        self.verifiers = {origin: self._verifiers(origin) for origin in self.manifest.checkpoints}
+
+    def _verifiers(self, origin: str) -> tuple[NoteVerifier, ...]:
+        """Return what verifies the checkpoints of a log."""
+        return (LogSigner(origin, self.keys.signing_key(f"log/{origin}")).verifier,)
+
+    def vkeys(self, origin: str) -> list[str]:
+        """Return the same as texts."""
+        return [verifier.vkey for verifier in self.verifiers[origin]]
+
+    def _unlock(self) -> Unlock:
+        if self.secret is None or not self.secret.is_file():
+            raise BackupRefused(
+                "what opens the keystore is in no backup, and has to be at hand",
+                "name the file that you kept: --unlock-secret FILE",
+            )
+        if self.settings.keystore_unlock == "file":
+            return KeyFile(self.secret)
+        return unlock_of(self.settings.model_copy(update={"keystore_secret": self.secret}))
+
+
+def _check(draft: _Draft) -> Checked:
+    """Hold the logs of a draft to their keys and to every checkpoint at hand."""
+    heads = {origin: note.encode() for origin, note in draft.manifest.checkpoints.items()}
+    sizes = {
+        origin: kept_checkpoints.opened(note, draft.verifiers[origin]).size
+        for origin, note in heads.items()
+    }
+    exports = list(_exports(draft, heads))
+    kept = [note for path in draft.evidence.checkpoints for note in _kept(path)]
+    kept += [one.note for one in exports]
+    missing = kept_checkpoints.missing(kept, sizes, draft.verifiers, draft.manifest.origin)
+    pins = _kept(draft.folder / PINS_FILE) if (draft.folder / PINS_FILE).exists() else []
+    held = [*heads.values(), *pins, *kept_checkpoints.not_newer(kept, sizes)]
+    report = verify_folder(
+        draft.folder, [key for origin in heads for key in draft.vkeys(origin)], held
+    )
+    if report.status != "VERIFIED":
+        told = [f"{one.entry}: {one.what}" for tree in report.trees for one in tree.findings]
+        raise BackupUnsound(
+            f"the log of the backup does not hold, at {told[0] if told else 'a log without a key'}",
+            "use another backup; if a kept checkpoint is not of this log, find out who forked it",
+        )
+    return Checked(
+        manifest=draft.manifest,
+        missing=missing,
+        erased=[(one.tenant, ref) for one in exports for ref in one.erased],
+        changes=[change for one in exports for change in one.changes],
+    )
+
+
+def _exports(draft: _Draft, heads: dict[str, bytes]) -> Iterator[Since]:
+    for path in draft.evidence.exports:
+        origin = checkpoint_of_export(path).origin
+        if origin not in heads:
+            raise BackupRefused(
+                f"{path.name} is of a log that the backup does not have",
+                "leave it out; give its checkpoint with --checkpoint",
+            )
+        yield since(path, draft.vkeys(origin), heads[origin])
+
+
+def _kept(path: Path) -> list[bytes]:
+    try:
+        with path.open("rb") as file:
+            return kept_checkpoints.notes_of(file.read(MAX_KEPT_BYTES))
+    except OSError as fault:
+        raise BackupRefused(f"{path} cannot be read", "check the path") from fault
+
+
+def _older(missing: dict[str, int]) -> BackupOlder:
+    told = ", ".join(f"{count} of {origin}" for origin, count in missing.items())
+    return BackupOlder(
+        f"entries are missing that a kept checkpoint tells of: {told}",
+        "use a newer backup, or go on without them: --accept-loss",
+        missing,
+    )
+
+
+def _complete(draft: _Draft, checked: Checked) -> None:
+    """Add what a data folder has and a backup has not."""
+    folder, keys = draft.folder, draft.keys
+    for name in (f"{ARTIFACTS}/payload", f"{ARTIFACTS}/staging", "run", "federation"):
+        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    wrapped = folder / ADMINISTRATOR
+    if wrapped.exists():
+        key = keys.unwrap(PLATFORM_TENANT, wrapped.read_bytes(), ADMINISTRATOR_AAD)
+        create_guarded(folder / ADMINISTRATOR_KEY, key)
+        wrapped.unlink()
+    if draft.settings.keystore_unlock == "file" and draft.settings.keystore_secret is None:
+        assert draft.secret is not None
+        secret = read_guarded(draft.secret, MAX_SECRET_BYTES)
+        create_guarded(folder / KEYSTORE / UNLOCK_FILE, secret)
+    create_guarded(folder / RESTORE_FILE, msgspec.json.encode(_note(draft, checked)))
+
+
+def _note(draft: _Draft, checked: Checked) -> RestoreNote:
+    environment = draft.environment
+    sizes = {
+        origin: checkpoint_of(note.encode()).size
+        for origin, note in draft.manifest.checkpoints.items()
+    }
+    kept = {origin: count + sizes.get(origin, 0) for origin, count in checked.missing.items()}
+    return RestoreNote(
+        id=new_event_id(environment.clock, environment.random_bytes),
+        backup=draft.manifest.id,
+        digest=draft.contents.digest,
+        entries={_tenant(origin): size for origin, size in sizes.items()},
+        kept={_tenant(origin): size for origin, size in kept.items() if origin in sizes},
+        erase=checked.erased,
+    )
+
+
+def _tenant(origin: str) -> str:
+    return origin.rpartition("/")[2]
+
+
+def _put_back(draft: _Draft, database_url: str | None) -> None:
+    """Fill an empty database, and name it in the settings."""
+    if database_url is None:
+        raise BackupRefused(
+            "the control plane of this backup was in PostgreSQL",
+            "make an empty database, and name it: --database-url postgresql://USER@HOST/NAME",
+        )
+    path = draft.folder / SETTINGS_FILE
+    path.write_text(_with_database(path.read_text(), database_url))
+    put_back(draft.folder / DUMP, database_url)
+    (draft.folder / DUMP).unlink()
+
+
+def _with_database(text: str, url: str) -> str:
+    """Return settings that name another database and are the same otherwise."""
+    line = f"database_url = {msgspec.json.encode(url).decode()}"
+    named = re.compile(r"(?m)^\s*database_url\s*=.*$")
+    changed, found = named.subn(lambda _: line, text, count=1)
+    if not found:  # it came from the environment
+        changed = f"{line}\n{text}"
+    if tomllib.loads(changed) != {**tomllib.loads(text), "database_url": url}:
+        raise BackupRefused(
+            f"`database_url` cannot be changed in the {SETTINGS_FILE} of the backup",
+            "give the database the name and place that it had",
+        )
+    return changed
+
+
+def _refuse_occupied(to: Path) -> None:
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise BackupRefused(
+            f"there is something in {to}; nothing was changed",
+            "name a folder that does not exist; move the old one away to use its name",
+        )
+    if not to.parent.is_dir():
+        raise BackupRefused(f"there is no folder {to.parent}", f"mkdir -p {to.parent}")
+
+
+@contextmanager
+def _draft(to: Path) -> Iterator[Path]:
+    draft = to.with_name(f".{to.name}.{os.urandom(4).hex()}.partial")
+    try:
+        draft.mkdir(mode=0o700)
+    except OSError as fault:
+        raise BackupRefused(f"{to.parent} cannot be written", "name another place") from fault
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
