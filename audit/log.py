@@ -26,6 +26,7 @@ from audit.backlog import Backlog, Limits
 from audit.errors import (
     AuditUnavailable,
     DuplicateEvent,
+    EventConflict,
     EventInvalid,
     LogEmpty,
     StoreFault,
@@ -61,7 +62,7 @@ class AuditLog:
 
     Args:
         store: Where the trees are.
-        signers: Returns the signer of a tenant's tree; called once for each tenant.
+        signers: Returns the signer of a tenant's tree (`audit.signers`); called once for each.
         clock: Unix seconds, for the log's own events.
         random_bytes: For the ids of the log's own events.
         limits: Bounds of queue, batch and time.
@@ -79,7 +80,7 @@ class AuditLog:
         pins: Pins | None = None,
     ) -> None:
         self._store = store
-        self._signer = Signers(signers)
+        self._signer = Signers(signers, store.tree)
         self._clock = clock
         self._limits = limits
         self._heads = Heads(store, self._signer, pins)
@@ -175,12 +176,32 @@ class AuditLog:
 
     def append_blocking(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
         """Do what `append` does, from a thread that may wait."""
-        pending = prepare(event, sealed)
-        origin = self._signer(event.tenant).origin
+        return self._append_blocking(event.tenant, prepare(event, sealed))
+
+    def rotate_key(self, event: Event, successor: LogSigner) -> Receipt:
+        """Record that another key signs, endorsed by the one before, and sign with it from then on.
+
+        It may be repeated with the same id, after any fault too: the key changes once.
+
+        Raises:
+            EventInvalid: It is no `audit.succession.ACTION` event, or breaks a bound.
+            NoteInvalid: The successor is of another log.
+            AuditUnavailable: It is not known to be durable: repeat the call.
+        """
+        endorsed = self._signer.arrange(event, successor)
+        with suppress(EventConflict):
+            if endorsed is not None:
+                return self._append_blocking(event.tenant, prepare(endorsed, (), succession=True))
+        if (receipt := self.find(event.tenant, event.id)) is None:
+            raise AuditUnavailable
+        return receipt
+
+    def _append_blocking(self, tenant: str, pending: Pending) -> Receipt:
+        origin = self._signer(tenant).origin
         future: Future[int] = Future()
-        self._enqueue(event.tenant, pending, future)
+        self._enqueue(tenant, pending, future)
         try:
-            return Receipt(origin, future.result(self._limits.deadline_seconds), event.id)
+            return Receipt(origin, future.result(self._limits.deadline_seconds), pending.event_id)
         except TimeoutError as fault:
             raise AuditUnavailable from fault
 
@@ -322,17 +343,20 @@ class AuditLog:
         states = {}
         with self._store.transaction() as transaction:
             for tenant, items in batch.items():
+                events = [pending for pending, _ in items]
+                ids = (pending.event_id for pending in events)
                 outcomes, states[tenant] = sequence(
                     transaction,
                     tenant,
-                    [pending for pending, _ in items],
-                    self._signer(tenant),
+                    events,
+                    self._signer.of_batch(transaction, tenant, ids),
                     floor=self._heads.size(tenant),
                     look_up=look_up,
                 )
                 waiters = [waiter for _, waiter in items]
                 answers.extend(zip(waiters, outcomes, strict=True))
         self._heads.advance(states)
+        self._signer.committed(states)
         self._unsettled = True
         self._store_works()
         return answers

@@ -112,7 +112,9 @@ def open_foundation(
     data = settings.data_dir
     with ExitStack() as opened:
         unlock = unlock_of(settings)
-        keys = LocalKeyStore.open(data / KEYSTORE, unlock, environment.random_bytes)
+        keys = LocalKeyStore.open(
+            data / KEYSTORE, unlock, environment.random_bytes, environment.clock
+        )
         database = open_database(settings.control_url)
         opened.callback(database.close)
         log = SqliteLogStore(data / AUDIT_FILE)

@@ -165,7 +165,8 @@ def _foundation(folder: Path, environment: Environment, settings: dict[str, obje
         artifacts=ArtifactStore.local(folder / "artifacts"),
         pins=None,
     )
-    keys = LocalKeyStore.create(folder / "keystore", KeyFile(folder / "root.key"))
+    unlock = KeyFile(folder / "root.key")
+    keys = LocalKeyStore.create(folder / "keystore", unlock, clock=environment.clock)
     return assemble(Settings(data_dir=folder, **given), environment, keys, stores)  # type: ignore[arg-type]
 
 
