@@ -36,9 +36,7 @@ class Pending(msgspec.Struct, frozen=True):
     sealed: tuple[SealedField, ...]
 
 
-def prepare(
-    event: Event, sealed: Sequence[SealedField], *, succession: bool = False
-) -> Pending:
+def prepare(event: Event, sealed: Sequence[SealedField], *, succession: bool = False) -> Pending:
     """Encode an event with the digests of its sealed fields.
 
     Args:

@@ -374,7 +374,7 @@ class Checker:
             self.found(index, "the event is of another tenant")
         if not self.ids.execute("INSERT OR IGNORE INTO ids VALUES (?)", (event["id"],)).rowcount:
             self.found(index, "the event id occurs twice")
-        if "succession" in event or event["action"] == "rotateLogKey" and allowed:
+        if "succession" in event or (event["action"] == "rotateLogKey" and allowed):
             self._succeeded(index, event.get("succession"))
         if event["action"] == "pruneEvents" and allowed:
             self.prunes += [(low, min(high, index)) for low, high in event.get("pruned", ())]

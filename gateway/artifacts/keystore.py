@@ -78,9 +78,7 @@ _PURPOSE: Final = re.compile(r"[\x21-\x7e]{1,255}")
 class LocalKeyStore:
     """A `gateway.artifacts.keys.KeyProvider` in a folder. Make one by `create` or `open`."""
 
-    def __init__(
-        self, folder: Path, root: bytes, random_bytes: RandomBytes, clock: Clock
-    ) -> None:
+    def __init__(self, folder: Path, root: bytes, random_bytes: RandomBytes, clock: Clock) -> None:
         self._path = folder / _FILE
         self._root = root
         self._random = random_bytes

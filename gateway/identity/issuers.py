@@ -169,9 +169,7 @@ class Issuers:
     ) -> None:
         self.own = own
         self._fetch, self._monotonic = fetch, monotonic
-        self._entries: dict[str, tuple[IssuerTrust, KeySource]] = {
-            own.issuer: (own, own_keys)
-        }
+        self._entries: dict[str, tuple[IssuerTrust, KeySource]] = {own.issuer: (own, own_keys)}
         self._sources: tuple[KeySource, ...] = ()
         self._before = 0
         self.replace(foreign)

@@ -146,7 +146,14 @@ def house(
         guard = make_guard(base, recorder)
         identity = make_identity(base)
         use = make_use_cases(
-            base, guard, recorder, coordinator, identity.server.revoke, lambda _: None, unmeasured
+            base,
+            guard,
+            recorder,
+            coordinator,
+            identity.server.revoke,
+            identity.token_keys,
+            lambda _: None,
+            unmeasured,
         )
         base.log.start()
         try:

@@ -150,6 +150,7 @@ def opened(data: Path, steps: Steps) -> Iterator[World]:
             recorder,
             coordinator,
             identity.server.revoke,
+            identity.token_keys,
             lambda _: None,
             parts.unmeasured,
         )

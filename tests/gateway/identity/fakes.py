@@ -27,6 +27,7 @@ from gateway.identity.client_authentication import (
 )
 from gateway.identity.dpop import ProofChecker
 from gateway.identity.issuers import Issuers
+from gateway.identity.key_admission import TrustedKey
 from gateway.identity.records import Client, Tenant
 from gateway.identity.revocation import RevocationState
 from gateway.identity.token_keys import TokenKeys
@@ -223,6 +224,13 @@ class World:
             self.revocation_state,
             clock=self.clock,
         )
+
+    @property
+    def token_key(self) -> TrustedKey:
+        """What our tokens are read back with."""
+        found = self.token_keys.find(self.token_keys.signing[0])
+        assert found is not None
+        return found
 
     def bearer(self) -> str:
         return self.minter.mint(self.service, frozenset({"infer"})).text

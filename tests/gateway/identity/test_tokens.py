@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,8 +23,7 @@ from gateway.identity.trust import IssuerTrust
 from .fakes import NOW, URL, Clock, World, b64u
 
 world = World()
-KEY = world.token_keys.find(world.token_keys.signing[0])
-assert KEY is not None
+KEY = world.token_key
 
 
 def read(token: bytes, now: float = NOW, **options: Any) -> AccessClaims:
@@ -235,7 +233,8 @@ def test_a_trust_entry_that_switches_a_check_off_cannot_be_made(changes: dict[st
 
 
 @pytest.mark.parametrize(
-    "issuer", [URL + "/", URL + "/as", "http://x"],
+    "issuer",
+    [URL + "/", URL + "/as", "http://x"],
 )
 def test_a_minter_that_is_not_safe_cannot_be_made(issuer: str) -> None:
     keys = world.token_keys

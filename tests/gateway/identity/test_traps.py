@@ -30,8 +30,7 @@ from gateway.identity.trust import IssuerTrust
 from .fakes import ED25519, NOW, OTHER, RSA, URL, World, assertion, b64u, basic, proof, sign
 
 world = World()
-KEY = world.token_keys.find(world.token_keys.signing[0])
-assert KEY is not None
+KEY = world.token_key
 
 
 def read(token: bytes) -> Any:
