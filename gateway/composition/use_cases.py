@@ -40,7 +40,10 @@ from gateway.registry.releases import Releases
 from gateway.registry.uploads import Uploads
 from gateway.registry.versions import Versions
 from gateway.tenancy.administration import Administration
+from gateway.tenancy.credentials import Credentials
+from gateway.tenancy.key_list import KeyList
 from gateway.tenancy.keys import KeyRotation
+from gateway.tenancy.overview import Overviews
 from gateway.tenancy.policy_sets import PolicySets
 from gateway.tenancy.wrapped import KeyRetirement, Rewrapping
 from gateway.work.jobs import WORKERS, Jobs
@@ -71,7 +74,10 @@ class UseCases:
     reasons: Reasons
     policies: PolicySets
     administration: Administration
+    credentials: Credentials
     keys: KeyRotation
+    key_list: KeyList
+    overviews: Overviews
     key_retirement: KeyRetirement
     federations: Federations
     runs: Runs
@@ -140,6 +146,7 @@ def make_use_cases(
         trained = TrainedModels(versions, base.sealer, base.keys.release_key, clock)
         follower = RunFollower(stores.federations, coordinator, recorder, trained, watching.step)
 
+    key_list = KeyList(base.keys, base.log, stores.tenants, guard)
     rewrapping = Rewrapping(
         base.keys,
         base.sealer,
@@ -185,6 +192,15 @@ def make_use_cases(
             changed=changed,
             random_bytes=base.environment.random_bytes,
         ),
+        credentials=Credentials(
+            stores.tenants,
+            stores.clients,
+            base.revocation_state,
+            guard=guard,
+            intents=intents,
+            clock=clock,
+            random_bytes=base.environment.random_bytes,
+        ),
         keys=KeyRotation(
             base.keys,
             token_keys,
@@ -195,6 +211,18 @@ def make_use_cases(
             guard=guard,
             intents=intents,
             recorder=recorder,
+        ),
+        key_list=key_list,
+        overviews=Overviews(
+            stores.tenants,
+            stores.clients,
+            stores.registry,
+            stores.uploads,
+            stores.bundles,
+            key_list,
+            batch.limits,
+            base.settings.rate_limit,
+            guard,
         ),
         key_retirement=KeyRetirement(
             base.keys, rewrapping, partial(_busy, stores.batches), intents, clock

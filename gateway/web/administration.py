@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import StrictBool
+from pydantic import Field, StrictBool, StrictInt
 
 from gateway.tenancy.administration import Administration, ClientOrder
+from gateway.tenancy.credentials import Credentials
+from gateway.tenancy.overview import Overviews
 from gateway.web.bodies import Body, Name, Title, Words
 from gateway.web.dependencies import CallDep, PageDep, provided
-from gateway.web.shapes import client_body, page_body, tenant_body
+from gateway.web.shapes import client_body, overview_body, page_body, tenant_body
 from gateway.web.strict_route import StrictRoute
 
 router = APIRouter(route_class=StrictRoute, prefix="/v1", tags=["administration"])
 Use = Annotated[Administration, provided(Administration)]
+Held = Annotated[Credentials, provided(Credentials)]
+Looks = Annotated[Overviews, provided(Overviews)]
 
 
 class NewTenant(Body):
@@ -61,6 +65,13 @@ class NewClient(Body):
         )
 
 
+class NewCredential(Body):
+    """What a client authenticates with from now on, and for how long what it has goes on."""
+
+    jwks: dict[str, Any] | None = None
+    overlap_s: Annotated[StrictInt, Field(ge=0)] | None = None
+
+
 @router.get("/tenants")
 def list_tenants(call: CallDep, use: Use, page: PageDep) -> dict[str, Any]:
     """List tenants."""
@@ -74,6 +85,12 @@ def create_tenant(body: NewTenant, call: CallDep, use: Use) -> dict[str, Any]:
     """Make a tenant with keys and policies of its own."""
     tenant = use.create_tenant(call, body.id, body.name, body.region, body.purposes)
     return tenant_body(tenant)
+
+
+@router.get("/tenants/{tenant}")
+def show_tenant(tenant: str, call: CallDep, use: Looks) -> dict[str, Any]:
+    """Look a tenant over: what it has, how old its keys are, what it is near to."""
+    return overview_body(use.show(call, tenant))
 
 
 @router.put("/tenants/{tenant}/standing")
@@ -102,6 +119,21 @@ def create_client(body: NewClient, call: CallDep, use: Use) -> dict[str, Any]:
 def disable_client(tenant: str, client: str, call: CallDep, use: Use) -> dict[str, Any]:
     """Shut a client out at once."""
     return client_body(use.disable_client(call, tenant, client))
+
+
+@router.post("/tenants/{tenant}/clients/{client}/enable")
+def enable_client(tenant: str, client: str, call: CallDep, use: Held) -> dict[str, Any]:
+    """Let a disabled client in again."""
+    return client_body(use.enable(call, tenant, client))
+
+
+@router.post("/tenants/{tenant}/clients/{client}/rotate")
+def rotate_client(
+    tenant: str, client: str, body: NewCredential, call: CallDep, use: Held
+) -> dict[str, Any]:
+    """Give a client another secret, which is shown this once, or other keys."""
+    changed, secret = use.rotate(call, tenant, client, body.jwks, body.overlap_s)
+    return {**client_body(changed), "client_secret": secret}
 
 
 @router.get("/whoami")
