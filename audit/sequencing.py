@@ -19,7 +19,7 @@ from audit.event import PRUNE_ACTION, Columns, Event, SealedCommit, columns, enc
 from audit.note import LogSigner
 from audit.ports import LogTransaction, NewEntry, SealedField, TreeState
 from audit.sealing import MAX_CIPHERTEXT_BYTES
-from audit.succession import Handover
+from audit.succession import ACTION, Handover
 from audit.tiles import grow
 from audit.tree import Frontier, leaf_hash
 
@@ -59,7 +59,7 @@ def prepare(event: Event, sealed: Sequence[SealedField], *, succession: bool = F
         event = msgspec.structs.replace(event, sealed_commit=commits)
     if event.pruned and event.action != PRUNE_ACTION:
         raise EventInvalid
-    if bool(event.succession) != succession:
+    if (bool(event.succession), event.action == ACTION) != (succession, succession):
         raise EventInvalid
     body = encode(event)
     return Pending(event.id, body, columns(event), event.subject_refs, tuple(sealed))

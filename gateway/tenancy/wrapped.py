@@ -110,13 +110,19 @@ class KeyRetirement:
         """Retire what can be retired now; what cannot is looked at again the next time. Blocks."""
         for tenant in self._keys.due(self._clock()):
             try:
-                self._retire(tenant)
+                self.retire(tenant)
             except Exception as fault:
                 structlog.get_logger().warning(
                     "key_not_retired", tenant=tenant, fault=type(fault).__name__
                 )
 
-    def _retire(self, tenant: str) -> None:
+    def retire(self, tenant: str) -> None:
+        """Destroy the older versions of a tenant's key, unless something may need them still.
+
+        Raises:
+            KeyUnavailable: The tenant's key is disabled or destroyed.
+            SealgateError: A store failed, or it cannot be recorded.
+        """
         key = self._keys.tenant_key(tenant)
         # INVARIANT: first who is busy, then the look: who came later read what is wrapped anew.
         if self._busy(tenant, key.made) or self._rewrapping(tenant):
