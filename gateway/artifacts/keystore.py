@@ -357,6 +357,7 @@ class LocalKeyStore:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 document = self._read()
+                self._seen = ()  # what is remembered is older: read anew, also if the block raises
                 yield document
                 replace_guarded(self._path, encode_document(document, self._root))
                 self._document = self._read()

@@ -29,6 +29,7 @@ from audit.reader import LogReader
 from audit.sequencing import prepare
 from audit.stores.memory import MemoryLogStore
 from audit.stores.sqlite import SqliteLogStore
+from audit.stores.sqlite_journal import JournalTransaction
 from audit.succession import ACTION, HEAD, endorsed, endorsement, in_force
 from audit.verify import Report, verify_export
 from audit.verify_folder import verify_folder
@@ -76,8 +77,8 @@ def opened(store: LogStore, keeper: Keeper, pins: FilePins | None = None) -> Ite
         log.close()
 
 
-def follows(**fields: object) -> Event:
-    return event(action=ACTION, category="administration", outcome="done", **fields)
+def follows(succession: str = "") -> Event:
+    return event(action=ACTION, category="administration", outcome="done", succession=succession)
 
 
 def append(log: AuditLog, count: int = 1) -> None:
@@ -240,13 +241,13 @@ def test_a_pin_of_before_the_change_still_pins(tmp_path: Path) -> None:
         pass
 
 
-class Failing(MemoryLogStore):
+class Failing(SqliteLogStore):
     """A store whose commits can fail after they were made, as a lost connection does."""
 
     lost = False
 
     @contextmanager
-    def transaction(self) -> Iterator[object]:  # type: ignore[override]
+    def transaction(self) -> Iterator[JournalTransaction]:
         with super().transaction() as transaction:
             yield transaction
         if self.lost:
@@ -254,8 +255,10 @@ class Failing(MemoryLogStore):
             raise StoreFault("the connection was lost")
 
 
-def test_after_a_commit_whose_answer_was_lost_the_call_is_repeated_and_nothing_is_torn() -> None:
-    store, once = Failing(), follows()
+def test_after_a_commit_whose_answer_was_lost_the_call_is_repeated_and_nothing_is_torn(
+    tmp_path: Path,
+) -> None:
+    store, once = Failing(tmp_path / "audit.db"), follows()
     with opened(store, Keeper()) as log:
         append(log)
         store.lost = True
@@ -265,6 +268,7 @@ def test_after_a_commit_whose_answer_was_lost_the_call_is_repeated_and_nothing_i
         append(log)
         assert signers_of(store) == [2]
         assert log.find("acme", once.id) == receipt
+    store.close()
 
 
 def test_what_is_in_force_is_read_off_the_newest_checkpoint() -> None:
