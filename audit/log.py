@@ -227,6 +227,11 @@ class AuditLog:
         """Return what verifies a tenant's checkpoints; its `vkey` is to be handed out."""
         return self._signer(tenant).verifier
 
+    def verifiers(self, tenant: str) -> tuple[NoteVerifier, ...]:
+        """Return what verifies a tenant's checkpoints, and then those of before, newest first."""
+        signer = self._signer(tenant)
+        return signer.verifier, *signer.former
+
     def checkpoint(self, tenant: str) -> bytes:
         """Return the newest signed checkpoint of a tenant's tree.
 

@@ -22,6 +22,7 @@ from gateway.cli.output import (
     PlanFlag,
     ProfileOption,
     check_writable,
+    moment,
     note,
     planned,
     show,
@@ -215,6 +216,8 @@ def rotate(
             write_rotated(out, connection.profile.url, made)
             made["client_secret"] = None
             note(f"profile: {out}")
+    if not as_json:
+        made["former_until"] = [moment(until) for until in made["former_until"]]
     show(made, as_json=as_json)
 
 

@@ -28,11 +28,3 @@ def seconds_of(option: str, text: str) -> int:
         what = f"{option} must be a span of time such as 90s, 15m, 24h or 7d, or 0"
         raise CommandFailed(what, ExitCode.USAGE, f"{option} 24h")
     return int(found[1]) * UNITS[found[2]]
-
-
-def span(seconds: int) -> str:
-    """Return seconds as people say them, in the largest unit that is whole."""
-    for unit in "dhm":
-        if seconds and seconds % UNITS[unit] == 0:
-            return f"{seconds // UNITS[unit]}{unit}"
-    return f"{seconds}s"

@@ -123,9 +123,10 @@ def entry(index: int, call: CallDep, use: Use) -> dict[str, Any]:
 
 
 @router.get("/key")
-def key(call: CallDep, use: Use) -> dict[str, str]:
+def key(call: CallDep, use: Use) -> dict[str, Any]:
     """Show the verifier key of the log; compare it with one you got another way."""
-    return {"key": use.key(call)}
+    newest, *former = use.keys(call)
+    return {"key": newest, "former": former}
 
 
 @router.get("/checkpoint")
