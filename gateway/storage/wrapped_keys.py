@@ -15,8 +15,8 @@ from gateway.artifacts.upload import Rewrap, SealedPayload
 from gateway.storage.database import Database
 from gateway.storage.documents import payload_from_text, payloads_from_text, to_text
 
-ROWS: Final = 64
-"""In one transaction: on SQLite nobody else writes meanwhile, some milliseconds."""
+ROWS: Final = 16
+"""In one transaction: on SQLite nobody else writes meanwhile, some twenty milliseconds."""
 
 
 def rewrap_one(database: Database, table: Table, column: str, tenant: str, change: Rewrap) -> int:
