@@ -23,9 +23,9 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from audit.backlog import Backlog, Limits
+from audit.commits import Commits, Item
 from audit.errors import (
     AuditUnavailable,
-    DuplicateEvent,
     EventConflict,
     EventInvalid,
     LogEmpty,
@@ -47,14 +47,12 @@ from audit.pins import Pins
 from audit.ports import Clock, LogStore, RandomBytes, SealedField
 from audit.receipt import Receipt
 from audit.refusals import Refusals
-from audit.sequencing import Pending, prepare, sequence
+from audit.sequencing import Pending, prepare
 from audit.signers import Signers
 from audit.state import APPENDABLE, FIRST, READY, SIGNING, State, moved
 from audit.waiters import Answer, Waiter, Waiters
 
 __all__ = ["AuditLog", "Limits", "Receipt", "SealedField"]
-
-Item = tuple[Pending, Waiter]
 
 
 class AuditLog:
@@ -84,6 +82,7 @@ class AuditLog:
         self._clock = clock
         self._limits = limits
         self._heads = Heads(store, self._signer, pins)
+        self._commits = Commits(store, self._signer, self._heads)
         self._waiters = Waiters(limits.deadline_seconds)
         self._backlog: Backlog[Item] = Backlog(limits)
         self._lock = threading.Lock()
@@ -185,12 +184,10 @@ class AuditLog:
 
         Raises:
             EventInvalid: It is no `audit.succession.ACTION` event, or breaks a bound.
-            NoteInvalid: The successor is of another log.
             AuditUnavailable: It is not known to be durable: repeat the call.
         """
-        endorsed = self._signer.arrange(event, successor)
         with suppress(EventConflict):
-            if endorsed is not None:
+            if (endorsed := self._signer.arrange(event, successor)) is not None:
                 return self._append_blocking(event.tenant, prepare(endorsed, (), succession=True))
         if (receipt := self.find(event.tenant, event.id)) is None:
             raise AuditUnavailable
@@ -229,8 +226,7 @@ class AuditLog:
 
     def verifiers(self, tenant: str) -> tuple[NoteVerifier, ...]:
         """Return what verifies a tenant's checkpoints, and then those of before, newest first."""
-        signer = self._signer(tenant)
-        return signer.verifier, *signer.former
+        return self._signer(tenant).verifier, *self._signer(tenant).former
 
     def checkpoint(self, tenant: str) -> bytes:
         """Return the newest signed checkpoint of a tenant's tree.
@@ -331,37 +327,14 @@ class AuditLog:
 
     def _commit(self, batch: dict[str, list[Item]]) -> None:
         """Write a batch and answer those who wait for it; on a fault refuse them."""
-        answers: list[tuple[Waiter, Answer]]
         try:
-            try:
-                answers = self._attempt(batch, look_up=False)
-            except DuplicateEvent:
-                answers = self._attempt(batch, look_up=True)
+            answers = self._write(batch)
         except Exception as fault:
             answers = self._refuse(batch, fault)
         self._waiters.settle(answers)
 
-    def _attempt(
-        self, batch: dict[str, list[Item]], *, look_up: bool
-    ) -> list[tuple[Waiter, Answer]]:
-        answers: list[tuple[Waiter, Answer]] = []
-        states = {}
-        with self._store.transaction() as transaction:
-            for tenant, items in batch.items():
-                events = [pending for pending, _ in items]
-                ids = (pending.event_id for pending in events)
-                outcomes, states[tenant] = sequence(
-                    transaction,
-                    tenant,
-                    events,
-                    self._signer.of_batch(transaction, tenant, ids),
-                    floor=self._heads.size(tenant),
-                    look_up=look_up,
-                )
-                waiters = [waiter for _, waiter in items]
-                answers.extend(zip(waiters, outcomes, strict=True))
-        self._heads.advance(states)
-        self._signer.committed(states)
+    def _write(self, batch: dict[str, list[Item]]) -> list[tuple[Waiter, Answer]]:
+        answers = self._commits(batch)
         self._unsettled = True
         self._store_works()
         return answers
@@ -420,7 +393,7 @@ class AuditLog:
             return
         told: Item = (prepare(self._refusals.told(untold), ()), Future())
         try:
-            self._attempt({PLATFORM_TENANT: [told]}, look_up=False)
+            self._write({PLATFORM_TENANT: [told]})
         except BaseException:
             with self._lock:
                 self._refusals.give_back(untold)
