@@ -5,8 +5,8 @@ Safety argument:
    generation keys of data subjects. Only the 16 or 32 bytes of a key are wrapped anew; payloads,
    and what sites and partners hold, stay as they are.
 2. A version is destroyed only after its promised time, after a whole look that found nothing that
-   it wrapped, and while no job is under way that began before the version was replaced: such a job
-   may hold a record with the earlier wrapping, and write it back.
+   it wrapped, and while no job is under way that began before everything was wrapped anew: such a
+   job may hold a record with the earlier wrapping, and write it back.
 3. The destruction is an intent and told to the tenant in its own log.
 """
 
@@ -30,6 +30,9 @@ from gateway.authorization.recorder import Details
 from gateway.authorization.records import Pending
 
 RETIRE: Final = "retire_tenant_key"
+WRAPPING_S: Final = 3600
+"""Seconds after a rotation in which work may still begin with what the old version wrapped: the
+first look takes its time, and half a millisecond for each key."""
 
 
 class Rewrapping:
@@ -125,7 +128,7 @@ class KeyRetirement:
         """
         key = self._keys.tenant_key(tenant)
         # INVARIANT: first who is busy, then the look: who came later read what is wrapped anew.
-        if self._busy(tenant, key.made) or self._rewrapping(tenant):
+        if self._busy(tenant, key.made + WRAPPING_S) or self._rewrapping(tenant):
             return
         row = {"tenant": tenant, "version": str(key.version), TOLD: tenant}
         with self._intents.changing(RETIRE, PLATFORM_TENANT, row, Attribution()):
