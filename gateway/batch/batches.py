@@ -35,7 +35,6 @@ from gateway.batch.intake import MAX_ROWS_BYTES, rows_of
 from gateway.batch.ledger import Ledger
 from gateway.batch.ports import BatchStore
 from gateway.batch.quota import DAY_S, Quota
-from gateway.batch.records import UNFINISHED, Batch, Format, Part, Progress
 from gateway.batch.records import UNFINISHED, Batch, Format, Part, Progress, Usage
 from gateway.errors import InvalidRequest, LimitReached, NotFound
 from gateway.inference.errors import ModelNotFound

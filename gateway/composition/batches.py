@@ -11,8 +11,7 @@ from audit.errors import EntryUnknown
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.recorder import Recorder
-from gateway.batch.batches import Batches
-from gateway.batch.batches import DAY_S, MAX_UNFINISHED, Batches, Quota
+from gateway.batch.batches import MAX_UNFINISHED, Batches
 from gateway.batch.chunks import Chunks
 from gateway.batch.intake import Intake, RunSandboxed
 from gateway.batch.ledger import Ledger
