@@ -27,6 +27,9 @@ MAX_TEXT_CHARS = 1_024
 MAX_ITEMS = 1_024
 """A batch request names one subject in each row; 1,024 references stay below MAX_EVENT_BYTES."""
 
+MAX_ENDORSEMENT_CHARS = 2_048
+"""Five times the name of a log, up to 255 characters, and 400 of keys and signatures."""
+
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}\Z"
 EVENT_ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
 SUBJECT_REF_PATTERN = r"^sub_[0-9a-f]{32}\Z"
@@ -91,6 +94,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         sealed_commit: Written by the log, one for each sealed field.
         pruned: Half-open ranges of indices whose bodies a `PRUNE_ACTION` event authorises to
             delete.
+        succession: The endorsement of the log's next key (`audit.succession`).
         input_commit: Salted digest of the input; likewise `output_commit`.
     """
 
@@ -137,6 +141,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_commit: Text = ""
     sealed_commit: Annotated[tuple[SealedCommit, ...], msgspec.Meta(max_length=MAX_ITEMS)] = ()
     pruned: Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(max_length=MAX_ITEMS)] = ()
+    succession: Annotated[str, msgspec.Meta(max_length=MAX_ENDORSEMENT_CHARS)] = ""
     screening: Screening | None = None
     fl: FederatedPart | None = None
     gateway_id: Text = ""

@@ -1,7 +1,8 @@
 """The newest signed head of each tree: checked at the start, and no tree may fall behind it.
 
 1. At the start every stored tree must carry its own valid checkpoint, of its own size and root,
-   and must have grown out of the checkpoint pinned outside the store, if there is one.
+   and must have grown out of the checkpoint pinned outside the store, if there is one. That one
+   may be older than the log's newest key.
 2. While the log runs, a tree may never be smaller than what this process saw committed.
 3. Pins are written after the commit, off its path, and only ever move forward.
 """
@@ -78,15 +79,16 @@ class Heads:
         self._behind = False
 
     def _check_tree(self, tenant: str, state: TreeState, pinned: Mapping[str, bytes]) -> None:
-        verifier = self._signer(tenant).verifier
-        checkpoint = verifier.open_checkpoint(state.note)
+        signer = self._signer(tenant)
+        checkpoint = signer.verifier.open_checkpoint(state.note)
         frontier = Frontier.from_bytes(state.size, state.frontier)
         if (checkpoint.size, checkpoint.root) != (state.size, frontier.root()):
             raise LogRolledBack
-        note = pinned.get(verifier.name)
+        note = pinned.get(signer.origin)
         if note is None:
             return
-        old = verifier.open_checkpoint(note)
+        by = next((key for key in signer.former if key.has_signed(note)), signer.verifier)
+        old = by.open_checkpoint(note)
         if old.size > state.size:
             raise LogRolledBack
         prover = Prover(lambda level, number: self._store.tile(tenant, level, number))

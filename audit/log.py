@@ -23,9 +23,10 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from audit.backlog import Backlog, Limits
+from audit.commits import Commits, Item
 from audit.errors import (
     AuditUnavailable,
-    DuplicateEvent,
+    EventConflict,
     EventInvalid,
     LogEmpty,
     StoreFault,
@@ -46,14 +47,12 @@ from audit.pins import Pins
 from audit.ports import Clock, LogStore, RandomBytes, SealedField
 from audit.receipt import Receipt
 from audit.refusals import Refusals
-from audit.sequencing import Pending, prepare, sequence
+from audit.sequencing import Pending, prepare
 from audit.signers import Signers
 from audit.state import APPENDABLE, FIRST, READY, SIGNING, State, moved
 from audit.waiters import Answer, Waiter, Waiters
 
 __all__ = ["AuditLog", "Limits", "Receipt", "SealedField"]
-
-Item = tuple[Pending, Waiter]
 
 
 class AuditLog:
@@ -61,7 +60,7 @@ class AuditLog:
 
     Args:
         store: Where the trees are.
-        signers: Returns the signer of a tenant's tree; called once for each tenant.
+        signers: Returns the signer of a tenant's tree (`audit.signers`); called once for each.
         clock: Unix seconds, for the log's own events.
         random_bytes: For the ids of the log's own events.
         limits: Bounds of queue, batch and time.
@@ -79,10 +78,11 @@ class AuditLog:
         pins: Pins | None = None,
     ) -> None:
         self._store = store
-        self._signer = Signers(signers)
+        self._signer = Signers(signers, store.tree)
         self._clock = clock
         self._limits = limits
         self._heads = Heads(store, self._signer, pins)
+        self._commits = Commits(store, self._signer, self._heads)
         self._waiters = Waiters(limits.deadline_seconds)
         self._backlog: Backlog[Item] = Backlog(limits)
         self._lock = threading.Lock()
@@ -175,12 +175,30 @@ class AuditLog:
 
     def append_blocking(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
         """Do what `append` does, from a thread that may wait."""
-        pending = prepare(event, sealed)
-        origin = self._signer(event.tenant).origin
+        return self._append_blocking(event.tenant, prepare(event, sealed))
+
+    def rotate_key(self, event: Event, successor: LogSigner) -> Receipt:
+        """Record that another key signs, endorsed by the one before, and sign with it from then on.
+
+        It may be repeated with the same id, after any fault too: the key changes once.
+
+        Raises:
+            EventInvalid: It is no `audit.succession.ACTION` event, or breaks a bound.
+            AuditUnavailable: It is not known to be durable: repeat the call.
+        """
+        with suppress(EventConflict):
+            if (endorsed := self._signer.arrange(event, successor)) is not None:
+                return self._append_blocking(event.tenant, prepare(endorsed, (), succession=True))
+        if (receipt := self.find(event.tenant, event.id)) is None:
+            raise AuditUnavailable
+        return receipt
+
+    def _append_blocking(self, tenant: str, pending: Pending) -> Receipt:
+        origin = self._signer(tenant).origin
         future: Future[int] = Future()
-        self._enqueue(event.tenant, pending, future)
+        self._enqueue(tenant, pending, future)
         try:
-            return Receipt(origin, future.result(self._limits.deadline_seconds), event.id)
+            return Receipt(origin, future.result(self._limits.deadline_seconds), pending.event_id)
         except TimeoutError as fault:
             raise AuditUnavailable from fault
 
@@ -205,6 +223,10 @@ class AuditLog:
     def verifier(self, tenant: str) -> NoteVerifier:
         """Return what verifies a tenant's checkpoints; its `vkey` is to be handed out."""
         return self._signer(tenant).verifier
+
+    def verifiers(self, tenant: str) -> tuple[NoteVerifier, ...]:
+        """Return what verifies a tenant's checkpoints, and then those of before, newest first."""
+        return self._signer(tenant).verifier, *self._signer(tenant).former
 
     def checkpoint(self, tenant: str) -> bytes:
         """Return the newest signed checkpoint of a tenant's tree.
@@ -305,34 +327,14 @@ class AuditLog:
 
     def _commit(self, batch: dict[str, list[Item]]) -> None:
         """Write a batch and answer those who wait for it; on a fault refuse them."""
-        answers: list[tuple[Waiter, Answer]]
         try:
-            try:
-                answers = self._attempt(batch, look_up=False)
-            except DuplicateEvent:
-                answers = self._attempt(batch, look_up=True)
+            answers = self._write(batch)
         except Exception as fault:
             answers = self._refuse(batch, fault)
         self._waiters.settle(answers)
 
-    def _attempt(
-        self, batch: dict[str, list[Item]], *, look_up: bool
-    ) -> list[tuple[Waiter, Answer]]:
-        answers: list[tuple[Waiter, Answer]] = []
-        states = {}
-        with self._store.transaction() as transaction:
-            for tenant, items in batch.items():
-                outcomes, states[tenant] = sequence(
-                    transaction,
-                    tenant,
-                    [pending for pending, _ in items],
-                    self._signer(tenant),
-                    floor=self._heads.size(tenant),
-                    look_up=look_up,
-                )
-                waiters = [waiter for _, waiter in items]
-                answers.extend(zip(waiters, outcomes, strict=True))
-        self._heads.advance(states)
+    def _write(self, batch: dict[str, list[Item]]) -> list[tuple[Waiter, Answer]]:
+        answers = self._commits(batch)
         self._unsettled = True
         self._store_works()
         return answers
@@ -391,7 +393,7 @@ class AuditLog:
             return
         told: Item = (prepare(self._refusals.told(untold), ()), Future())
         try:
-            self._attempt({PLATFORM_TENANT: [told]}, look_up=False)
+            self._write({PLATFORM_TENANT: [told]})
         except BaseException:
             with self._lock:
                 self._refusals.give_back(untold)

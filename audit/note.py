@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -113,6 +114,14 @@ class NoteVerifier:
             return text
         raise NoteInvalid
 
+    def has_signed(self, note: bytes) -> bool:
+        """Tell whether this key signed a note."""
+        try:
+            self.open(note)
+        except NoteInvalid:
+            return False
+        return True
+
     def open_checkpoint(self, note: bytes) -> Checkpoint:
         """Return the checkpoint of this log that this key signed.
 
@@ -131,26 +140,47 @@ class LogSigner:
     Args:
         origin: The log's origin, which is also the name of the key.
         key: The log's private key.
+        former: Keys that signed before this one, newest first.
+        successor: The key that is to follow, while that is being arranged (`audit.succession`).
 
     Raises:
         NoteInvalid: The origin has a space or a plus.
     """
 
-    def __init__(self, origin: str, key: Ed25519PrivateKey) -> None:
+    def __init__(
+        self,
+        origin: str,
+        key: Ed25519PrivateKey,
+        *,
+        former: Sequence[NoteVerifier] = (),
+        successor: Ed25519PrivateKey | None = None,
+    ) -> None:
         self.origin = origin
         self.verifier = NoteVerifier(origin, key.public_key().public_bytes_raw())
+        self.former = tuple(former)
         self._key = key
+        self._successor = successor
+
+    @property
+    def successor(self) -> LogSigner | None:
+        """The signer that is to follow."""
+        if self._successor is None:
+            return None
+        return LogSigner(self.origin, self._successor, former=(self.verifier, *self.former))
 
     @property
     def verifier_key(self) -> str:
         """The vkey that verifies this signer's notes."""
         return self.verifier.vkey
 
+    def signature(self, text: str) -> str:
+        """Return the signature line of a text that ends with a newline (C2SP signed-note)."""
+        signature = self.verifier.key_hash + self._key.sign(text.encode())
+        return f"{_SIGNATURE_PREFIX}{self.origin} {base64.b64encode(signature).decode()}\n"
+
     def sign(self, text: str) -> bytes:
         """Return the signed note of a text that ends with a newline (C2SP signed-note)."""
-        signature = self.verifier.key_hash + self._key.sign(text.encode())
-        encoded = base64.b64encode(signature).decode()
-        return f"{text}\n{_SIGNATURE_PREFIX}{self.origin} {encoded}\n".encode()
+        return f"{text}\n{self.signature(text)}".encode()
 
     def checkpoint(self, size: int, root: bytes) -> bytes:
         """Return the signed checkpoint of this log at a size."""

@@ -236,6 +236,16 @@ class SubjectStore(Protocol):
         """Durably add a generation; False if that number exists."""
         ...
 
+    def rewrap_generation(self, tenant: str, number: int, wrapped_key: bytes) -> None:
+        """Durably replace the wrapped key of a generation; nothing happens when it is absent.
+
+        When it returns, the bytes before are in no file of the store.
+
+        Raises:
+            ErasureIncomplete: Replaced, but a reader kept old bytes alive; repeat the call.
+        """
+        ...
+
     def drop_generation(self, tenant: str, number: int) -> None:
         """Delete a generation key that no subject uses any more, with `delete`'s promises."""
         ...

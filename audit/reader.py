@@ -264,6 +264,13 @@ class LogReader:
         return view
 
     def _view(self, tenant: str) -> _View | None:
+        try:
+            return self._opened(tenant)
+        except EntryTampered:
+            # The log's key may have changed between reading note and key: the next pair fits.
+            return self._opened(tenant)
+
+    def _opened(self, tenant: str) -> _View | None:
         state = self._store.tree(tenant) or NO_TREE
         if state is NO_TREE:
             return None

@@ -192,6 +192,32 @@ class SubjectVault:
             self._generations.drop(lambda key, _: key[0] == tenant and key[1] < number)
             return number
 
+    def rewrap(self, tenant: str, newest: Callable[[bytes], bool]) -> int:
+        """Wrap the tenant's generation keys under its newest key; subjects' keys stay as they are.
+
+        Args:
+            tenant: Whose.
+            newest: Tells whether a wrapped key was wrapped by the newest key.
+
+        Returns:
+            How many were wrapped anew.
+
+        Raises:
+            ErasureIncomplete: The wrapped keys before are not wiped yet; repeat the call.
+        """
+        count = 0
+        with self._lock:
+            last = self._store.generation(tenant)
+            for number in range(1, last[0] + 1 if last else 1):
+                stored = self._store.generation(tenant, number)
+                if stored is None or newest(stored[1]):
+                    continue
+                aad = _generation_aad(tenant, number)
+                key = self._keys.unwrap(tenant, stored[1], aad)
+                self._store.rewrap_generation(tenant, number, self._keys.wrap(tenant, key, aad))
+                count += 1
+        return count
+
     def _mac(self, tenant: str, identifier: str) -> bytes:
         if not 1 <= len(identifier) <= MAX_IDENTIFIER_CHARS:
             raise SubjectInvalid

@@ -19,6 +19,7 @@ from audit.event import PRUNE_ACTION, Columns, Event, SealedCommit, columns, enc
 from audit.note import LogSigner
 from audit.ports import LogTransaction, NewEntry, SealedField, TreeState
 from audit.sealing import MAX_CIPHERTEXT_BYTES
+from audit.succession import ACTION, Handover
 from audit.tiles import grow
 from audit.tree import Frontier, leaf_hash
 
@@ -35,8 +36,13 @@ class Pending(msgspec.Struct, frozen=True):
     sealed: tuple[SealedField, ...]
 
 
-def prepare(event: Event, sealed: Sequence[SealedField]) -> Pending:
+def prepare(event: Event, sealed: Sequence[SealedField], *, succession: bool = False) -> Pending:
     """Encode an event with the digests of its sealed fields.
+
+    Args:
+        event: What happened.
+        sealed: Personal fields of subjects that the event names.
+        succession: The event endorses the log's next key; no other may.
 
     Raises:
         EventInvalid: It breaks a bound, or a sealed field's subject is not named in it.
@@ -53,6 +59,8 @@ def prepare(event: Event, sealed: Sequence[SealedField]) -> Pending:
         event = msgspec.structs.replace(event, sealed_commit=commits)
     if event.pruned and event.action != PRUNE_ACTION:
         raise EventInvalid
+    if (bool(event.succession), event.action == ACTION) != (succession, succession):
+        raise EventInvalid
     body = encode(event)
     return Pending(event.id, body, columns(event), event.subject_refs, tuple(sealed))
 
@@ -61,7 +69,7 @@ def sequence(
     transaction: LogTransaction,
     tenant: str,
     batch: Sequence[Pending],
-    signer: LogSigner,
+    signer: LogSigner | Handover,
     *,
     floor: int,
     look_up: bool,

@@ -13,7 +13,10 @@ mistake, with what wrote the log. What it establishes:
 4. Every index column says what the bytes say, no event id occurs twice, and each event is of
    the tenant whose tree it is in.
 5. An entry without its body is covered by a prune event.
-6. Hostile input costs bounded memory and ends as a finding, never as a crash.
+6. A key that the log was signed with earlier is enough: an entry of the log names the key that
+   follows, under the signature of the one before. Each step from the key given to the one that
+   signed the checkpoint is checked, and a checkpoint by any other key than the newest is refused.
+7. Hostile input costs bounded memory and ends as a finding, never as a crash.
 
 Get the KEY from the log's operator by another way than the export: printed, by telephone, from an
 earlier audit. Keep the checkpoint of every export: given as --kept the next time, it shows that
@@ -53,6 +56,7 @@ MAX_BUNDLE = WIDTH * (2 + MAX_EVENT)
 MAX_INDEX = 2 * MAX_BUNDLE  # the columns repeat a part of the event
 MAX_DIRECTORY = 24 << 20  # zip directory: 300,000 files, 25 million entries
 MAX_FINDINGS = 20  # told for each tree; the first is what counts
+MAX_KEYS = 1_001  # of one log, one after the other
 COLUMNS = ("ts", "actor_ref", "action", "outcome", "model_id")
 
 
@@ -80,12 +84,17 @@ class Finding:
 
 @dataclass
 class Tree:
-    """What was found out about one tree. `pinned`: a key that you gave signed its checkpoint."""
+    """What was found out about one tree.
+
+    `pinned`: its checkpoint is signed by a key that you gave, or by one that follows from it.
+    `keys`: the vkeys that the log says it was signed with, oldest first, if it ever changed.
+    """
 
     origin: str
     size: int = 0
     root: str = ""
     pinned: bool = False
+    keys: list[str] = field(default_factory=list)
     pruned: int = 0
     erased: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -155,25 +164,54 @@ class Head(NamedTuple):
 
     def signed_by(self, keys: Sequence[Key]) -> bool:
         """Tell whether one of the keys signed it."""
-        for key in keys:
-            for name, signature in self.signatures:
-                if (name, signature[:4]) == (key.name, key.hash):
-                    with contextlib.suppress(InvalidSignature):
-                        key.public.verify(signature[4:], self.text)
-                        return True
-        return False
+        return any(_signed(self.text, self.signatures, key) for key in keys)
+
+
+def _signed(text: bytes, signatures: Sequence[tuple[str, bytes]], key: Key) -> bool:
+    for name, signature in signatures:
+        if (name, signature[:4]) == (key.name, key.hash):
+            with contextlib.suppress(InvalidSignature):
+                key.public.verify(signature[4:], text)
+                return True
+    return False
+
+
+def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """Return text and signatures of a signed note, or raise ValueError."""
+    text, lines = note.rsplit("\n\n", 1)
+    parts = [re.fullmatch("\u2014 (\\S+) (\\S+)", line) for line in lines.split("\n")[:-1]]
+    signatures = [(p[1], _unbase64(p[2])) for p in parts if p]
+    if not (lines.endswith("\n") and signatures and len(signatures) == len(parts)):
+        raise ValueError("not a signed note")
+    return text, signatures
+
+
+def _succession(note: str, origin: str) -> tuple[str, str]:
+    """Return the vkeys of which one follows the other, or raise ValueError.
+
+    Both keys have signed the note.
+    """
+    text, signatures = _split(note)
+    head, name, *vkeys = text.split("\n")
+    if head != "sealgate log key succession v1" or name != origin or len(vkeys) != 2:
+        raise ValueError("not a succession of this log's keys")
+    before, after = map(parse_key, vkeys)
+    same = {before.name, after.name} == {origin} and vkeys[0] != vkeys[1]
+    if not same or any(vkey != vkey.strip() for vkey in vkeys):
+        raise ValueError("not keys of this log")
+    if not all(_signed(f"{text}\n".encode(), signatures, key) for key in (before, after)):
+        raise ValueError("not signed by both")
+    return vkeys[0], vkeys[1]
 
 
 def open_note(note: bytes) -> Head:
     """Return the checkpoint that a signed note holds; no signature is checked yet."""
     try:
-        text, lines = note[: MAX_NOTE + 1].decode().rsplit("\n\n", 1)
+        text, signatures = _split(note[: MAX_NOTE + 1].decode())
         origin, size, encoded = text.split("\n")
         root = _unbase64(encoded)
-        parts = [re.fullmatch("\u2014 (\\S+) (\\S+)", line) for line in lines.split("\n")[:-1]]
-        signatures = [(p[1], _unbase64(p[2])) for p in parts if p]
         shaped = re.fullmatch("[1-9][0-9]{0,9}", size) and len(root) == 32 and origin
-        if not (shaped and lines.endswith("\n") and signatures and len(signatures) == len(parts)):
+        if not shaped:
             raise ValueError
         if len(note) > MAX_NOTE or int(size) > MAX_SIZE:
             raise ValueError
@@ -245,13 +283,10 @@ class Checker:
         try:
             head = open_note(self.note)
             tree.origin, tree.size, tree.root = head.origin, head.size, head.root.hex()
-            mine = [key for key in self.keys if key.name == head.origin]
-            tree.pinned = head.signed_by(mine)
-            if mine and not tree.pinned:
-                self.found(None, "the checkpoint is not signed by the key given for this log")
             if head.origin.rpartition("/")[2] != self.tenant:
                 self.found(None, "the checkpoint is of another tenant's log")
             self._walk(head)
+            self._pin(head)
             self.authorised()
         except Broken as fault:
             where = tree.origin if fault.index is None else f"{tree.origin}/{fault.index}"
@@ -260,6 +295,34 @@ class Checker:
             self.ids.close()
         tree.findings.sort(key=lambda finding: finding.place)
         return tree
+
+    def _pin(self, head: Head) -> None:
+        """Look who signed the checkpoint, once the log has told how its keys follow each other."""
+        mine = [key for key in self.keys if key.name == head.origin]
+        chain = [parse_key(vkey) for vkey in self.tree.keys]
+        if not chain:
+            self.tree.pinned = head.signed_by(mine)
+        elif not head.signed_by(chain[-1:]):
+            self.found(None, "the checkpoint is not signed by the newest key that the log names")
+            return
+        else:
+            given = {key.public.public_bytes_raw() for key in mine}
+            self.tree.pinned = any(key.public.public_bytes_raw() in given for key in chain)
+        if mine and not self.tree.pinned:
+            self.found(None, "the checkpoint is not signed by the key given for this log")
+
+    def _succeeded(self, index: int, note: object) -> None:
+        """Follow the log from one key to the next."""
+        try:
+            before, after = _succession(str(note), self.tree.origin)
+        except ValueError:
+            self.found(index, "the entry names a key that the one before it has not endorsed")
+            return
+        known = self.tree.keys
+        if (known and known[-1] != before) or after in known or len(known) >= MAX_KEYS:
+            self.found(index, "the keys of the log do not follow one another")
+            return
+        known += [after] if known else [before, after]
 
     def _walk(self, head: Head) -> None:
         hasher = _Hasher()
@@ -311,6 +374,8 @@ class Checker:
             self.found(index, "the event is of another tenant")
         if not self.ids.execute("INSERT OR IGNORE INTO ids VALUES (?)", (event["id"],)).rowcount:
             self.found(index, "the event id occurs twice")
+        if "succession" in event or (event["action"] == "rotateLogKey" and allowed):
+            self._succeeded(index, event.get("succession"))
         if event["action"] == "pruneEvents" and allowed:
             self.prunes += [(low, min(high, index)) for low, high in event.get("pruned", ())]
 

@@ -214,6 +214,12 @@ class MemorySubjectStore:
         with self._lock:
             return self._generations.setdefault((tenant, number), wrapped_key) is wrapped_key
 
+    def rewrap_generation(self, tenant: str, number: int, wrapped_key: bytes) -> None:
+        """Replace the wrapped key of a generation."""
+        with self._lock:
+            if (tenant, number) in self._generations:
+                self._generations[tenant, number] = wrapped_key
+
     def drop_generation(self, tenant: str, number: int) -> None:
         """Delete a generation key."""
         with self._lock:

@@ -55,6 +55,15 @@ class SqliteSubjectStore:
             )
         return added.rowcount == 1
 
+    def rewrap_generation(self, tenant: str, number: int, wrapped_key: bytes) -> None:
+        """Durably replace the wrapped key of a generation and wipe the one before."""
+        with self._file.writing() as connection:
+            connection.execute(
+                "UPDATE generation SET wrapped_key = ? WHERE tenant = ? AND number = ?",
+                (wrapped_key, tenant, number),
+            )
+        self._file.wipe()
+
     def drop_generation(self, tenant: str, number: int) -> None:
         """Delete a generation key and wipe its bytes."""
         with self._file.writing() as connection:

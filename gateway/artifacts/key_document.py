@@ -18,24 +18,55 @@ NONCE_LENGTH: Final = 12
 _MAC_LENGTH: Final = 32
 
 
-class TenantKeys(msgspec.Struct, forbid_unknown_fields=True):
+class TenantKeys(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A tenant's keys, each wrapped under the root.
 
     Attributes:
         state: A destroyed tenant keeps its name and nothing else.
-        versions: The tenant key, oldest first; version 1 is at index 0.
+        versions: The tenant key, oldest first; version 1 is at index 0. Retired ones are empty.
         mac: The key for look-ups.
         release: The seed of the release key.
+        made: When a version was made (Unix seconds), where that is known.
+        until: How long versions before the newest are promised to unwrap (Unix seconds).
     """
 
     state: Literal["active", "disabled", "destroyed"]
     versions: list[bytes]
     mac: bytes
     release: bytes
+    made: dict[str, int] = {}
+    until: int = 0
 
 
-class KeyDocument(msgspec.Struct, forbid_unknown_fields=True):
-    """Everything in the file.
+class FormerRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A signing key that was replaced; see `gateway.artifacts.keys.FormerKey`."""
+
+    number: int
+    public: bytes
+    replaced: int
+    made: int = 0
+    ends: int | None = None
+    endorsement: str = ""
+
+
+class RingRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What is known of the signing keys of a purpose besides the seed that signs.
+
+    Attributes:
+        number: Of the key that signs; 1 for the first.
+        made: When that was made (Unix seconds); 0 where it is not known.
+        successor: The seed of what is to sign next; empty when nothing is.
+        former: Oldest first.
+    """
+
+    number: int = 1
+    made: int = 0
+    successor: bytes = b""
+    former: list[FormerRecord] = []
+
+
+class KeyDocument(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Everything in the file. Releases before the fields with defaults read it without those.
 
     Attributes:
         unlock: The method that unlocks it.
@@ -43,6 +74,7 @@ class KeyDocument(msgspec.Struct, forbid_unknown_fields=True):
         root: The root key, wrapped under what the method derives.
         tenants: By tenant id.
         signing: Seeds of the platform's signing keys, wrapped under the root, by purpose.
+        rings: What else is known of these, by purpose.
         format: Of this record.
     """
 
@@ -51,6 +83,7 @@ class KeyDocument(msgspec.Struct, forbid_unknown_fields=True):
     root: bytes
     tenants: dict[str, TenantKeys]
     signing: dict[str, bytes]
+    rings: dict[str, RingRecord] = {}
     format: Literal[1] = 1
 
 

@@ -13,6 +13,8 @@ The safety argument:
    disabling holds everywhere once it has returned.
 5. Folder and files that other users could read or replace are refused, not repaired.
 6. A destroyed tenant leaves its name, so that nobody gets keys under it again.
+7. What replaces a key names the key that it replaces, and is refused when that is another by now
+   (`gateway.artifacts.signing_rings`).
 
 The root key stays in this process's memory while the keystore is open.
 """
@@ -23,6 +25,7 @@ import fcntl
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +50,7 @@ from gateway.artifacts.key_document import (
     DOCUMENT_LIMIT,
     NONCE_LENGTH,
     KeyDocument,
+    RingRecord,
     TenantKeys,
     decode_document,
     encode_document,
@@ -55,10 +59,14 @@ from gateway.artifacts.key_document import (
     seal_key,
     verify_document,
 )
+from gateway.artifacts.keys import UNKNOWN, SigningRing, TenantKey
+from gateway.artifacts.signing_rings import check_room, complete, opened_ring, prepare
 from gateway.artifacts.unlock import SALT_LENGTH, Unlock
+from gateway.errors import StateConflict
 from gateway.names import is_name
 
 RandomBytes = Callable[[int], bytes]
+Clock = Callable[[], float]
 
 _FILE: Final = "keys"
 _LOCK: Final = "lock"
@@ -70,22 +78,30 @@ _PURPOSE: Final = re.compile(r"[\x21-\x7e]{1,255}")
 class LocalKeyStore:
     """A `gateway.artifacts.keys.KeyProvider` in a folder. Make one by `create` or `open`."""
 
-    def __init__(self, folder: Path, root: bytes, random_bytes: RandomBytes) -> None:
+    def __init__(self, folder: Path, root: bytes, random_bytes: RandomBytes, clock: Clock) -> None:
         self._path = folder / _FILE
         self._root = root
         self._random = random_bytes
+        self._clock = clock
         self._mutex = threading.RLock()
         self._seen: tuple[int, ...] = ()
         self._document = self._read()
 
     @classmethod
-    def create(cls, folder: Path, unlock: Unlock, random_bytes: RandomBytes = os.urandom) -> Self:
+    def create(
+        cls,
+        folder: Path,
+        unlock: Unlock,
+        random_bytes: RandomBytes = os.urandom,
+        clock: Clock = time.time,
+    ) -> Self:
         """Make a keystore.
 
         Args:
             folder: Made with mode 0700 when it is absent.
             unlock: What opens it later; a `KeyFile` is written when it is absent.
             random_bytes: A cryptographic source.
+            clock: Unix seconds, for the age of keys.
 
         Raises:
             KeystorePresent: There is one already.
@@ -100,11 +116,17 @@ class LocalKeyStore:
         sealed = seal_key(unlock.derive(salt), random_bytes(NONCE_LENGTH), root, label_of("root"))
         document = KeyDocument(unlock=unlock.method, salt=salt, root=sealed, tenants={}, signing={})
         create_guarded(folder / _FILE, encode_document(document, root))
-        return cls(folder, root, random_bytes)
+        return cls(folder, root, random_bytes, clock)
 
     @classmethod
-    def open(cls, folder: Path, unlock: Unlock, random_bytes: RandomBytes = os.urandom) -> Self:
-        """Open a keystore.
+    def open(
+        cls,
+        folder: Path,
+        unlock: Unlock,
+        random_bytes: RandomBytes = os.urandom,
+        clock: Clock = time.time,
+    ) -> Self:
+        """Open a keystore; arguments as of `create`.
 
         Raises:
             KeystoreAbsent: There is none, or its secret is missing.
@@ -121,7 +143,7 @@ class LocalKeyStore:
             root = open_key(unlock.derive(document.salt), document.root, label_of("root"))
         except KeyUnwrapFailed:
             raise KeystoreCorrupt from None
-        return cls(folder, root, random_bytes)
+        return cls(folder, root, random_bytes, clock)
 
     def create_tenant(self, tenant: str) -> None:
         """Make a tenant's keys; see `KeyProvider`."""
@@ -135,6 +157,7 @@ class LocalKeyStore:
                     versions=[self._fresh("tenant", tenant, "1")],
                     mac=self._fresh("mac", tenant),
                     release=self._fresh("release", tenant),
+                    made={"1": int(self._clock())},
                 )
             elif known.state == "destroyed":
                 raise KeyUnavailable
@@ -155,6 +178,8 @@ class LocalKeyStore:
         version = int.from_bytes(head, "big")
         if len(head) != _VERSION_LENGTH or not 1 <= version <= len(keys.versions):
             raise KeyUnwrapFailed
+        if not keys.versions[version - 1]:
+            raise KeyUnwrapFailed  # retired
         label = label_of("wrapped", tenant, aad, head)
         wrapping = self._tenant_key(tenant, keys, version)
         return open_key(wrapping, wrapped[_VERSION_LENGTH:], label)
@@ -171,20 +196,89 @@ class LocalKeyStore:
 
     def signing_key(self, purpose: str) -> Ed25519PrivateKey:
         """Return a signing key of the platform; see `KeyProvider`."""
+        return self.ring(purpose).key
+
+    def ring(self, purpose: str) -> SigningRing:
+        """Return the keys of a purpose; see `KeyProvider`."""
         if not _PURPOSE.fullmatch(purpose):
             raise KeyUnavailable
-        sealed = self._current().signing.get(purpose)
-        if sealed is None:
+        document = self._current()
+        if purpose not in document.signing:
             with self._change() as document:
-                sealed = document.signing.setdefault(purpose, self._fresh("signing", purpose))
-        seed = open_key(self._root, sealed, label_of("signing", purpose))
-        return Ed25519PrivateKey.from_private_bytes(seed)
+                self._found(document, purpose)
+        return opened_ring(document, self._root, purpose, self._clock())
 
-    def rotate(self, tenant: str) -> None:
+    def rotate_signing(self, purpose: str, *, after: int, overlap: int) -> None:
+        """Sign with a new key at once; see `KeyProvider`."""
+        now = int(self._clock())
+        with self._change() as document:
+            self._found(document, purpose)
+            check_room(document, purpose, now, overlap)
+            ring = document.rings.get(purpose)
+            if ring is not None and ring.successor:
+                raise StateConflict
+            prepare(document, purpose, after, self._fresh)
+            complete(document, self._root, purpose, after, now=now, overlap=overlap)
+
+    def prepare_successor(self, purpose: str, *, after: int) -> None:
+        """Make what signs next; see `KeyProvider`."""
+        with self._change() as document:
+            self._found(document, purpose)
+            prepare(document, purpose, after, self._fresh)
+
+    def complete_succession(self, purpose: str, *, after: int, endorsement: str) -> None:
+        """Let the successor sign; see `KeyProvider`."""
+        now = int(self._clock())
+        with self._change() as document:
+            self._found(document, purpose)
+            complete(
+                document,
+                self._root,
+                purpose,
+                after,
+                now=now,
+                overlap=None,
+                endorsement=endorsement,
+            )
+
+    def rotate(self, tenant: str, *, after: int | None = None, overlap: int = 0) -> None:
         """Make a new version; see `KeyProvider`."""
+        now = int(self._clock())
         with self._change() as document:
             keys = _usable(document, tenant)
-            keys.versions.append(self._fresh("tenant", tenant, str(len(keys.versions) + 1)))
+            if after not in (None, len(keys.versions)):
+                raise StateConflict
+            number = len(keys.versions) + 1
+            keys.versions.append(self._fresh("tenant", tenant, str(number)))
+            keys.made[str(number)] = now
+            keys.until = max(keys.until, now + overlap)
+
+    def tenant_key(self, tenant: str) -> TenantKey:
+        """Tell how the tenant's key stands; see `KeyProvider`."""
+        keys = self._tenant(tenant)
+        newest = len(keys.versions)
+        return TenantKey(newest, keys.made.get(str(newest), UNKNOWN), _oldest(keys), keys.until)
+
+    def wraps_newest(self, tenant: str, wrapped: bytes) -> bool:
+        """Tell what wrapped a key; see `KeyProvider`."""
+        version = int.from_bytes(wrapped[:_VERSION_LENGTH], "big")
+        return version == len(self._tenant(tenant).versions)
+
+    def due(self, now: float) -> list[str]:
+        """Return who has versions to retire; see `KeyProvider`."""
+        return [
+            tenant
+            for tenant, keys in self._current().tenants.items()
+            if keys.state == "active" and keys.until <= now and _oldest(keys) < len(keys.versions)
+        ]
+
+    def retire(self, tenant: str, *, version: int) -> None:
+        """Destroy older versions; see `KeyProvider`."""
+        with self._change() as document:
+            keys = _usable(document, tenant)
+            for number in range(1, min(version, len(keys.versions))):
+                keys.versions[number - 1] = b""
+                keys.made.pop(str(number), None)
 
     def disable(self, tenant: str) -> None:
         """Refuse every use; see `KeyProvider`."""
@@ -214,6 +308,12 @@ class LocalKeyStore:
     def _tenant_key(self, tenant: str, keys: TenantKeys, version: int) -> bytes:
         label = label_of("tenant", tenant, str(version))
         return open_key(self._root, keys.versions[version - 1], label)
+
+    def _found(self, document: KeyDocument, purpose: str) -> None:
+        """Make the first key of a purpose, unless there is one."""
+        if purpose not in document.signing:
+            document.signing[purpose] = self._fresh("signing", purpose)
+            document.rings[purpose] = RingRecord(made=int(self._clock()))
 
     def _fresh(self, *label: str) -> bytes:
         """Make a key, wrapped under the root."""
@@ -257,6 +357,7 @@ class LocalKeyStore:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 document = self._read()
+                self._seen = ()  # what is remembered is older: read anew, also if the block raises
                 yield document
                 replace_guarded(self._path, encode_document(document, self._root))
                 self._document = self._read()
@@ -269,3 +370,8 @@ def _usable(document: KeyDocument, tenant: str) -> TenantKeys:
     if keys is None or keys.state != "active":
         raise KeyUnavailable
     return keys
+
+
+def _oldest(keys: TenantKeys) -> int:
+    """Return the oldest version that still unwraps."""
+    return next((n for n, one in enumerate(keys.versions, 1) if one), len(keys.versions))

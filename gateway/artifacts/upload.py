@@ -20,7 +20,7 @@ import dataclasses
 import hashlib
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.artifacts.age import (
     FILE_KEY_LENGTH,
@@ -66,6 +66,24 @@ class SealedPayload:
     plain_digest: str
     wrapped_key: bytes
     post_quantum: bool
+
+
+Rewrap = Callable[[SealedPayload], SealedPayload]
+"""Returns a payload with its file key wrapped by the tenant's newest key: itself, if it is so."""
+
+
+class HoldsWrappedKeys(Protocol):
+    """A store that keeps sealed payloads."""
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """Replace the tenant's sealed payloads by what `change` makes of them.
+
+        Nothing else of a record changes, not even its revision. Each record is changed as a whole
+        or not at all; cut off, it is finished by the next call.
+
+        Returns:
+            How many records have changed.
+        """
 
 
 class Sealer:
@@ -208,6 +226,22 @@ class Sealer:
         if any(recipient.post_quantum != sealed.post_quantum for recipient in parsed):
             raise RecipientsMixed
         return make_header(self._file_key(tenant, sealed), parsed, self._random)
+
+    def rewrapped(self, tenant: str, sealed: SealedPayload) -> SealedPayload:
+        """Return the payload with its file key wrapped by the tenant's newest key.
+
+        The stored ciphertext and the file key stay as they are.
+
+        Raises:
+            KeyUnavailable: The tenant's key is disabled, destroyed or unknown.
+            KeyUnwrapFailed: The wrapped key is not genuine, or what wrapped it was retired.
+        """
+        if self._keys.wraps_newest(tenant, sealed.wrapped_key):
+            return sealed
+        aad = _binding(sealed.digest, post_quantum=sealed.post_quantum)
+        file_key = self._keys.unwrap(tenant, sealed.wrapped_key, aad)
+        fresh = self._keys.wrap(tenant, file_key, aad)
+        return dataclasses.replace(sealed, wrapped_key=fresh)
 
     def remove(self, digest: str) -> None:
         """Delete a payload; does nothing when there is none.

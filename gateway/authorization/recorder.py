@@ -18,6 +18,7 @@ from typing import Final, TypedDict, Unpack
 from audit.errors import AuditUnavailable, StoreFault
 from audit.event import Event, FederatedPart, Outcome, Phase, Screening, new_event_id
 from audit.log import AuditLog, Receipt
+from audit.note import LogSigner
 from audit.ports import SealedField
 from gateway.errors import EvidenceUnavailable
 from gateway.identity.principal import Principal
@@ -42,6 +43,7 @@ CATEGORIES: Final = {
     "restore": "administration",
     "administer": "administration",
     "initialise": "administration",
+    "rotateLogKey": "administration",
     "issueToken": "identity",
     "revokeToken": "identity",
     "refuseUnauthenticated": "identity",
@@ -216,6 +218,15 @@ class Recorder:
         """
         with _evidence():
             return self._log.append_blocking(event, sealed)
+
+    def rotate_log_key(self, event: Event, successor: LogSigner) -> Receipt:
+        """Make the event durable by which another key signs a log; see `AuditLog.rotate_key`.
+
+        Raises:
+            EvidenceUnavailable: It is not known to be durable: repeat the call.
+        """
+        with _evidence():
+            return self._log.rotate_key(event, successor)
 
     async def write_async(self, event: Event, sealed: Sequence[SealedField] = ()) -> Receipt:
         """Do what `write` does, on an event loop.

@@ -35,7 +35,7 @@ from gateway.batch.intake import MAX_ROWS_BYTES, rows_of
 from gateway.batch.ledger import Ledger
 from gateway.batch.ports import BatchStore
 from gateway.batch.quota import DAY_S, Quota
-from gateway.batch.records import UNFINISHED, Batch, Format, Part, Progress
+from gateway.batch.records import UNFINISHED, Batch, Format, Part, Progress, Usage
 from gateway.errors import InvalidRequest, LimitReached, NotFound
 from gateway.inference.errors import ModelNotFound
 from gateway.inference.routing import Routes, Target
@@ -253,6 +253,10 @@ class Batches:
         """Return how many rows a tenant may still have taken in today."""
         since = int(self._clock()) - DAY_S
         return max(0, self._quota.rows - self._store.usage(tenant, since).rows)
+
+    def used(self, tenant: str) -> tuple[Usage, Quota]:
+        """Return what a tenant has used up today, and what it may."""
+        return self._store.usage(tenant, int(self._clock()) - DAY_S), self._quota
 
     def _target(self, call: Call, model: str, version: str | None) -> Target:
         try:

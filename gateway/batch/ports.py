@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gateway.artifacts.upload import Rewrap
 from gateway.batch.records import Batch, Part, Progress, Usage
 
 
@@ -54,3 +55,6 @@ class BatchStore(Protocol):
 
     def progress(self, tenant: str, batch_id: str) -> Progress:
         """Sums over the parts that are `ready` or `erased`."""
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """Wrap file keys anew; see `gateway.artifacts.upload.HoldsWrappedKeys`."""

@@ -1,22 +1,28 @@
-"""`sealgate client`: register and disable clients."""
+"""`sealgate client`: register clients, replace what they authenticate with, shut them out."""
 
 from __future__ import annotations
 
-import json
-import os
 from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.client_files import (
+    check_replaceable,
+    secret_file,
+    write_profile,
+    write_rotated,
+)
 from gateway.cli.connection import connect
+from gateway.cli.durations import seconds_of
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.output import (
     JsonFlag,
     PlanFlag,
     ProfileOption,
     check_writable,
+    moment,
     note,
     planned,
     show,
@@ -27,7 +33,7 @@ from gateway.strict_json import strict_json
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="""Register and disable clients.
+    help="""Register clients, replace their secrets and keys, shut them out and let them in.
 
     Example: sealgate client list --tenant st-mary
 
@@ -105,12 +111,12 @@ def create(
         return
     if out is not None:
         check_writable(out)
-        if out.exists() or _secret_file(out).exists():
+        if out.exists() or secret_file(out).exists():
             raise CommandFailed("there is a file of that name; nothing was changed")
     with connect(profile) as connection:
         made = connection.post("/v1/clients", body)
         if out is not None and made["client_secret"] is not None:
-            _write_profile(out, connection.profile.url, made)
+            write_profile(out, connection.profile.url, made)
             made["client_secret"] = None
             note(f"profile: {out}")
     show(made, as_json=as_json)
@@ -139,6 +145,82 @@ def disable(
     show(done, as_json=as_json)
 
 
+@app.command()
+def enable(
+    client: Id,
+    tenant: Tenant,
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let a disabled client in again, with the secret or keys that it had.
+
+    Example: sealgate client enable st-mary-app --tenant st-mary
+
+    Next: sealgate client rotate st-mary-app --tenant st-mary --out st-mary-app.json
+    """
+    if planned(plan, as_json, "let a client in again", client=client, tenant=tenant):
+        return
+    with connect(profile) as connection:
+        done = connection.post(f"/v1/tenants/{tenant}/clients/{client}/enable")
+    show(done, as_json=as_json)
+
+
+@app.command()
+def rotate(
+    client: Id,
+    tenant: Tenant,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a profile and the new secret here, mode 0600; in a profile of the client "
+            "that is there, only the secret is replaced."
+        ),
+    ] = None,
+    jwks: Annotated[
+        Path | None, typer.Option(help="New public keys (JWK set), for a client with keys.")
+    ] = None,
+    overlap: Annotated[
+        str, typer.Option(help="How long the old secret or keys go on: 24h, 15m, 0 for not at all.")
+    ] = "24h",
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Give a client another secret, or other keys; the old ones end by themselves.
+
+    Tokens that the client has live to their end, five minutes at most.
+
+    Example: sealgate client rotate st-mary-app --tenant st-mary --out st-mary-app.json
+
+    Next: sealgate whoami --profile st-mary-app.json
+    """
+    body = {
+        "jwks": _read_keys(jwks) if jwks else None,
+        "overlap_s": seconds_of("--overlap", overlap),
+    }
+    shown = {"client": client, "tenant": tenant, **body}
+    if planned(plan, as_json, "replace what a client authenticates with", **shown):
+        return
+    if (out is None) == (jwks is None):
+        raise CommandFailed(
+            "a new secret needs a file, and new keys need none",
+            ExitCode.USAGE,
+            "add --out FILE for a client with a secret, or --jwks FILE for one with keys",
+        )
+    if out is not None:
+        check_replaceable(out, client)
+    with connect(profile) as connection:
+        made = connection.post(f"/v1/tenants/{tenant}/clients/{client}/rotate", body)
+        if out is not None:
+            write_rotated(out, connection.profile.url, made)
+            made["client_secret"] = None
+            note(f"profile: {out}")
+    if not as_json:
+        made["former_until"] = [moment(until) for until in made["former_until"]]
+    show(made, as_json=as_json)
+
+
 def _read_keys(path: Path) -> Any:
     try:
         return strict_json(path.read_bytes().removeprefix(BOM_UTF8))
@@ -146,27 +228,3 @@ def _read_keys(path: Path) -> Any:
         raise CommandFailed("the public keys cannot be read", ExitCode.USAGE) from cause
     except ValueError as cause:
         raise CommandFailed(f"the public keys cannot be read: {cause}", ExitCode.USAGE) from cause
-
-
-def _secret_file(profile: Path) -> Path:
-    return profile.with_name(profile.name + ".secret")
-
-
-def _write_profile(out: Path, url: str, made: dict[str, Any]) -> None:
-    secret = _secret_file(out)
-    content = {
-        "url": url,
-        "client_id": made["id"],
-        "secret_file": secret.name,
-        "binding": made["token_binding"],
-    }
-    for path, text in ((secret, made["client_secret"]), (out, json.dumps(content, indent=2))):
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as cause:
-            raise CommandFailed(
-                f"{path} cannot be made; the client exists and its secret is lost",
-                advice=f"sealgate client disable {made['id']} --tenant {made['tenant']}",
-            ) from cause
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)

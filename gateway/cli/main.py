@@ -41,8 +41,9 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "why": ("gateway.cli.why", "Tell why a request was refused, or answered."),
     "subject": ("gateway.cli.subject", "Find, show and erase a data subject."),
     "policy": ("gateway.cli.policy", "Show, check, publish and explain policies."),
-    "tenant": ("gateway.cli.tenant", "Create and suspend tenants."),
-    "client": ("gateway.cli.client", "Register and disable clients."),
+    "tenant": ("gateway.cli.tenant", "Create, show and suspend tenants."),
+    "client": ("gateway.cli.client", "Register clients, replace their secrets, shut them out."),
+    "keys": ("gateway.cli.keys", "List keys and replace them."),
     "federation": ("gateway.cli.federation", "Train with partner sites."),
     "artifact": ("gateway.cli.artifact", "Open, verify and inspect artifacts offline."),
     "partner": (

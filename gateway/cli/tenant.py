@@ -1,19 +1,31 @@
-"""`sealgate tenant`: create and suspend tenants."""
+"""`sealgate tenant`: create, show and suspend tenants."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 from gateway.cli.connection import connect
 from gateway.cli.failures import check_confirmed
-from gateway.cli.output import JsonFlag, PlanFlag, ProfileOption, planned, show, show_list
+from gateway.cli.keys import key_row
+from gateway.cli.output import (
+    JsonFlag,
+    PlanFlag,
+    ProfileOption,
+    moment,
+    note,
+    planned,
+    show,
+    show_list,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="""Create and suspend tenants.
+    help="""Create, show and suspend tenants.
 
     Example: sealgate tenant list
 
@@ -39,6 +51,38 @@ def list_tenants(profile: ProfileOption = None, as_json: JsonFlag = False) -> No
             columns=("id", "name", "region", "suspended", "purposes"),
             empty="no tenant yet; next: sealgate tenant create ID --name NAME --region REGION",
         )
+
+
+@app.command("show")
+def show_tenant(tenant: Id, profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
+    """Show what a tenant has, how old its keys are, and what it is near to the end of.
+
+    Numbers only: what its models are called and its policies say is its own. The look is recorded.
+
+    Example: sealgate tenant show st-mary
+
+    Next: sealgate keys list --tenant st-mary
+    """
+    with connect(profile) as connection:
+        found = connection.get(f"/v1/tenants/{quote(tenant, safe='')}")
+    show(found if as_json else _told(found), as_json=as_json)
+    for limit in found["limits"]:
+        if limit["near"] and not as_json:
+            note(f"near its end: {limit['name']}, {limit['used']} of {limit['most']}")
+
+
+def _told(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tenant at a glance in lines."""
+    policy = found["policy"]
+    told = {name: value for name, value in found.items() if name not in ("keys", "limits")}
+    told["policy"] = policy and f"{policy['epoch']} of {moment(policy['created'])}"
+    for key in map(key_row, found["keys"]):
+        age = f", {key['age']}" if key["age"] else ""
+        former = f", also {', '.join(key['former'])}" if key["former"] else ""
+        told[f"{key['kind']}_key"] = f"{key['number']}{age}{former}"
+    for limit in found["limits"]:
+        told[limit["name"]] = f"{limit['used']} of {limit['most']}"
+    return told
 
 
 @app.command()

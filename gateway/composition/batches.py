@@ -11,7 +11,7 @@ from audit.errors import EntryUnknown
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.recorder import Recorder
-from gateway.batch.batches import Batches
+from gateway.batch.batches import MAX_UNFINISHED, Batches
 from gateway.batch.chunks import Chunks
 from gateway.batch.intake import Intake, RunSandboxed
 from gateway.batch.ledger import Ledger
@@ -22,6 +22,7 @@ from gateway.composition.foundation import Foundation
 from gateway.inference.pipeline import Pipeline
 from gateway.inference.routing import Routes
 from gateway.registry.uploads import Uploads
+from gateway.tenancy.overview import Limit
 
 NEEDED: Final = "pyarrow"
 """What the extra `parquet` brings."""
@@ -35,6 +36,15 @@ class BatchParts:
     ledger: Ledger
     intake: Intake
     listeners: list[Callable[[], None]]
+
+    def limits(self, tenant: str) -> list[Limit]:
+        """Return what a tenant can use up."""
+        used, quota = self.batches.used(tenant)
+        return [
+            Limit("batches_unfinished", used.unfinished, MAX_UNFINISHED),
+            Limit("batch_rows_today", used.rows, quota.rows),
+            Limit("batch_bytes_today", used.bytes, quota.bytes),
+        ]
 
 
 def make_batches(

@@ -127,7 +127,9 @@ def _build(folder: Path, plan: Plan, environment: Environment) -> str:
     settings = load_settings(folder)
     for name in (ARTIFACTS, "run", "federation"):
         (folder / name).mkdir(mode=0o700)
-    keys = LocalKeyStore.create(folder / KEYSTORE, unlock_of(settings), environment.random_bytes)
+    keys = LocalKeyStore.create(
+        folder / KEYSTORE, unlock_of(settings), environment.random_bytes, environment.clock
+    )
     keys.create_tenant(PLATFORM_TENANT)
     with open_foundation(settings, environment, founding=True) as foundation:
         if foundation.stores.tenants.get(PLATFORM_TENANT) is not None:

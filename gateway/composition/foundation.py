@@ -6,14 +6,14 @@ makes them).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from audit.log import AuditLog
-from audit.note import LogSigner
+from audit.note import LogSigner, NoteVerifier
 from audit.pins import FilePins, Pins
 from audit.ports import LogStore, SubjectStore
 from audit.reader import LogReader
@@ -53,6 +53,7 @@ class Foundation:
         keys: The keys of all tenants.
         stores: The control plane.
         log: Not started yet.
+        log_signer: The signer of a tenant's log, as the keystore has it now.
         reader: Reads the log, verified.
         vault: References and keys of data subjects.
         artifacts: The stored ciphertexts.
@@ -67,6 +68,7 @@ class Foundation:
     keys: KeyProvider
     stores: ControlStores
     log: AuditLog
+    log_signer: Callable[[str], LogSigner]
     reader: LogReader
     vault: SubjectVault
     artifacts: ArtifactStore
@@ -114,7 +116,9 @@ def open_foundation(
     data = settings.data_dir
     with ExitStack() as opened:
         unlock = unlock_of(settings)
-        keys = LocalKeyStore.open(data / KEYSTORE, unlock, environment.random_bytes)
+        keys = LocalKeyStore.open(
+            data / KEYSTORE, unlock, environment.random_bytes, environment.clock
+        )
         database = open_database(settings.control_url)
         opened.callback(database.close)
         log = SqliteLogStore(data / AUDIT_FILE)
@@ -141,7 +145,9 @@ def assemble(
 
     def signer(tenant: str) -> LogSigner:
         origin = f"{settings.audit_origin}/{tenant}"
-        return LogSigner(origin, keys.signing_key(f"log/{origin}"))
+        ring = keys.ring(f"log/{origin}")
+        former = [NoteVerifier(origin, one.public) for one in ring.former]
+        return LogSigner(origin, ring.key, former=former, successor=ring.successor)
 
     log = AuditLog(stores.log, signer, clock=clock, random_bytes=random_bytes, pins=stores.pins)
     revocation_state = RevocationState(
@@ -155,6 +161,7 @@ def assemble(
         keys=keys,
         stores=control,
         log=log,
+        log_signer=signer,
         reader=LogReader(stores.log, log.verifier),
         vault=SubjectVault(stores.subjects, keys, random_bytes),
         artifacts=stores.artifacts,

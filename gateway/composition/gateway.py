@@ -113,7 +113,14 @@ def compose(
     warming = make_warming(base, pipeline.models, engines)
     measuring = Measuring(engines, base.environment.monotonic)
     use = make_use_cases(
-        base, guard, recorder, client, identity.server.revoke, warming.promoted, measuring
+        base,
+        guard,
+        recorder,
+        client,
+        identity.server.revoke,
+        identity.token_keys,
+        warming.promoted,
+        measuring,
     )
     chunks = make_chunks(base, use.batch.ledger, recorder, pipeline)
     runner = make_runner(base, use.batch, recorder, pipeline, chunks.answer)
@@ -247,6 +254,7 @@ def _housekeeping(
         counts,
         Duty("uploads", use.uploads.sweep, SWEEP_SECONDS),
         Duty("batches", use.batch.ledger.sweep, SWEEP_SECONDS),
+        Duty("keys", use.key_retirement.sweep, SWEEP_SECONDS),
         Duty("changes", use.intents.settle_left, SETTLE_SECONDS),
         Duty("models", lambda: pipeline.sweep(base.environment.clock()), DROP_SECONDS),
         Duty("warming", warming.round, DROP_SECONDS),

@@ -14,6 +14,7 @@ from gateway.identity.authorization_server import AuthorizationServer
 from gateway.identity.client_authentication import ClientAuthenticator
 from gateway.identity.dpop import ProofChecker
 from gateway.identity.issuers import Issuers, fetch_document
+from gateway.identity.token_keys import PURPOSE, TokenKeys
 from gateway.identity.tokens import TokenMinter
 from gateway.identity.trust import IssuerTrust
 from gateway.settings import Settings, TrustedIssuer
@@ -26,6 +27,7 @@ class Identity:
     authenticator: Authenticator
     server: AuthorizationServer
     issuers: Issuers
+    token_keys: TokenKeys
 
     def refusals(self) -> Counter[str]:
         """Return how many were refused before a tenant was known, by error code."""
@@ -41,10 +43,11 @@ def make_identity(base: Foundation) -> Identity:
     """
     check_variables()
     environment, url = base.environment, base.settings.public_url.rstrip("/")
+    keys = TokenKeys(lambda: base.keys.ring(PURPOSE), environment.clock)
     minter = TokenMinter(
         url,
         url,
-        [base.keys.signing_key("token")],
+        keys,
         clock=environment.clock,
         random_bytes=environment.random_bytes,
         loopback_http=url.startswith("http://"),
@@ -56,7 +59,7 @@ def make_identity(base: Foundation) -> Identity:
 
     issuers = Issuers(
         minter.trust,
-        minter.trusted_keys(),
+        keys,
         trusted(base.settings),
         fetch=fetch,
         monotonic=environment.monotonic,
@@ -71,6 +74,7 @@ def make_identity(base: Foundation) -> Identity:
             minter, clients, proofs, base.revocation_state, clock=environment.clock
         ),
         issuers,
+        keys,
     )
 
 

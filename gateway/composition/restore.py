@@ -177,8 +177,11 @@ class _Draft:
         self.verifiers = {origin: self._verifiers(origin) for origin in self.manifest.checkpoints}
 
     def _verifiers(self, origin: str) -> tuple[NoteVerifier, ...]:
-        """Return what verifies the checkpoints of a log."""
-        return (LogSigner(origin, self.keys.signing_key(f"log/{origin}")).verifier,)
+        """Return what verifies the checkpoints of a log: its keys, that of now first."""
+        ring = self.keys.ring(f"log/{origin}")
+        signs = [key for key in (ring.successor, ring.key) if key is not None]
+        former = [NoteVerifier(origin, one.public) for one in ring.former]
+        return (*(LogSigner(origin, key).verifier for key in signs), *former)
 
     def vkeys(self, origin: str) -> list[str]:
         """Return the same as texts."""

@@ -15,6 +15,8 @@ from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.recorder import Recorder
 from gateway.authorization.token_evidence import TokenEvidence
+from gateway.batch.ports import BatchStore
+from gateway.batch.records import Batch
 from gateway.composition.batches import BatchParts, make_batches
 from gateway.composition.foundation import Foundation
 from gateway.composition.recovery import Recovery
@@ -24,6 +26,8 @@ from gateway.federation.run_follower import RunFollower
 from gateway.federation.runs import Runs
 from gateway.federation.trained import TrainedModels
 from gateway.federation.watching import Watching
+from gateway.identity.token_keys import TokenKeys
+from gateway.pages import every
 from gateway.privacy.audit_access import AuditAccess
 from gateway.privacy.reasons import Reasons
 from gateway.privacy.subjects import Subjects
@@ -36,7 +40,12 @@ from gateway.registry.releases import Releases
 from gateway.registry.uploads import Uploads
 from gateway.registry.versions import Versions
 from gateway.tenancy.administration import Administration
+from gateway.tenancy.credentials import Credentials
+from gateway.tenancy.key_list import KeyList
+from gateway.tenancy.keys import KeyRotation
+from gateway.tenancy.overview import Overviews
 from gateway.tenancy.policy_sets import PolicySets
+from gateway.tenancy.wrapped import KeyRetirement, Rewrapping
 from gateway.work.jobs import WORKERS, Jobs
 from policies.compiled import starter_text
 
@@ -65,6 +74,11 @@ class UseCases:
     reasons: Reasons
     policies: PolicySets
     administration: Administration
+    credentials: Credentials
+    keys: KeyRotation
+    key_list: KeyList
+    overviews: Overviews
+    key_retirement: KeyRetirement
     federations: Federations
     runs: Runs
     batch: BatchParts
@@ -80,6 +94,7 @@ def make_use_cases(
     recorder: Recorder,
     coordinator: Coordinator | None,
     revoke_token: Callable[[str, str, int], object],
+    token_keys: TokenKeys,
     warm: Callable[[ModelVersion], None],
     measure: Measure,
 ) -> UseCases:
@@ -91,6 +106,7 @@ def make_use_cases(
         recorder: Makes evidence durable.
         coordinator: Of federations; None when federation is off.
         revoke_token: Revokes (issuer, token id, expiry).
+        token_keys: Those that tokens are signed with.
         warm: Makes a version ready before it is released.
         measure: Tries a version out before it can be called.
     """
@@ -130,6 +146,15 @@ def make_use_cases(
         trained = TrainedModels(versions, base.sealer, base.keys.release_key, clock)
         follower = RunFollower(stores.federations, coordinator, recorder, trained, watching.step)
 
+    key_list = KeyList(base.keys, base.log, stores.tenants, guard)
+    rewrapping = Rewrapping(
+        base.keys,
+        base.sealer,
+        (stores.registry, stores.uploads, stores.batches, stores.federations),
+        base.vault,
+        changed,
+    )
+
     def close() -> None:
         alarm.ring()
         if follower is not None:
@@ -167,6 +192,41 @@ def make_use_cases(
             changed=changed,
             random_bytes=base.environment.random_bytes,
         ),
+        credentials=Credentials(
+            stores.tenants,
+            stores.clients,
+            base.revocation_state,
+            guard=guard,
+            intents=intents,
+            clock=clock,
+            random_bytes=base.environment.random_bytes,
+        ),
+        keys=KeyRotation(
+            base.keys,
+            token_keys,
+            base.log,
+            base.log_signer,
+            rewrapping,
+            stores.tenants,
+            guard=guard,
+            intents=intents,
+            recorder=recorder,
+        ),
+        key_list=key_list,
+        overviews=Overviews(
+            stores.tenants,
+            stores.clients,
+            stores.registry,
+            stores.uploads,
+            stores.bundles,
+            key_list,
+            batch.limits,
+            base.settings.rate_limit,
+            guard,
+        ),
+        key_retirement=KeyRetirement(
+            base.keys, rewrapping, partial(_busy, stores.batches), intents, clock
+        ),
         federations=federations,
         runs=Runs(
             stores.federations,
@@ -197,3 +257,13 @@ def _packager(base: Foundation, alarm: Alarm, measure: Measure) -> Packager:
         measure=measure,
         clock=base.environment.clock,
     )
+
+
+def _busy(batches: BatchStore, tenant: str, since: int) -> bool:
+    """Tell whether a batch of the tenant is under way that was begun at that time or before."""
+
+    def page(after: str, limit: int) -> list[Batch]:
+        return batches.unfinished_batches(after=after, limit=limit)
+
+    unfinished = every(page, lambda batch: batch.id, "")
+    return any(batch.tenant == tenant and batch.created <= since for batch in unfinished)

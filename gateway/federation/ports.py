@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gateway.artifacts.upload import Rewrap
 from gateway.federation.records import Federation, Run, Site
 
 
@@ -55,3 +56,6 @@ class FederationStore(Protocol):
 
     def unfinished_of(self, tenant: str, federation: str, *, limit: int) -> list[Run]:
         """Such runs of one federation by id."""
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """Wrap file keys anew; see `gateway.artifacts.upload.HoldsWrappedKeys`."""

@@ -3,7 +3,7 @@
 1. A token is verified in full before it is remembered, and remembered by its SHA-256 only.
 2. What is remembered counts only under the epoch that was current *before* its client was looked
    up (`gateway.epoch_memo`): any revocation moves the epoch, and a withdrawn issuer key does too.
-3. It counts for a minute at most and never past the token's expiry.
+3. It counts for a minute at most and never past the expiry of the token, or the end of its key.
 4. A bound token is accepted with a fresh proof of its key and in no other way, remembered or not; a
    token that is not bound is not accepted under the `DPoP` scheme. One request has one proof, used
    once, however often the request is asked about (`Proven`).
@@ -28,6 +28,7 @@ from gateway.identity.errors import (
     Unauthenticated,
 )
 from gateway.identity.issuers import Issuers
+from gateway.identity.key_admission import TrustedKey
 from gateway.identity.principal import (
     AGE_MARGIN_SECONDS,
     Principal,
@@ -218,13 +219,13 @@ class Authenticator:
             raise InvalidToken
         # INVARIANT: the memory is taken before anything is read that a revocation could change.
         memory = self._memo.now()
-        claims, principal = await self._read(token)
-        until = min(claims.expires, self._clock() + MEMO_SECONDS)
+        claims, principal, key = await self._read(token)
+        until = min(claims.expires, self._clock() + MEMO_SECONDS, key.until)
         known = _Remembered(until, principal, claims.thumbprint)
         memory.keep(hashlib.sha256(token).digest(), known)
         return known
 
-    async def _read(self, token: bytes) -> tuple[AccessClaims, Principal]:
+    async def _read(self, token: bytes) -> tuple[AccessClaims, Principal, TrustedKey]:
         issuer, kid, unverified = parse_access_token(token)
         trust = self._issuers.trust(issuer)
         key = await self._issuers.key(issuer, kid)
@@ -237,7 +238,7 @@ class Authenticator:
             registration = await asyncio.to_thread(self._revocation_state.look_up, client_id)
         if self._revocation_state.is_revoked(claims.issuer, claims.token_id):
             raise InvalidToken("the access token has been revoked")
-        return claims, principal_of(claims, trust, *registration, now, own=own)
+        return claims, principal_of(claims, trust, *registration, now, own=own), key
 
     def _check_binding(
         self,

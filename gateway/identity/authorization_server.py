@@ -96,7 +96,6 @@ class AuthorizationServer:
         self._clients = clients
         self._revocation_state = revocation_state
         self._clock = clock
-        self._keys = minter.trusted_keys()
         self._trust = minter.trust
         self._grant = TokenGrant(clients, minter, proofs)
 
@@ -136,10 +135,11 @@ class AuthorizationServer:
             raise OAuthRefusal("invalid_request", "a token is required")
         try:
             issuer, kid, unverified = parse_access_token(form["token"].encode("utf-8", "replace"))
-            if issuer != self._trust.issuer or kid is None or kid not in self._keys:
+            key = self._minter.keys.find(kid)
+            if issuer != self._trust.issuer or key is None:
                 return None
             claims = read_access_token(
-                unverified, self._keys[kid], self._trust, self._clock(), expired_too=True
+                unverified, key, self._trust, self._clock(), expired_too=True
             )
         except InvalidToken:
             return None
@@ -161,7 +161,7 @@ class AuthorizationServer:
     @property
     def jwks(self) -> Mapping[str, Any]:
         """The public keys of the tokens, as a JWK set."""
-        return self._minter.jwks
+        return self._minter.keys.jwks
 
     @property
     def refusals(self) -> Mapping[str, int]:

@@ -6,7 +6,9 @@
 2. An unknown client, a disabled one, a suspended tenant and a wrong secret or signature get the
    same answer after the same work: a stand-in is used where there is nothing real to compare with.
 3. A secret has 256 random bits, so its SHA-256 is enough; the comparison takes constant time.
-4. An assertion is for this issuer and nobody else (`aud`), lives at most five minutes and counts
+4. What a client authenticated with before a rotation is accepted until its end, with the same work
+   for clients that have none such and for those that do not exist.
+5. An assertion is for this issuer and nobody else (`aud`), lives at most five minutes and counts
    once. Its `jti` is recorded only after its signature held.
 """
 
@@ -28,7 +30,7 @@ from joserfc.util import int_to_base64
 
 from gateway.identity.errors import KeyRefused, OAuthRefusal, SignatureRefused
 from gateway.identity.key_admission import DEFAULT_ALGORITHMS, TrustedKey, admit
-from gateway.identity.records import AuthMethod, Client
+from gateway.identity.records import MAX_FORMER, AuthMethod, Client, FormerCredential
 from gateway.identity.replay import ReplayCache
 from gateway.identity.revocation import RevocationState
 from gateway.identity.signed import Unverified, numeric_date, parse, short_text, verify
@@ -38,6 +40,8 @@ from gateway.names import is_name
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_SECONDS: Final = 300
 """Longest lifetime of an assertion, so that its `jti` need not be remembered for longer."""
+UNNAMED: Final = 2
+"""Keys that are tried where an assertion names none: the one in force and the one before it."""
 MIN_JTI: Final = 8
 """Shorter identifiers would collide by accident."""
 MAX_CLIENT_KEYS: Final = 8
@@ -114,11 +118,22 @@ class ClientAuthenticator:
 
     def _by_secret(self, client_id: str, secret: str) -> Client:
         client = self._registered(client_id, "client_secret_basic")
-        expected = (client.secret_hash if client is not None else None) or _NO_HASH
         presented = secret_hash(secret)
-        if not hmac.compare_digest(presented, expected) or client is None:
+        # All are compared, always the same number of them.
+        fits = [hmac.compare_digest(presented, one) for one in self._secrets(client)]
+        if client is None or not any(fits):
             raise _refused()
         return client
+
+    def _secrets(self, client: Client | None) -> list[bytes]:
+        """Return the hash in force and those of before that are accepted, filled up."""
+        hashes = [client.secret_hash or _NO_HASH] if client is not None else []
+        hashes += [one.secret_hash or _NO_HASH for one in self._former(client)]
+        return [*hashes, *[_NO_HASH] * (1 + MAX_FORMER)][: 1 + MAX_FORMER]
+
+    def _former(self, client: Client | None) -> list[FormerCredential]:
+        now = self._clock()
+        return [one for one in client.former if now < one.until] if client is not None else []
 
     def _by_assertion(self, form: Mapping[str, str]) -> Client:
         if form.get("client_assertion_type") != ASSERTION_TYPE:
@@ -126,15 +141,37 @@ class ClientAuthenticator:
         try:
             unverified = parse(form.get("client_assertion", "").encode("utf-8", "replace"), _TYPES)
             client = self._registered(short_text(unverified.claims.get("sub")), "private_key_jwt")
-            key = _key_of(client, unverified)
-            self._check(verify(unverified, key or _stand_in(unverified)))
+            self._verify(client, unverified)
         except (SignatureRefused, KeyRefused) as cause:
             raise _refused() from cause
-        if client is None or key is None:
+        if client is None:
             raise _refused()
         if not self._replay.first(client.id, str(unverified.claims["jti"])):
             raise _refused()
         return client
+
+    def _verify(self, client: Client | None, unverified: Unverified) -> None:
+        """Verify an assertion with the key that it names; one that names none with two in turn.
+
+        Raises:
+            SignatureRefused: No key of the client has signed it, or it says what it must not.
+            KeyRefused: A registered key is not acceptable.
+        """
+        sets = [] if client is None else [client.jwks, *(one.jwks for one in self._former(client))]
+        named = unverified.header.get("kid") is not None
+        keys = [_key_of(jwks, unverified) for jwks in sets]
+        chosen = [key for key in keys if key is not None][:1] if named else keys[:UNNAMED]
+        wanted = 1 if named else UNNAMED
+        fits = False
+        for key in [*chosen, *[None] * wanted][:wanted]:
+            try:
+                claims = verify(unverified, key or _stand_in(unverified))
+            except SignatureRefused:
+                continue
+            self._check(claims)
+            fits = fits or key is not None
+        if not fits:
+            raise SignatureRefused
 
     def _check(self, claims: Mapping[str, Any]) -> None:
         now = self._clock()
@@ -174,10 +211,10 @@ def client_keys(jwks: object) -> list[TrustedKey]:
     return admitted
 
 
-def _key_of(client: Client | None, unverified: Unverified) -> TrustedKey | None:
-    if client is None or client.jwks is None:
+def _key_of(jwks: Mapping[str, Any] | None, unverified: Unverified) -> TrustedKey | None:
+    if jwks is None:
         return None
-    keys = client_keys(client.jwks)
+    keys = client_keys(jwks)
     kid, alg = unverified.header.get("kid"), unverified.header.get("alg")
     if kid is None and len(keys) > 1:
         return None

@@ -61,19 +61,6 @@ class KeySource(Protocol):
         ...
 
 
-class FixedKeys:
-    """Keys that are known from the start: our own."""
-
-    generation = 0
-
-    def __init__(self, keys: Mapping[str, TrustedKey]) -> None:
-        self._keys = dict(keys)
-
-    async def key(self, kid: str | None) -> TrustedKey | None:
-        """Return the key of that id, or None."""
-        return None if kid is None else self._keys.get(kid)
-
-
 class FetchedKeys:
     """Keys that the issuer publishes, kept as this module's docstring promises.
 
@@ -174,7 +161,7 @@ class Issuers:
     def __init__(
         self,
         own: IssuerTrust,
-        own_keys: Mapping[str, TrustedKey],
+        own_keys: KeySource,
         foreign: Iterable[IssuerTrust] = (),
         *,
         fetch: Fetch,
@@ -182,9 +169,7 @@ class Issuers:
     ) -> None:
         self.own = own
         self._fetch, self._monotonic = fetch, monotonic
-        self._entries: dict[str, tuple[IssuerTrust, KeySource]] = {
-            own.issuer: (own, FixedKeys(own_keys))
-        }
+        self._entries: dict[str, tuple[IssuerTrust, KeySource]] = {own.issuer: (own, own_keys)}
         self._sources: tuple[KeySource, ...] = ()
         self._before = 0
         self.replace(foreign)

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
@@ -68,12 +69,14 @@ class TrustedKey:
         algorithm: The only JWS algorithm it verifies.
         key: The key itself, holding public members only.
         thumbprint: RFC 7638 SHA-256 thumbprint, base64url.
+        until: Unix seconds from which on nothing that it signed is accepted.
     """
 
     kid: str | None
     algorithm: str
     key: Key
     thumbprint: str
+    until: float = math.inf
 
 
 def admit(jwk: object, algorithms: Set[str] = DEFAULT_ALGORITHMS) -> TrustedKey:

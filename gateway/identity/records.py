@@ -37,6 +37,25 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
+class FormerCredential:
+    """What a client authenticated with before, and still may for a while.
+
+    Attributes:
+        until: Unix seconds at which it ends.
+        secret_hash: As of `Client`.
+        jwks: As of `Client`.
+    """
+
+    until: int
+    secret_hash: bytes | None = field(default=None, repr=False)
+    jwks: Mapping[str, Any] | None = None
+
+
+MAX_FORMER: Final = 4
+"""Former credentials of a client that are accepted at a time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """A registered OAuth client: the only source of roles and purposes.
 
@@ -54,6 +73,7 @@ class Client:
         jwks: Its public keys as a JWK set (`{"keys": [...]}`), or None with a secret.
         token_binding: `dpop` binds every token to a key of the client (RFC 9449).
         disabled: A disabled client gets no token and none of its tokens is accepted.
+        former: What it authenticated with before, newest first; some of it may have ended.
     """
 
     id: str
@@ -69,3 +89,4 @@ class Client:
     jwks: Mapping[str, Any] | None = None
     token_binding: TokenBinding = "dpop"  # noqa: S105 - a kind of binding, no secret
     disabled: bool = False
+    former: tuple[FormerCredential, ...] = ()

@@ -6,19 +6,22 @@ A registration that contradicts itself is refused here, so that nobody has to ch
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from audit.event import PLATFORM_TENANT
+from gateway.errors import LimitReached
 from gateway.identity.client_authentication import client_keys, secret_hash
 from gateway.identity.errors import KeyRefused, RegistrationRefused
 from gateway.identity.ports import ClientStore, TenantStore
 from gateway.identity.records import (
+    MAX_FORMER,
     ROLES,
     SCOPES,
     AuthMethod,
     Client,
+    FormerCredential,
     Tenant,
     TokenBinding,
 )
@@ -104,6 +107,60 @@ def with_new_secret(client: Client, random_bytes: Callable[[int], bytes]) -> tup
         raise RegistrationRefused("a client that authenticates with keys has no secret")
     secret = base64.urlsafe_b64encode(random_bytes(SECRET_BYTES)).rstrip(b"=").decode()
     return replace(client, secret_hash=secret_hash(secret)), secret
+
+
+def with_new_credential(
+    client: Client,
+    jwks: Mapping[str, Any] | None,
+    *,
+    now: int,
+    overlap: int,
+    random_bytes: Callable[[int], bytes],
+) -> tuple[Client, str | None]:
+    """Return the client with another secret or other keys, and its secret, if it has one.
+
+    Args:
+        client: As it is registered.
+        jwks: Its new public keys; None for a client with a secret.
+        now: Unix seconds.
+        overlap: Seconds for which what it has now goes on; 0 ends that and all of before at once.
+        random_bytes: Source of the secret.
+
+    Raises:
+        RegistrationRefused: Keys for a client with a secret, or none for one with keys; keys that
+            are not acceptable, or that cannot be told apart from those of before.
+        LimitReached: Too much of before is accepted still.
+    """
+    former = [one for one in client.former if now < one.until] if overlap else []
+    if overlap and (client.secret_hash is not None or client.jwks is not None):
+        if len(former) >= MAX_FORMER:
+            raise LimitReached(
+                "too many former credentials are accepted still: wait for one to end, or end all "
+                "with an overlap of 0"
+            ).again_in(min(one.until for one in former) - now)
+        former = [FormerCredential(now + overlap, client.secret_hash, client.jwks), *former]
+    if client.auth_method == "client_secret_basic":
+        if jwks is not None:
+            raise RegistrationRefused("a client with a secret has no keys")
+        fresh, secret = with_new_secret(client, random_bytes)
+        return replace(fresh, former=tuple(former)), secret
+    if jwks is None:
+        raise RegistrationRefused("a client that authenticates with keys needs its new public keys")
+    fresh = replace(client, jwks=jwks, former=tuple(former))
+    _check_credentials(fresh)
+    _check_told_apart(jwks, [one.jwks for one in former])
+    return fresh, None
+
+
+def _check_told_apart(jwks: Mapping[str, Any], former: Sequence[Mapping[str, Any] | None]) -> None:
+    """Refuse a key that has the id of another one that is accepted at the same time."""
+    named = {key.kid: key.thumbprint for key in client_keys(jwks) if key.kid is not None}
+    for earlier in former:
+        for key in client_keys(earlier) if earlier is not None else []:
+            if named.get(key.kid or "", key.thumbprint) != key.thumbprint:
+                raise RegistrationRefused(
+                    "a new key has the `kid` of one that goes on: give it another one"
+                )
 
 
 def check_client(client: Client, tenant: Tenant) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.epoch_memo import UNKNOWN, EpochMemo
-from gateway.identity.errors import InvalidToken
+from gateway.identity.errors import InvalidToken, UnknownRecord
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
 from gateway.identity.principal import Principal, still_valid
 from gateway.identity.records import Client, Tenant
@@ -127,6 +127,32 @@ class RevocationState:
             self._forget()
             self._client_store.update(client)
             return self._advance(self._revocations.bump())
+
+    def change_client(
+        self, tenant: str, client_id: str, change: Callable[[Client], Client]
+    ) -> Client:
+        """Change a client's registration as it is now, and return it. Blocks until it holds.
+
+        No other change comes between: whoever shuts a client out is not undone by whoever gives it
+        another secret.
+
+        Args:
+            tenant: Whose client.
+            client_id: Which.
+            change: Returns what it is to be; what it raises changes nothing.
+
+        Raises:
+            UnknownRecord: There is no such client in that tenant.
+        """
+        with self._lock:
+            client = self._client_store.get(client_id)
+            if client is None or client.tenant != tenant:
+                raise UnknownRecord
+            changed = change(client)
+            self._forget()
+            self._client_store.update(changed)
+            self._advance(self._revocations.bump())
+            return changed
 
     def save_tenant(self, tenant: Tenant) -> int:
         """Replace a tenant's record and return the new epoch. Blocks until it holds.

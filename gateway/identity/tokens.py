@@ -16,20 +16,19 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwt
-from joserfc.jwk import OKPKey
 
 from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken, SignatureRefused
-from gateway.identity.key_admission import TrustedKey, admit
+from gateway.identity.key_admission import TrustedKey
 from gateway.identity.records import Client
 from gateway.identity.signed import Unverified, numeric_date, parse, short_text, verify
+from gateway.identity.token_keys import ALGORITHM, TokenKeys
 from gateway.identity.trust import IssuerTrust
 
 TOKEN_SECONDS: Final = 300
@@ -41,7 +40,6 @@ MAX_SCOPES: Final = 64
 
 _TYPES: Final = frozenset({"at+jwt"})
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,64}")
-_ALGORITHM: Final = "Ed25519"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,57 +86,45 @@ class TokenMinter:
     Args:
         issuer: Our `iss`.
         audience: The resource that the tokens are for.
-        keys: The first signs; the others are still published and accepted, for a rotation.
+        keys: What signs, and what is published and accepted.
         clock: Unix seconds.
         random_bytes: Source of token ids.
         loopback_http: Accept an `http://` issuer on a loopback address, for a demonstration.
 
     Attributes:
+        keys: As given.
         trust: The trust entry for reading our own tokens back.
 
     Raises:
-        ConfigurationError: There is no key, or issuer or audience are not safe.
+        ConfigurationError: Issuer or audience are not safe.
     """
 
     def __init__(
         self,
         issuer: str,
         audience: str,
-        keys: Sequence[Ed25519PrivateKey],
+        keys: TokenKeys,
         *,
         clock: Callable[[], float],
         random_bytes: Callable[[int], bytes],
         loopback_http: bool = False,
     ) -> None:
-        if not keys:
-            raise ConfigurationError("a key to sign tokens with is required")
         if urlsplit(issuer).path:
             raise ConfigurationError("our issuer is an origin: scheme, host and port")
         self.issuer = issuer
         self.audience = audience
+        self.keys = keys
         self.trust = IssuerTrust(
             issuer=issuer,
             audience=audience,
             allowed_tenants=frozenset(),
-            algorithms=frozenset({_ALGORITHM}),
+            algorithms=frozenset({ALGORITHM}),
             tenant_claim="tenant",
             max_token_seconds=TOKEN_SECONDS,
             loopback_http=loopback_http,
         )
         self._clock = clock
         self._random_bytes = random_bytes
-        self._signing = OKPKey.import_key(keys[0])
-        self._published = tuple(_public_jwk(key) for key in keys)
-        self._header = {"typ": "at+jwt", "alg": _ALGORITHM, "kid": self._signing.thumbprint()}
-
-    @property
-    def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The public keys as a JWK set."""
-        return {"keys": [dict(jwk) for jwk in self._published]}
-
-    def trusted_keys(self) -> Mapping[str, TrustedKey]:
-        """The public keys by `kid`, for reading our own tokens back."""
-        return {jwk["kid"]: admit(jwk) for jwk in self._published}
 
     def mint(
         self, client: Client, scopes: frozenset[str], thumbprint: str | None = None
@@ -166,7 +152,9 @@ class TokenMinter:
         }
         if thumbprint is not None:
             claims["cnf"] = {"jkt": thumbprint}
-        text = jwt.encode(self._header, claims, self._signing, algorithms=[_ALGORITHM])
+        kid, key = self.keys.signing
+        header = {"typ": "at+jwt", "alg": ALGORITHM, "kid": kid}
+        text = jwt.encode(header, claims, key, algorithms=[ALGORITHM])
         return MintedToken(text, token_id, now + TOKEN_SECONDS)
 
 
@@ -266,17 +254,3 @@ def _thumbprint(claims: Mapping[str, Any]) -> str | None:
     if not isinstance(confirmation, dict) or confirmation.keys() != {"jkt"}:
         raise InvalidToken
     return short_text(confirmation["jkt"])
-
-
-def _public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
-    public = OKPKey.import_key(key.public_key())
-    x = public.as_dict(private=False)["x"]
-    assert isinstance(x, str)
-    return {
-        "kty": "OKP",
-        "crv": "Ed25519",
-        "x": x,
-        "kid": public.thumbprint(),
-        "use": "sig",
-        "alg": _ALGORITHM,
-    }

@@ -112,14 +112,14 @@ class AuditAccess:
         with _absent_is_not_found():
             return self._reader.entry(call.principal.tenant, index)
 
-    def key(self, call: Call) -> str:
-        """Return the verifier key of the log (C2SP signed-note).
+    def keys(self, call: Call) -> tuple[str, ...]:
+        """Return the verifier keys of the log (C2SP signed-note): what signs, then those before it.
 
         Raises:
             Forbidden: Policy says no.
         """
         self._guard.require(call, "reviewAudit", self._facts(call), reason="key")
-        return self._log.verifier(call.principal.tenant).vkey
+        return tuple(key.vkey for key in self._log.verifiers(call.principal.tenant))
 
     def checkpoint(self, call: Call, origin: str | None) -> bytes:
         """Return the newest signed checkpoint.

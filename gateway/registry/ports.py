@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gateway.artifacts.upload import Rewrap
 from gateway.registry.records import Model, ModelVersion, Release, Upload
 
 
@@ -75,6 +76,9 @@ class Registry(Protocol):
     def releases(self, tenant: str, model: str, *, after: int, limit: int) -> list[Release]:
         """The history with `sequence > after`, ascending."""
 
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """Wrap file keys anew; see `gateway.artifacts.upload.HoldsWrappedKeys`."""
+
 
 class UploadStore(Protocol):
     """Sealed files that wait to be published."""
@@ -93,3 +97,6 @@ class UploadStore(Protocol):
 
     def expired_uploads(self, now: int, *, after: tuple[int, str], limit: int) -> list[Upload]:
         """Uploads of every tenant with `expires <= now` by (`expires`, id), after `after`."""
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """Wrap file keys anew; see `gateway.artifacts.upload.HoldsWrappedKeys`."""

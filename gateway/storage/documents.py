@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from gateway.identity.records import FormerCredential
 from gateway.registry.records import SealedPayload
 
 _T = TypeVar("_T")
@@ -41,6 +42,11 @@ def facts_from_text(text: str) -> dict[str, str]:
 def jwks_from_text(text: str | None) -> Mapping[str, Any] | None:
     """Return the JWK set that `to_text` wrote, or None."""
     return None if text is None else _from_text(text, dict[str, Any])
+
+
+def former_from_text(text: str | None) -> tuple[FormerCredential, ...]:
+    """Return the former credentials that `to_text` wrote; none for None."""
+    return () if text is None else _from_text(text, tuple[FormerCredential, ...])
 
 
 def payload_from_text(text: str) -> SealedPayload:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
+from gateway.artifacts.upload import Rewrap
 from gateway.batch.records import UNFINISHED, Batch, Part, Progress, Usage
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.storage.bounds import check_key, check_record
@@ -49,6 +51,11 @@ class MemoryBatchStore:
             if self.get_batch(tenant, batch_id) is not None:
                 self._drop_parts(tenant, batch_id)
                 del self._batches[batch_id]
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """See the port."""
+        with self._lock:
+            return _rewrap(self._batches, tenant, change) + _rewrap(self._parts, tenant, change)
 
     def list_batches(self, tenant: str, client: str, *, after: str, limit: int) -> list[Batch]:
         """See the port."""
@@ -134,3 +141,13 @@ class MemoryBatchStore:
     def _drop_parts(self, tenant: str, batch_id: str) -> None:
         for key in [k for k, p in self._parts.items() if (p.tenant, p.batch) == (tenant, batch_id)]:
             del self._parts[key]
+
+
+def _rewrap(held: dict[Any, Batch] | dict[Any, Part], tenant: str, change: Rewrap) -> int:
+    count = 0
+    for key, record in held.items():
+        source = record.source if record.tenant == tenant else None
+        if source is not None and (fresh := change(source)) != source:
+            held[key] = replace(record, source=fresh)  # type: ignore[assignment]  # its own kind
+            count += 1
+    return count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
+from gateway.artifacts.upload import Rewrap
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.federation.records import Federation, Run, Site
 from gateway.storage.bounds import check_key, check_record
@@ -31,6 +32,17 @@ class MemoryFederationStore:
     def get_federation(self, tenant: str, name: str) -> Federation | None:
         """See the port."""
         return self._federations.get((tenant, name))
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """See the port."""
+        count = 0
+        with self._lock:
+            for key, federation in self._federations.items():
+                held = federation.calibration if key[0] == tenant else None
+                if held is not None and (fresh := change(held)) != held:
+                    self._federations[key] = replace(federation, calibration=fresh)
+                    count += 1
+        return count
 
     def list_federations(self, tenant: str, *, after: str, limit: int) -> list[Federation]:
         """See the port."""

@@ -9,6 +9,7 @@ import threading
 from copy import deepcopy
 from dataclasses import replace
 
+from gateway.artifacts.upload import Rewrap
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.registry.records import Model, ModelVersion, Release
 from gateway.registry.states import PROMOTABLE
@@ -54,6 +55,17 @@ class MemoryRegistry:
         with self._lock:
             keys = sorted(key for key in self._models if key[0] == tenant and key[1] > after)
             return [self._models[key] for key in keys[:limit]]
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """See the port."""
+        count = 0
+        with self._lock:
+            for key, version in self._versions.items():
+                fresh = tuple(map(change, version.payloads)) if key[0] == tenant else ()
+                if fresh and fresh != version.payloads:
+                    self._versions[key] = replace(version, payloads=fresh)
+                    count += 1
+        return count
 
     def add_version(self, version: ModelVersion) -> None:
         """See the port."""

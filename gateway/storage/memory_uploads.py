@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
+from gateway.artifacts.upload import Rewrap
 from gateway.errors import AlreadyExists
 from gateway.registry.records import Upload
 from gateway.storage.bounds import check_key, check_record
@@ -24,6 +26,17 @@ class MemoryUploadStore:
             if upload.id in self._uploads:
                 raise AlreadyExists
             self._uploads[upload.id] = upload
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """See the port."""
+        count = 0
+        with self._lock:
+            for key, upload in self._uploads.items():
+                fresh = change(upload.payload) if upload.tenant == tenant else upload.payload
+                if fresh != upload.payload:
+                    self._uploads[key] = replace(upload, payload=fresh)
+                    count += 1
+        return count
 
     def get_upload(self, tenant: str, upload_id: str) -> Upload | None:
         """See the port."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import RowMapping, and_, delete, func, insert, or_, select
 
+from gateway.artifacts.upload import Rewrap
 from gateway.batch.records import UNFINISHED, Batch, Part, Progress, Usage
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.storage import tables
@@ -14,6 +15,7 @@ from gateway.storage.bounds import check_key, check_record, is_storable
 from gateway.storage.database import Database
 from gateway.storage.documents import ordered_from_text, payload_from_text, to_text
 from gateway.storage.statements import get_one, put_new, replace_row, rows
+from gateway.storage.wrapped_keys import rewrap_one
 
 _BATCH = tables.batch.c
 _PART = tables.batch_part.c
@@ -200,6 +202,14 @@ class SqlBatchStore:
         with self._database.reading() as connection:
             found = connection.execute(query).one()
         return Progress(int(found[0]), int(found[1]), int(found[2]))
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """See the port."""
+        check_key(tenant)
+        held = (tables.batch, tables.batch_part)
+        return sum(
+            rewrap_one(self._database, table, "source_json", tenant, change) for table in held
+        )
 
 
 _OF_BATCH: Final = tuple(c.name for c in tables.batch.columns if c.name != "source_json")

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, select
 
+from gateway.artifacts.upload import Rewrap
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.federation.records import Federation, Run, Site
 from gateway.storage import tables
@@ -18,6 +19,7 @@ from gateway.storage.documents import (
     to_text,
 )
 from gateway.storage.statements import get_one, put_new, replace_row, rows
+from gateway.storage.wrapped_keys import rewrap_one
 
 _FEDERATION = tables.federation.c
 _SITE = tables.site.c
@@ -156,6 +158,11 @@ class SqlFederationStore:
         """See the port."""
         check_key(tenant, federation)
         return self._unfinished(_RUN.tenant == tenant, _RUN.federation == federation, limit=limit)
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """See the port."""
+        check_key(tenant)
+        return rewrap_one(self._database, tables.federation, "calibration_json", tenant, change)
 
     def _unfinished(self, *where: ColumnElement[bool], limit: int) -> list[Run]:
         query = (

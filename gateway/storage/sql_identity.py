@@ -14,6 +14,7 @@ from gateway.storage import tables
 from gateway.storage.bounds import check_key, check_record, is_storable
 from gateway.storage.database import Database
 from gateway.storage.documents import (
+    former_from_text,
     jwks_from_text,
     names_from_text,
     names_to_text,
@@ -190,6 +191,7 @@ def _client_row(client: Client) -> dict[str, Any]:
         "jwks_json": None if client.jwks is None else to_text(client.jwks),
         "token_binding": client.token_binding,
         "disabled": client.disabled,
+        "former_json": to_text(client.former) if client.former else None,
     }
 
 
@@ -208,4 +210,5 @@ def _client(row: RowMapping) -> Client:
         jwks=jwks_from_text(row["jwks_json"]),
         token_binding=row["token_binding"],
         disabled=row["disabled"],
+        former=former_from_text(row["former_json"]),
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, tuple_
 
+from gateway.artifacts.upload import Rewrap
 from gateway.errors import AlreadyExists, StateConflict
 from gateway.registry.records import Model, ModelVersion, Release
 from gateway.registry.states import PROMOTABLE
@@ -19,6 +20,7 @@ from gateway.storage.bounds import check_key, check_record, is_storable
 from gateway.storage.database import Database
 from gateway.storage.documents import facts_from_text, payloads_from_text, to_text
 from gateway.storage.statements import get_one, put_new, replace_row, rows
+from gateway.storage.wrapped_keys import rewrap_many
 
 _MODEL = tables.model.c
 _VERSION = tables.model_version.c
@@ -141,6 +143,11 @@ class SqlRegistry:
         )
         with self._database.reading() as connection:
             return [_release(row) for row in rows(connection, query)]
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """See the port."""
+        check_key(tenant)
+        return rewrap_many(self._database, tables.model_version, "payloads_json", tenant, change)
 
     def _models(self, query: Select[Any]) -> list[Model]:
         with self._database.reading() as connection:

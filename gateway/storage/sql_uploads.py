@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, and_, delete, or_, select
 
+from gateway.artifacts.upload import Rewrap
 from gateway.errors import AlreadyExists
 from gateway.registry.records import Upload
 from gateway.storage import tables
@@ -13,6 +14,7 @@ from gateway.storage.bounds import check_key, check_record, is_storable
 from gateway.storage.database import Database
 from gateway.storage.documents import payload_from_text, to_text
 from gateway.storage.statements import get_one, put_new, rows
+from gateway.storage.wrapped_keys import rewrap_one
 
 _UPLOAD = tables.upload.c
 
@@ -69,6 +71,11 @@ class SqlUploadStore:
         )
         with self._database.reading() as connection:
             return [_upload(row) for row in rows(connection, query)]
+
+    def rewrap(self, tenant: str, change: Rewrap) -> int:
+        """See the port."""
+        check_key(tenant)
+        return rewrap_one(self._database, tables.upload, "payload_json", tenant, change)
 
 
 def _upload_row(upload: Upload) -> dict[str, Any]:

@@ -82,6 +82,7 @@ client = Table(
     _string("jwks_json", nullable=True),
     _string("token_binding"),
     _flag("disabled"),
+    _string("former_json", nullable=True),
     Index(None, "tenant", "id"),
 )
 

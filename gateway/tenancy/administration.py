@@ -213,12 +213,10 @@ class Administration:
             )
         if client_id == call.principal.client_id:
             raise InvalidRequest("a client cannot disable itself")
-        disabled = replace(client, disabled=True)
         changed = {"tenant": tenant_id, "client": client_id}
         decision = self._decided(call, facts, "disable_client")
         with self._changing(call, decision, "disable_client", changed):
-            self._revocation_state.save_client(disabled)
-        return disabled
+            return self._revocation_state.change_client(tenant_id, client_id, _disabled)
 
     def clients(self, call: Call, tenant_id: str, *, after: str, limit: int) -> list[Client]:
         """Return the clients of a tenant by id.
@@ -301,12 +299,16 @@ class Administration:
         return FINISHED
 
     def _finish_disable_client(self, pending: Pending) -> Settled:
-        """A client that was to be shut out is shut out: nothing lets one in again."""
-        client = self._clients.get(pending.facts["client"])
-        if client is None:
+        """It is shut out: nobody lets it in again before this is settled."""
+        tenant, client = pending.facts["tenant"], pending.facts["client"]
+        if self._clients.get(client) is None:
             return UNDONE
-        self._revocation_state.save_client(replace(client, disabled=True))
+        self._revocation_state.change_client(tenant, client, _disabled)
         return FINISHED
+
+
+def _disabled(client: Client) -> Client:
+    return replace(client, disabled=True)
 
 
 def _details(pending: Pending) -> Details:

@@ -5,18 +5,29 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import StrictBool
+from pydantic import Field, StrictBool, StrictInt
 
 from gateway.tenancy.administration import Administration, ClientOrder
-from gateway.web.answers import CallerAnswer, ClientAnswer, NewClientAnswer, Page, TenantAnswer
+from gateway.tenancy.credentials import Credentials
+from gateway.tenancy.overview import Overviews
+from gateway.web.answers import (
+    CallerAnswer,
+    ClientAnswer,
+    NewClientAnswer,
+    OverviewAnswer,
+    Page,
+    TenantAnswer,
+)
 from gateway.web.bodies import Body, Name, Title, Words
 from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.operations import says
-from gateway.web.shapes import client_body, page_body, tenant_body
+from gateway.web.shapes import client_body, overview_body, page_body, tenant_body
 from gateway.web.strict_route import StrictRoute
 
 router = APIRouter(route_class=StrictRoute, prefix="/v1", tags=["administration"])
 Use = Annotated[Administration, provided(Administration)]
+Held = Annotated[Credentials, provided(Credentials)]
+Looks = Annotated[Overviews, provided(Overviews)]
 
 
 class NewTenant(Body):
@@ -63,6 +74,13 @@ class NewClient(Body):
         )
 
 
+class NewCredential(Body):
+    """What a client authenticates with from now on, and for how long what it has goes on."""
+
+    jwks: dict[str, Any] | None = None
+    overlap_s: Annotated[StrictInt, Field(ge=0)] | None = None
+
+
 @router.get(
     "/tenants",
     openapi_extra=says(decides="administer", on="Platform"),
@@ -83,6 +101,15 @@ def create_tenant(body: NewTenant, call: CallDep, use: Use) -> TenantAnswer:
     """Make a tenant with keys and policies of its own."""
     tenant = use.create_tenant(call, body.id, body.name, body.region, body.purposes)
     return tenant_body(tenant)
+
+
+@router.get(
+    "/tenants/{tenant}",
+    openapi_extra=says(decides="administer", on="Tenant"),
+)
+def show_tenant(tenant: str, call: CallDep, use: Looks) -> OverviewAnswer:
+    """Look a tenant over: what it has, how old its keys are, what it is near to."""
+    return overview_body(use.show(call, tenant))
 
 
 @router.put(
@@ -126,6 +153,34 @@ def create_client(body: NewClient, call: CallDep, use: Use) -> NewClientAnswer:
 def disable_client(tenant: str, client: str, call: CallDep, use: Use) -> ClientAnswer:
     """Shut a client out at once."""
     return client_body(use.disable_client(call, tenant, client))
+
+
+@router.post(
+    "/tenants/{tenant}/clients/{client}/enable",
+    openapi_extra=says("state_conflict", decides="administer", on="Tenant"),
+)
+def enable_client(tenant: str, client: str, call: CallDep, use: Held) -> ClientAnswer:
+    """Let a disabled client in again."""
+    return client_body(use.enable(call, tenant, client))
+
+
+@router.post(
+    "/tenants/{tenant}/clients/{client}/rotate",
+    openapi_extra=says(
+        "state_conflict",
+        "registration_refused",
+        "key_refused",
+        "limit_reached",
+        decides="administer",
+        on="Tenant",
+    ),
+)
+def rotate_client(
+    tenant: str, client: str, body: NewCredential, call: CallDep, use: Held
+) -> NewClientAnswer:
+    """Give a client another secret, which is shown this once, or other keys."""
+    changed, secret = use.rotate(call, tenant, client, body.jwks, body.overlap_s)
+    return {**client_body(changed), "client_secret": secret}
 
 
 @router.get("/whoami")

@@ -17,6 +17,7 @@ from gateway.federation.coordinator import RunEvent
 from gateway.federation.records import RunState
 from gateway.identity.records import AuthMethod, TokenBinding
 from gateway.registry.records import VersionState
+from gateway.tenancy.key_list import KeyKind
 from gateway.work.jobs import JobState
 
 T = TypeVar("T")
@@ -239,9 +240,10 @@ class WhyAnswer(TypedDict):
 
 
 class LogKey(TypedDict):
-    """The verifier key of a log (C2SP signed-note)."""
+    """The verifier keys of a log (C2SP signed-note)."""
 
     key: str
+    former: Annotated[list[str], Field(description="Those that signed before, newest first.")]
 
 
 class SubjectAnswer(TypedDict):
@@ -274,6 +276,58 @@ class TenantAnswer(TypedDict):
     purposes: list[str]
 
 
+class FormerKey(TypedDict):
+    """A key that another one followed."""
+
+    number: int
+    id: str | None
+    replaced: int | None
+    ends: Annotated[int | None, Field(description="When it is accepted no more.")]
+    endorsement: Annotated[str | None, Field(description="Of a log: the note that names the next.")]
+
+
+class KeyAnswer(TypedDict):
+    """A key: its public half, and those of before that are accepted."""
+
+    kind: KeyKind
+    tenant: str
+    number: int
+    id: Annotated[str | None, Field(description="What verifiers know it by.")]
+    made: int | None
+    former: list[FormerKey]
+
+
+class PolicyInForce(TypedDict):
+    """The policy set in force."""
+
+    epoch: int
+    author: str
+    created: int
+
+
+class LimitAnswer(TypedDict):
+    """Something that a tenant can use up."""
+
+    name: str
+    used: int
+    most: int
+    near: Annotated[bool, Field(description="Little of it is left.")]
+
+
+class OverviewAnswer(TenantAnswer):
+    """A tenant at a glance."""
+
+    clients: Annotated[dict[str, int], Field(description="Enabled ones by role.")]
+    clients_disabled: int
+    models: int
+    versions: Annotated[dict[str, int], Field(description="By state.")]
+    shares_with: Annotated[dict[str, int], Field(description="Models that another may use.")]
+    policy: PolicyInForce | None
+    keys: list[KeyAnswer]
+    rate_limit: str
+    limits: list[LimitAnswer]
+
+
 class ClientAnswer(TypedDict):
     """A client, without its credentials."""
 
@@ -287,10 +341,11 @@ class ClientAnswer(TypedDict):
     auth_method: AuthMethod
     token_binding: TokenBinding
     disabled: bool
+    former_until: Annotated[list[int], Field(description="When each credential of before ends.")]
 
 
 class NewClientAnswer(ClientAnswer):
-    """A client that was registered just now."""
+    """A client with the credential that it was given just now."""
 
     client_secret: Annotated[str | None, Field(description="Shown this once.")]
 

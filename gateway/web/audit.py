@@ -150,7 +150,8 @@ def entry(index: int, call: CallDep, use: Use) -> EntryAnswer:
 )
 def key(call: CallDep, use: Use) -> LogKey:
     """Show the verifier key of the log; compare it with one you got another way."""
-    return {"key": use.key(call)}
+    newest, *former = use.keys(call)
+    return {"key": newest, "former": former}
 
 
 @router.get(

@@ -14,13 +14,17 @@ from gateway.identity.records import Client, Tenant
 from gateway.registry.delivery import DELIVERED
 from gateway.registry.records import Model, ModelVersion, Release, Upload
 from gateway.registry.uploads import ROWS
+from gateway.tenancy.key_list import KeyFacts
+from gateway.tenancy.overview import Overview
 from gateway.web.answers import (
     BatchAnswer,
     ClientAnswer,
     EntryAnswer,
     FederationAnswer,
     JobAnswer,
+    KeyAnswer,
     ModelAnswer,
+    OverviewAnswer,
     Page,
     PartAnswer,
     ReleaseAnswer,
@@ -175,6 +179,47 @@ def tenant_body(tenant: Tenant) -> TenantAnswer:
     }
 
 
+def key_body(key: KeyFacts) -> KeyAnswer:
+    """A key: its public half, and those of before that are accepted."""
+    return {
+        "kind": key.kind,
+        "tenant": key.tenant,
+        "number": key.number,
+        "id": key.id or None,
+        "made": key.made,
+        "former": [
+            {
+                "number": one.number,
+                "id": one.id or None,
+                "replaced": one.replaced,
+                "ends": one.ends,
+                "endorsement": one.endorsement or None,
+            }
+            for one in key.former
+        ],
+    }
+
+
+def overview_body(overview: Overview) -> OverviewAnswer:
+    """A tenant at a glance."""
+    policy = overview.policy
+    return {
+        **tenant_body(overview.tenant),
+        "clients": dict(overview.clients),
+        "clients_disabled": overview.disabled,
+        "models": overview.models,
+        "versions": dict(overview.versions),
+        "shares_with": dict(overview.shares_with),
+        "policy": policy and {"epoch": policy[0], "author": policy[1], "created": policy[2]},
+        "keys": [key_body(key) for key in overview.keys],
+        "rate_limit": overview.rate_limit,
+        "limits": [
+            {"name": limit.name, "used": limit.used, "most": limit.most, "near": limit.near}
+            for limit in overview.limits
+        ],
+    }
+
+
 def client_body(client: Client) -> ClientAnswer:
     """A client, without its credentials."""
     return {
@@ -188,6 +233,7 @@ def client_body(client: Client) -> ClientAnswer:
         "auth_method": client.auth_method,
         "token_binding": client.token_binding,
         "disabled": client.disabled,
+        "former_until": [one.until for one in client.former],
     }
 
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.authorization.records import Pending
 from gateway.batch.records import Batch, Part
 from gateway.federation.records import Federation, Run, Site
-from gateway.identity.records import Client, Tenant
+from gateway.identity.records import Client, FormerCredential, Tenant
 from gateway.registry.records import Model, ModelVersion, Release, SealedPayload, Upload
 from policies.bundle import SignedBundle, sign_bundle
 
@@ -35,6 +35,10 @@ APP = Client(
     jwks={"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AA", "n": [1, True, None, {"a": "ü"}]}]},
     token_binding="none",
     disabled=True,
+    former=(
+        FormerCredential(2**40, bytes(range(1, 33)), None),
+        FormerCredential(1, None, {"keys": [{"kty": "OKP", "x": "ü"}]}),
+    ),
 )
 PAYLOAD = SealedPayload(
     role="graph",

@@ -146,7 +146,14 @@ def house(
         guard = make_guard(base, recorder)
         identity = make_identity(base)
         use = make_use_cases(
-            base, guard, recorder, coordinator, identity.server.revoke, lambda _: None, unmeasured
+            base,
+            guard,
+            recorder,
+            coordinator,
+            identity.server.revoke,
+            identity.token_keys,
+            lambda _: None,
+            unmeasured,
         )
         base.log.start()
         try:
@@ -165,7 +172,8 @@ def _foundation(folder: Path, environment: Environment, settings: dict[str, obje
         artifacts=ArtifactStore.local(folder / "artifacts"),
         pins=None,
     )
-    keys = LocalKeyStore.create(folder / "keystore", KeyFile(folder / "root.key"))
+    unlock = KeyFile(folder / "root.key")
+    keys = LocalKeyStore.create(folder / "keystore", unlock, clock=environment.clock)
     return assemble(Settings(data_dir=folder, **given), environment, keys, stores)  # type: ignore[arg-type]
 
 

@@ -82,7 +82,17 @@ READS = (
     *("get", "list", "current", "releases", "expired_", "site_by_", "unfinished_", "latest"),
     *("tenants", "epoch", "revoked", "tree", "tile", "place", "entries", "search", "sealed"),
     *("generation", "by_", "older", "read", "stream", "length", "exists", "wrap", "unwrap"),
-    *("mac_key", "release_key", "close", "usage", "next_", "progress", "parts_about"),
+    *(
+        "tenant_key",
+        "due",
+        "mac_key",
+        "release_key",
+        "close",
+        "usage",
+        "next_",
+        "progress",
+        "parts_about",
+    ),
 )
 """How the names of methods begin that write nothing. Every other method is a step."""
 

@@ -15,6 +15,7 @@ from tests.deploy.nginx import certificate
 from tests.kills import (
     batch_changes,
     federation_changes,
+    key_changes,
     privacy_changes,
     registry_changes,
     tenancy_changes,
@@ -31,6 +32,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *registry_changes.SCENARIOS,
     *upload_changes.SCENARIOS,
     *privacy_changes.SCENARIOS,
+    *key_changes.SCENARIOS,
     *federation_changes.SCENARIOS,
     *batch_changes.SCENARIOS,
 )
@@ -94,7 +96,7 @@ def telling_kills(labels: list[str]) -> list[Kill]:
     if not intents:
         return []
     amid = range(intents[0] + 1, results[0])
-    own = [s for s in amid if not labels[s].startswith(("log of ", "keys.signing_key"))]
+    own = [s for s in amid if not labels[s].startswith(("log of ", "keys.ring"))]
     return [Kill(step, "after") for step in [intents[0], *own]]
 
 

@@ -22,7 +22,10 @@ from tests.kills.world import ENVIRONMENT, opened
 FINISHED, UNDONE, NOT_BEGUN, WRONG = "✓", "↺", "·", "✗"
 
 TELLS = frozenset(
-    {"create_tenant", "suspend_tenant", "resume_tenant", "create_client", "disable_client"}
+    {
+        *("create_tenant", "suspend_tenant", "resume_tenant", "create_client", "disable_client"),
+        *("enable_client", "rotate_client", "rotate_tenant_key", "retire_tenant_key"),
+    }
 )
 """Kinds whose tenant finds the change in its own log as well."""
 

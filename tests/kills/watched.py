@@ -89,13 +89,15 @@ class WatchedKeys(Watched):
         super().__init__(keys, "keys", steps, lambda: OSError("the disk is full"))
         self._known: set[str] = set()
 
-    def signing_key(self, purpose: str) -> Any:
+    def ring(self, purpose: str) -> Any:
         keys: KeyProvider = self._store
         if purpose in self._known:
-            return keys.signing_key(purpose)
+            return keys.ring(purpose)
         self._known.add(purpose)
-        label = "keys.signing_key"
-        return self._steps.write(label, lambda: keys.signing_key(purpose), self._fault)
+        return self._steps.write("keys.ring", lambda: keys.ring(purpose), self._fault)
+
+    def signing_key(self, purpose: str) -> Any:
+        return self.ring(purpose).key
 
 
 def log(store: LogStore, steps: Steps) -> Any:

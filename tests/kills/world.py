@@ -36,6 +36,7 @@ from gateway.composition.use_cases import UseCases, make_use_cases
 from gateway.errors import NotFound
 from gateway.federation.coordinator import RunEvents, RunOrder
 from gateway.identity.records import ROLES, Tenant
+from gateway.identity.token_keys import TokenKeys
 from gateway.settings import load_settings
 from gateway.storage.database import open_database
 from gateway.storage.stores import sql_stores
@@ -107,6 +108,7 @@ class World:
     use: UseCases
     coordinator: QuietCoordinator
     steps: Steps
+    token_keys: TokenKeys
 
 
 def call(role: str, tenant: str = "acme", *, also: str = "") -> Call:
@@ -150,13 +152,14 @@ def opened(data: Path, steps: Steps) -> Iterator[World]:
             recorder,
             coordinator,
             identity.server.revoke,
+            identity.token_keys,
             lambda _: None,
             parts.unmeasured,
         )
         closing.callback(use.close)
         closing.callback(coordinator.ended.set)
         base.log.start()
-        yield World(base, use, coordinator, steps)
+        yield World(base, use, coordinator, steps, identity.token_keys)
 
 
 def make_ground(data: Path) -> None:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
+from gateway.artifacts.keys import SigningRing
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.authorization_server import AuthorizationServer
 from gateway.identity.client_authentication import (
@@ -26,8 +27,10 @@ from gateway.identity.client_authentication import (
 )
 from gateway.identity.dpop import ProofChecker
 from gateway.identity.issuers import Issuers
+from gateway.identity.key_admission import TrustedKey
 from gateway.identity.records import Client, Tenant
 from gateway.identity.revocation import RevocationState
+from gateway.identity.token_keys import TokenKeys
 from gateway.identity.tokens import TokenMinter
 from gateway.identity.trust import IssuerTrust
 from gateway.storage.errors import StorageUnavailable
@@ -191,16 +194,18 @@ class World:
         self.revocation_state.load()
         counter = itertools.count(1)
         self.key = Ed25519PrivateKey.generate()
+        self.ring = SigningRing(1, int(NOW), self.key)
+        self.token_keys = TokenKeys(lambda: self.ring, self.clock)
         self.minter = TokenMinter(
             url,
             url,
-            [self.key],
+            self.token_keys,
             clock=self.clock,
             random_bytes=lambda n: next(counter).to_bytes(n, "big"),
         )
         self.issuers = Issuers(
             self.minter.trust,
-            self.minter.trusted_keys(),
+            self.token_keys,
             foreign,
             fetch=fetch or no_fetch,
             monotonic=self.monotonic,
@@ -219,6 +224,13 @@ class World:
             self.revocation_state,
             clock=self.clock,
         )
+
+    @property
+    def token_key(self) -> TrustedKey:
+        """What our tokens are read back with."""
+        found = self.token_keys.find(self.token_keys.signing[0])
+        assert found is not None
+        return found
 
     def bearer(self) -> str:
         return self.minter.mint(self.service, frozenset({"infer"})).text

@@ -209,7 +209,7 @@ def test_the_same_issuer_twice_does_not_start() -> None:
 
 def test_the_names_begin_with_our_own() -> None:
     own = World().minter
-    issuers = Issuers(own.trust, own.trusted_keys(), [TRUST], fetch=no_fetch, monotonic=Clock())
+    issuers = Issuers(own.trust, own.keys, [TRUST], fetch=no_fetch, monotonic=Clock())
     assert issuers.names == (URL, TRUST.issuer)
 
 

@@ -30,7 +30,7 @@ from gateway.identity.trust import IssuerTrust
 from .fakes import ED25519, NOW, OTHER, RSA, URL, World, assertion, b64u, basic, proof, sign
 
 world = World()
-KEY = next(iter(world.minter.trusted_keys().values()))
+KEY = world.token_key
 
 
 def read(token: bytes) -> Any:

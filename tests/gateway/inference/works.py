@@ -312,8 +312,8 @@ def works(
         made = make_pipeline(
             base, owned.identity.authenticator, owned.guard, owned.recorder, engines, Metrics()
         )
-        key = base.keys.signing_key("token")
-        minter = TokenMinter(URL, URL, [key], clock=clock, random_bytes=secrets.token_bytes)
+        keys = owned.identity.token_keys
+        minter = TokenMinter(URL, URL, keys, clock=clock, random_bytes=secrets.token_bytes)
         try:
             yield Works(owned, made, engines, server, minter)
         finally:

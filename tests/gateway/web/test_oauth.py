@@ -276,7 +276,7 @@ def test_the_documents() -> None:
         assert answer.headers["content-type"] == "application/json"
         assert answer.headers["cache-control"] == "public, max-age=300"
     keys, server, resource = (answer.json() for answer in served.values())
-    assert keys == site.world.minter.jwks
+    assert keys == site.world.token_keys.jwks
     assert all("d" not in key for key in keys["keys"])
     assert server["jwks_uri"] == URL + "/oauth/jwks"
     assert resource["authorization_servers"] == [URL]

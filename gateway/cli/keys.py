@@ -1,0 +1,152 @@
+"""`sealgate keys`: which keys there are, and replacing them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import typer
+
+from gateway.cli.connection import connect
+from gateway.cli.durations import seconds_of
+from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
+from gateway.cli.output import (
+    JsonFlag,
+    PlanFlag,
+    ProfileOption,
+    moment,
+    note,
+    planned,
+    show,
+    show_list,
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="""List keys and replace them.
+
+    Example: sealgate keys list
+
+    Next: sealgate keys rotate --help
+    """,
+)
+
+DAY: Final = 86400
+
+
+class Kind(StrEnum):
+    """Keys that can be replaced."""
+
+    TOKEN = "token"  # noqa: S105 - the name of a kind
+    LOG = "log"
+    TENANT = "tenant"
+
+
+@app.command("list")
+def list_keys(
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", help="Only those of this tenant.")
+    ] = None,
+    profile: ProfileOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the keys of the platform and of tenants, their age, and which of before are accepted.
+
+    A key without an age was made before ages were written down.
+
+    Example: sealgate keys list --tenant st-mary
+
+    Next: sealgate keys rotate log st-mary --confirm st-mary
+    """
+    with connect(profile) as connection:
+        keys = list(connection.items("/v1/keys", tenant=tenant))
+    rows = keys if as_json else [key_row(key) for key in keys]
+    columns = ("kind", "tenant", "number", "made", "age", "former", "id")
+    show_list(rows, as_json=as_json, columns=columns, empty="no key yet")
+
+
+@app.command()
+def rotate(
+    kind: Annotated[
+        Kind,
+        typer.Argument(
+            help="token (what access tokens are signed with), log (what a tenant's log is signed "
+            "with) or tenant (what wraps the keys of a tenant's files)."
+        ),
+    ],
+    tenant: Annotated[
+        str | None, typer.Argument(help="Whose log or files; not for tokens.")
+    ] = None,
+    overlap: Annotated[
+        str | None,
+        typer.Option(
+            help="How long the old key is accepted, such as 15m or 24h. Tokens: 15m by default, 0 "
+            "ends all that it signed at once. Tenant: 24h by default, 1h at least."
+        ),
+    ] = None,
+    confirm: Annotated[
+        str, typer.Option(help="Repeat the tenant, or `token`: others may know the old key.")
+    ] = "",
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Replace a key. The running gateway takes the new one over; nothing has to be restarted.
+
+    Tokens: the new key signs at once, and both are published until the old one ends. Log: the old
+    key endorses the new one in the log, so who trusts the old one can go on with it. Tenant: stored
+    keys are wrapped anew, models are not encrypted anew; the old key is destroyed after its time.
+
+    Example: sealgate keys rotate token --confirm token
+
+    Next: sealgate keys list
+    """
+    body = _order(kind, tenant, overlap)
+    if planned(plan, as_json, f"replace the key of kind {kind.value}", **body):
+        return
+    check_confirmed(confirm, tenant or kind.value)
+    with connect(profile) as connection:
+        key = connection.post("/v1/keys/rotate", body)
+    if as_json:
+        show(key, as_json=True)
+        return
+    show(key_row(key), as_json=False, fields=("kind", "tenant", "number", "made", "former", "id"))
+    if kind is Kind.LOG:
+        note("next: hand the new log key out; the old one verifies the log across the change, too")
+
+
+def _order(kind: Kind, tenant: str | None, overlap: str | None) -> dict[str, Any]:
+    if kind is Kind.TOKEN and tenant is not None:
+        raise CommandFailed(
+            "tokens have one key for all tenants",
+            ExitCode.USAGE,
+            "sealgate keys rotate token --confirm token",
+        )
+    if kind is not Kind.TOKEN and tenant is None:
+        raise CommandFailed(
+            "a tenant is missing: each has a key of its own",
+            ExitCode.USAGE,
+            f"sealgate keys rotate {kind.value} TENANT --confirm TENANT",
+        )
+    if kind is Kind.LOG and overlap is not None:
+        raise CommandFailed("what a log's key signed stays good", ExitCode.USAGE, "no --overlap")
+    seconds = None if overlap is None else seconds_of("--overlap", overlap)
+    return {"kind": kind.value, "tenant": tenant, "overlap_s": seconds}
+
+
+def key_row(key: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a key as one row of a table."""
+    former = [
+        f"{one['number']} until {moment(one['ends'])}" if one["ends"] else str(one["number"])
+        for one in key["former"]
+    ]
+    made = key["made"]
+    return {
+        **key,
+        "former": former,
+        "made": None if made is None else moment(made),
+        "age": None if made is None else f"{max(0, int(time.time()) - made) // DAY} d",
+    }
