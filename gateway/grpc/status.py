@@ -77,6 +77,7 @@ _CODES: Final[dict[Status, frozenset[str]]] = {
             *("policy_set_invalid", "policy_bundle_refused", "age", "age_header", "age_no_match"),
             *("age_header_mac", "age_payload", "age_recipient", "age_identity", "upload"),
             *("upload_truncated", "statement_invalid", "sandbox_failed", "model_refused"),
+            "range_outside",
             *("calibration_refused", "publish_refused", "value_refused", "subject_invalid"),
         }
     ),

@@ -18,6 +18,7 @@ from gateway.composition.bootstrap import Plan, found
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import Foundation, open_foundation
 from gateway.composition.gateway import compose
+from gateway.log_sink import LogSink
 from gateway.process.doors import Door
 from gateway.settings import load_settings
 from tests.gateway.as_described import AsDescribed
@@ -102,7 +103,8 @@ def served_place(
             listener.bind(("127.0.0.1", loaded.port))
         listener.listen(64)
         with open_foundation(loaded, ENVIRONMENT) as foundation:
-            gateway = compose(foundation)
+            # Not to standard error: commands of the tests run in this process, and have that.
+            gateway = compose(foundation, sink=LogSink(folder / "gateway.log"))
             gateway.start()
             try:
                 app = next(door.app for door in gateway.doors if isinstance(door, Door))

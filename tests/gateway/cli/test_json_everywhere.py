@@ -153,6 +153,7 @@ def test_each_command_of_the_first_page_is_one(place: Place) -> None:
     assert len(lines) > len(FirstSteps(place.foundation)())
     for line in lines:
         _, noun, verb, *rest = line.split()
-        options = {name for option in known[noun, verb].params for name in option.opts}
-        options |= {n for option in known[noun, verb].params for n in option.secondary_opts}
-        assert {word for word in rest if word.startswith("--")} <= options, line
+        command = known[(noun,) if verb.startswith("-") else (noun, verb)]
+        options = {name for option in command.params for name in option.opts}
+        options |= {n for option in command.params for n in option.secondary_opts}
+        assert {word for word in (verb, *rest) if word.startswith("--")} <= options, line

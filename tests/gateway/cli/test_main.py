@@ -67,7 +67,7 @@ def leaves() -> Iterator[tuple[tuple[str, ...], click.Command]]:
         for verb in words[1:]:
             assert isinstance(found, click.Group)
             found = found.commands[verb]
-        if not isinstance(found, click.Group):
+        if not isinstance(found, click.Group) or found.params:  # such a group does work itself
             yield words, found
 
 

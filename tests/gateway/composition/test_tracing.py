@@ -130,7 +130,8 @@ def test_the_end_of_the_process_sends_what_is_left(tmp_path: Path) -> None:
         with served_place(tmp_path, traces_endpoint=collector.endpoint, traces_ratio=1.0) as place:
             ask(place, "/v2", "")
         spans, _, _ = collector.spans()
-    assert [span.name for span in spans] == ["GET /v2"]
+    # The place looks at its own document as it ends.
+    assert [span.name for span in spans if "openapi" not in span.name] == ["GET /v2"]
 
 
 def settings(**changes: object) -> Settings:
