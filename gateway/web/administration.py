@@ -10,14 +10,14 @@ from pydantic import Field, StrictBool, StrictInt
 from gateway.tenancy.administration import Administration, ClientOrder
 from gateway.tenancy.credentials import Credentials
 from gateway.tenancy.overview import Overviews
-from gateway.web.answers import (
+from gateway.web.administration_answers import (
     CallerAnswer,
     ClientAnswer,
     NewClientAnswer,
     OverviewAnswer,
-    Page,
     TenantAnswer,
 )
+from gateway.web.answers import Page
 from gateway.web.bodies import Body, Name, Title, Words
 from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.operations import says

@@ -10,7 +10,8 @@ from pydantic import Field, StrictInt
 from gateway.errors import InvalidRequest
 from gateway.tenancy.key_list import OF_A_TENANT, KeyList
 from gateway.tenancy.keys import KeyRotation
-from gateway.web.answers import KeyAnswer, Page
+from gateway.web.administration_answers import KeyAnswer
+from gateway.web.answers import Page
 from gateway.web.bodies import Body, Name
 from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.operations import says

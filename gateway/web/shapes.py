@@ -16,21 +16,18 @@ from gateway.registry.records import Model, ModelVersion, Release, Upload
 from gateway.registry.uploads import ROWS
 from gateway.tenancy.key_list import KeyFacts
 from gateway.tenancy.overview import Overview
+from gateway.web.administration_answers import ClientAnswer, KeyAnswer, OverviewAnswer, TenantAnswer
 from gateway.web.answers import (
     BatchAnswer,
-    ClientAnswer,
     EntryAnswer,
     FederationAnswer,
     JobAnswer,
-    KeyAnswer,
     ModelAnswer,
-    OverviewAnswer,
     Page,
     PartAnswer,
     ReleaseAnswer,
     RunAnswer,
     SiteAnswer,
-    TenantAnswer,
     UploadAnswer,
     VersionAnswer,
 )

@@ -19,6 +19,7 @@ PAGES = (
 )
 PACKAGES = ("gateway/", "federated/", "audit/", "policies/", "tests/", "docs/", "deploy/", ".ci/")
 """What a path in running text begins with; inside the gateway `gateway/` may be left out."""
+MOST_LINES = 400
 PYTHON = ("gateway", "federated", "audit", "policies")
 DOTTED = rf"`((?:{'|'.join(PYTHON)})(?:\.\w+)+)`"
 
@@ -101,3 +102,11 @@ def stands(parts: list[str]) -> bool:
             text = file.read_text()
             return all(re.search(rf"\b{name}\b", text) for name in parts[length:])
     return False
+
+
+def test_no_file_has_grown_too_long() -> None:
+    """A file of more lines holds more than one idea; the verifier goes to another machine alone."""
+    files = [file for part in (*PYTHON, "tests") for file in (ROOT / part).rglob("*.py")]
+    lines = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in files}
+    del lines["audit/verify.py"]
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}

@@ -5,20 +5,14 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from audit.note import LogSigner
-from audit.verify_folder import verify_folder
 from gateway.artifacts.errors import KeystoreCorrupt
-from gateway.artifacts.keystore import LocalKeyStore
-from gateway.artifacts.unlock import KeyFile
 from gateway.backup import newest
 from gateway.backup.archive import MANIFEST, SIGNATURE, Writer, members
 from gateway.backup.errors import BackupOlder, BackupRefused, BackupUnsound
@@ -26,108 +20,23 @@ from gateway.backup.instant import Instant
 from gateway.backup.manifest import File, decode, encode
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.composition.backup import back_up
-from gateway.composition.restore import Checked, Evidence, restore, verify
+from gateway.composition.restore import Evidence, restore, verify
 from gateway.composition.restored import RESTORE_FILE
 from gateway.errors import ConfigurationError
 from gateway.process.ownership import owned
 from gateway.settings import load_settings
-from tests.gateway.place import ENVIRONMENT, Place, served_place
+from tests.gateway.composition.backups import (
+    HOUSE,
+    Past,
+    events,
+    fetched,
+    living,
+    put_back,
+    silent,
+    verified,
+)
+from tests.gateway.place import ENVIRONMENT, served_place
 from tests.gateway.web.test_subjects import consulted
-
-HOUSE = "house"
-
-
-@dataclass(frozen=True)
-class Past:
-    """A gateway that was backed up twice; between the backups A was erased.
-
-    Attributes:
-        secret: What opens its keystore.
-        early, late: Backups.
-        before, after: Checkpoints of the house, of the time of each.
-        export: The house's log at the later one.
-        erased, kept: References of A and B.
-    """
-
-    folder: Path
-    secret: Path
-    early: Path
-    late: Path
-    before: Path
-    after: Path
-    export: Path
-    erased: str
-    kept: str
-    payload: str
-
-
-def silent(done: int, total: int) -> None:
-    assert 0 <= done <= total
-
-
-def copied(place: Place, to: Path) -> Path:
-    return back_up(load_settings(place.folder / "data"), to, ENVIRONMENT, silent).path
-
-
-def fetched(place: Place, path: str, to: Path) -> Path:
-    with place.client(HOUSE, "officer") as officer:
-        to.write_bytes(officer.send("GET", path).content)
-    return to
-
-
-@pytest.fixture(scope="module")
-def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
-    folder = tmp_path_factory.mktemp("past")
-    with served_place(folder) as place:
-        place.tenant(HOUSE)
-        place.profile(HOUSE, "officer")
-        base = place.foundation
-        erased, kept = consulted(base, HOUSE, "MRN-A"), consulted(base, HOUSE, "MRN-B")
-        payload = base.sealer.seal_bytes(HOUSE, b"a model", "fused").digest
-        before = fetched(place, "/v1/audit/checkpoint", folder / "before.checkpoint")
-        early = copied(place, folder / "early.backup")
-        with place.client(HOUSE, "officer") as officer:
-            officer.post(f"/v1/subjects/{erased}/erase", {"confirm": erased})
-        consulted(base, HOUSE, "MRN-B")
-        after = fetched(place, "/v1/audit/checkpoint", folder / "after.checkpoint")
-        export = fetched(place, "/v1/audit/export", folder / "audit.zip")
-        late = copied(place, folder)
-    secret = folder / "data/keystore/unlock.key"
-    return Past(folder, secret, early, late, before, after, export, erased, kept, payload)
-
-
-@contextmanager
-def living(folder: Path, past: Past) -> Iterator[Place]:
-    """Start a restored gateway, with the profiles of the old one."""
-    for path in past.folder.glob(f"{HOUSE}-*"):
-        shutil.copy2(path, folder)
-    with served_place(folder) as place:
-        yield place
-
-
-def put_back(past: Past, backup: Path, folder: Path, **how: object) -> Checked:
-    evidence = Evidence(
-        secret=past.secret,
-        checkpoints=how.pop("checkpoints", ()),  # type: ignore[arg-type]
-        exports=how.pop("exports", ()),  # type: ignore[arg-type]
-    )
-    return restore(backup, folder / "data", evidence, ENVIRONMENT, silent, **how)  # type: ignore[arg-type]
-
-
-def events(place: Place, action: str, tenant: str = HOUSE) -> list[dict[str, object]]:
-    found = place.foundation.reader.events(tenant, limit=200)
-    return [
-        {"index": entry.index, **msgspec.to_builtins(entry.event)}
-        for entry in found
-        if entry.event.action == action
-    ]
-
-
-def verified(data: Path) -> str:
-    keys = LocalKeyStore.open(data / "keystore", KeyFile(data / "keystore/unlock.key"))
-    origins = [f"test/{tenant}" for tenant in ("platform", HOUSE)]
-    signers = [LogSigner(origin, keys.signing_key(f"log/{origin}")) for origin in origins]
-    return verify_folder(data, [signer.verifier_key for signer in signers]).status
 
 
 def test_a_restored_gateway_has_everything_and_records_that_it_was_restored(

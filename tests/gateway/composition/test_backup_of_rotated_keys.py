@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.composition.restore import Evidence, verify
-from tests.gateway.composition.test_backup import HOUSE, copied, fetched, silent
+from tests.gateway.composition.backups import HOUSE, copied, fetched, silent
 from tests.gateway.place import ENVIRONMENT, served_place
 from tests.gateway.web.test_subjects import consulted
 

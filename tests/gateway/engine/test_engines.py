@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,33 +42,9 @@ from tests.gateway.artifacts.hostile_models import (
     words,
 )
 from tests.gateway.engine import dangers
-from tests.gateway.engine.engines import BOUNDS, TIMEOUT, X, graph, on_a_loop, pool, process_of
+from tests.gateway.engine.engines import BOUNDS, TIMEOUT, X, graph, on_a_loop, process_of
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    made = ForkServer(EngineKind())
-    made.start()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def aside() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def engines(server: ForkServer, aside: list[str]) -> Iterator[Engines]:
-    yield from pool(server, aside, TIMEOUT)
-
-
-@pytest.fixture
-def patient(server: ForkServer, aside: list[str]) -> Iterator[Engines]:
-    """Engines whose runs may take as long as a loaded machine needs."""
-    yield from pool(server, aside, 60.0)
 
 
 def is_gone(process: Path) -> bool:
