@@ -2,18 +2,22 @@
 
 Safety argument.
 1. No caller, known or not, makes the process keep more of a request's first line and headers than
-   `MAX_HEAD_BYTES`; of a request that was sent ahead of an answer, also what one read brought. The
-   parser alone keeps all of them.
-2. A head that is larger, or is none, ends its connection, before anything is asked of the
+   `MAX_HEAD_BYTES`. The parser alone keeps all of them.
+2. A connection has one request at a time. One that is sent ahead of an answer is not kept: the
+   connection ends with the answer under way (RFC 9112 section 9.3.2 lets it), and what else comes is
+   thrown away. Requests that wait would be memory without a bound: uvicorn reads on with each answer.
+3. A head that is larger, or is none, ends its connection, before anything is asked of the
    application. The answer is a problem as everywhere, with the `error` that clients of the Open
    Inference Protocol read, as nobody has looked yet which path was meant. It repeats nothing, and
    no line of the log is written for it.
-3. A head ends within `HEAD_SECONDS` of its first byte, however it is sent; a connection on which
+4. A head ends within `HEAD_SECONDS` of its first byte, however it is sent; a connection on which
    nothing is asked for is closed after `IDLE_SECONDS`.
-4. A door has at most `most_connections()`. One more takes the place of the one on which nothing has
-   been asked for longest; where all are at work it is not let in. So nobody shuts others out by
-   holding connections open, and no door takes the descriptors that the others need.
-5. A request of HTTP/1.1 names its host once (RFC 9112 section 3.2): two readers could take two.
+5. Who does not read is not waited for: when nothing has left a full buffer for `SEND_SECONDS`, the
+   connection is ended, with the request.
+6. A door has at most `most_connections()`. One more takes the place of the one on which nothing has
+   been asked, or read, for longest; where all are at work it is not let in. So nobody shuts others
+   out by holding connections open, and no door takes the descriptors that the others need.
+7. A request of HTTP/1.1 names its host once (RFC 9112 section 3.2): two readers could take two.
 """
 
 from __future__ import annotations
@@ -33,12 +37,17 @@ HEAD_SECONDS: Final = 10.0
 """As the proxy of `deploy/` gives its callers: some round trips of a bad line."""
 IDLE_SECONDS: Final = 75
 """Longer than proxies keep a connection to use it again (nginx 60 s): else they meet its end."""
+SEND_SECONDS: Final = 30.0
+"""In which a reader takes what leaves room in the buffer again, 48 KiB: slower lines were dial-up."""
+STALLED_SECONDS: Final = 5.0
+"""After which who does not read may lose the place to a newcomer."""
 LOOK_SECONDS: Final = 2.0
 """From one look at a connection to the next."""
 MAX_CONNECTIONS: Final = 4096
 """Some 40 MB, when all of them are held for nothing."""
 _TOO_LARGE: Final = "the request line and headers are larger than the gateway accepts"
 _TOO_SLOW: Final = "the request line and headers did not arrive in time"
+_AHEAD: Final = "a request before the answer to the one before it"
 _NO_REQUEST: Final = "this is not an HTTP request, or it does not name its host once"
 
 
@@ -57,10 +66,14 @@ class BoundedHttp(HttpToolsProtocol):
     head_seconds: ClassVar[float] = HEAD_SECONDS
     idle_seconds: ClassVar[float] = IDLE_SECONDS
     look_seconds: ClassVar[float] = LOOK_SECONDS
+    send_seconds: ClassVar[float] = SEND_SECONDS
+    stalled_seconds: ClassVar[float] = STALLED_SECONDS
 
     _in_head = True
     _length = 0
+    _ahead = False
     _look: asyncio.TimerHandle | None = None
+    _full: float | None = None
     since = 0.0
 
     @staticmethod
@@ -73,15 +86,25 @@ class BoundedHttp(HttpToolsProtocol):
         """Whether a request is being answered."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    @property
+    def stalled(self) -> float:
+        """For how many seconds the peer has read nothing of a full buffer."""
+        return 0.0 if self._full is None else self.loop.time() - self._full
+
+    @property
+    def spare(self) -> bool:
+        """Whether a newcomer may take its place."""
+        return not self.at_work or self.stalled >= self.stalled_seconds
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, and give up the one that is least needed where there are too many."""
         super().connection_made(transport)
         self.since = self.loop.time()
         self._look = self.loop.call_later(self.look_seconds, self._check)
         if len(self.connections) > self.most():
-            idle = [one for one in self.connections if isinstance(one, BoundedHttp)]
-            idle = [one for one in idle if one is not self and not one.at_work]
-            (min(idle, key=lambda one: one.since) if idle else self).give_up()
+            others = (one for one in self.connections if isinstance(one, BoundedHttp))
+            spare = (one for one in others if one is not self and one.spare)
+            min(spare, key=lambda one: one.since, default=self).give_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Look no more."""
@@ -96,16 +119,38 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _check(self) -> None:
         self._look = self.loop.call_later(self.look_seconds, self._check)
+        if self.stalled >= self.send_seconds:
+            self.give_up()
+            return
         waited = self.loop.time() - self.since
         if self.at_work or waited < self.head_seconds:
             return
         if self._length:
             self._refuse(408, _TOO_SLOW)
         elif waited >= self.idle_seconds:
+            self._end()
+
+    def _end(self) -> None:
+        """Close the connection, without waiting for a peer that does not read."""
+        if self.transport.get_write_buffer_size():
+            self.give_up()
+        else:
             self.transport.close()
+
+    def pause_writing(self) -> None:
+        """Note since when the buffer is full."""
+        self._full = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that the peer reads."""
+        self._full = None
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Take what the socket brought: of a head as much as there is room for, then the body."""
+        if self._ahead:
+            return  # it ends with the answer under way
         while data and self._in_head:
             if not self._length:
                 self.since = self.loop.time()
@@ -116,13 +161,17 @@ class BoundedHttp(HttpToolsProtocol):
             piece, data = data[:room], data[room:]
             self._length += len(piece)
             super().data_received(piece)
-            if self.transport.is_closing():
+            if self._ahead or self.transport.is_closing():
                 return
         if data:
             super().data_received(data)
 
     def on_headers_complete(self) -> None:
         """Count no more: what follows is a body, which the application bounds."""
+        if self.at_work:
+            self._ahead = True
+            self.cycle.keep_alive = False
+            raise ValueError(_AHEAD)  # the parser ends, and `send_400_response` is called
         self._in_head = False
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
@@ -146,8 +195,9 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # what uvicorn would say
-        """Tell that what came is no request."""
-        self._refuse(400, _NO_REQUEST)
+        """Tell that what came is no request; of one that came too early nothing is told."""
+        if not self._ahead:
+            self._refuse(400, _NO_REQUEST)
 
 
 _TITLES: Final = {400: "http error", 408: "head timeout", 431: "head too large"}

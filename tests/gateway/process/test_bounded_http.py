@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import uvicorn
 
 from gateway.process.bounded_http import IDLE_SECONDS, MAX_HEAD_BYTES, BoundedHttp
+from tests.audit.samples import until
 
 LINE = b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 3\r\nx: "
 END = b"\r\n\r\n"
@@ -33,10 +35,52 @@ async def _length(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": told})
 
 
+async def _slow(scope: Any, receive: Any, send: Any) -> None:
+    await asyncio.sleep(0.5)
+    await _length(scope, receive, send)
+
+
+async def _large(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with more than the buffers of both sides hold."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(1_000):
+        await send({"type": "http.response.body", "body": bytes(1 << 16), "more_body": True})
+
+
 class Hasty(BoundedHttp):
     head_seconds = 0.5
     idle_seconds = 3.0
     look_seconds = 0.1
+
+
+class Held(BoundedHttp):
+    """Is known while it is open."""
+
+    held: ClassVar[set[BoundedHttp]]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.held.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.held.discard(self)
+
+
+class Unread(Held):
+    held: ClassVar[set[BoundedHttp]] = set()
+    look_seconds = 0.1
+    send_seconds = 0.5
+
+
+class Stalling(Held):
+    held: ClassVar[set[BoundedHttp]] = set()
+    stalled_seconds = 0.2
+
+    @staticmethod
+    def most() -> int:
+        return 5
 
 
 class Crowded(BoundedHttp):
@@ -64,10 +108,10 @@ def crowded() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def serving(protocol: type[BoundedHttp]) -> Iterator[int]:
+def serving(protocol: type[BoundedHttp], app: Any = None) -> Iterator[int]:
     server = uvicorn.Server(
         uvicorn.Config(
-            _length,
+            app or _length,
             http=protocol,
             log_config=None,
             lifespan="off",
@@ -78,9 +122,11 @@ def serving(protocol: type[BoundedHttp]) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def ask(port: int, *pieces: bytes) -> bytes:
@@ -142,6 +188,51 @@ def test_each_request_of_a_connection_is_counted_by_itself(port: int) -> None:
             answer = line.recv(65_536)
             assert answer.split()[1:2] in ([], [b"431"])
             assert line.recv(1) == b""
+
+
+def test_requests_sent_ahead_of_an_answer_are_not_kept(port: int) -> None:
+    """Each answer once let in thousands more: one stranger took a gigabyte in twelve seconds."""
+    one = LINE + b"a" + END + b"abc"
+    for ahead in (1, 20_000):
+        with opened(port) as line, contextlib.suppress(ConnectionError):
+            told = b""
+            with contextlib.suppress(ConnectionError):
+                line.sendall(one * (1 + ahead))
+            while part := line.recv(65_536):
+                told += part
+            assert told.count(b"HTTP/1.1 200") == 1, "the answer under way is whole"
+            assert told.endswith(b"1 3")
+
+
+def test_a_second_request_while_the_first_is_answered_ends_the_connection_with_it() -> None:
+    with serving(BoundedHttp, _slow) as port, opened(port) as line:
+        line.sendall(LINE + b"a" + END + b"abc")
+        time.sleep(0.1)
+        line.sendall(LINE + b"b" + END + b"abc")
+        told = b""
+        while part := line.recv(65_536):
+            told += part
+        assert told.count(b"HTTP/1.1 200") == 1
+        assert told.endswith(b"1 3"), "the answer under way is whole"
+
+
+def test_who_does_not_read_is_not_waited_for() -> None:
+    with serving(Unread, _large) as port, opened(port) as line:
+        line.sendall(LINE + b"a" + END + b"abc")
+        time.sleep(0.1)
+        until(lambda: not Unread.held)
+
+
+def test_who_does_not_read_gives_way_to_a_newcomer() -> None:
+    """Once a crowd of them shut everybody out, for as long as it liked."""
+    with serving(Stalling, _large) as port, contextlib.ExitStack() as stack:
+        for _ in range(Stalling.most()):
+            line = stack.enter_context(opened(port))
+            line.sendall(LINE + b"a" + END + b"abc")
+        until(lambda: len([one for one in Stalling.held if one.spare]) == Stalling.most())
+        with opened(port) as line:
+            line.sendall(LINE + b"a" + END + b"abc")
+            assert line.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
 def opened(port: int) -> socket.socket:
