@@ -18,7 +18,7 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,7 +208,8 @@ def _check(draft: _Draft) -> Checked:
     exports = list(_exports(draft, heads))
     kept = [note for path in draft.evidence.checkpoints for note in _kept(path)]
     kept += [one.note for one in exports]
-    missing = kept_checkpoints.missing(kept, sizes, draft.verifiers, draft.manifest.origin)
+    known = _with_successors(draft.verifiers, exports)
+    missing = kept_checkpoints.missing(kept, sizes, known, draft.manifest.origin)
     pins = _kept(draft.folder / PINS_FILE) if (draft.folder / PINS_FILE).exists() else []
     held = [*heads.values(), *pins, *kept_checkpoints.not_newer(kept, sizes)]
     report = verify_folder(
@@ -226,6 +227,17 @@ def _check(draft: _Draft) -> Checked:
         erased=[(one.tenant, ref) for one in exports for ref in one.erased],
         changes=[change for one in exports for change in one.changes],
     )
+
+
+def _with_successors(
+    verifiers: Mapping[str, Sequence[NoteVerifier]], exports: Sequence[Since]
+) -> dict[str, Sequence[NoteVerifier]]:
+    """Return what verifies kept checkpoints: also keys that a log got after the backup."""
+    known = dict(verifiers)
+    for one in exports:
+        origin = checkpoint_of(one.note).origin
+        known[origin] = (*known[origin], *map(NoteVerifier.parse, one.keys))
+    return known
 
 
 def _exports(draft: _Draft, heads: dict[str, bytes]) -> Iterator[Since]:
