@@ -4,7 +4,9 @@ Safety argument:
 1. The folder is built under another name and renamed as the last step, and only where nothing is: a
    folder of the given name is a whole restored one, or what it was.
 2. Before that: every member is as the manifest says, the keystore opens with the secret that was
-   kept apart, a key in it has signed the manifest, and every log verifies against keys in it.
+   kept apart, a key in it has signed the manifest, and every log verifies against keys in it. That
+   secret is the only trust anchor, so nothing in the backup names it: its settings would choose a
+   file that their forger knows.
 3. The logs are held to every checkpoint at hand: the pins in the backup, those that were kept
    outside, and those of exports. A log that contradicts one is refused, whatever is accepted; one
    that is shorter is refused until the loss, which is told in entries, is accepted.
@@ -52,7 +54,7 @@ from gateway.composition.foundation import (
 )
 from gateway.composition.restored import RESTORE_FILE, RestoreNote
 from gateway.process.ownership import keep_memory_private
-from gateway.settings import SETTINGS_FILE, Settings, load_settings
+from gateway.settings import SETTINGS_FILE, Settings, in_environment, load_settings
 
 Advance = Callable[[int, int], None]
 MAX_SECRET_BYTES: Final = 4096
@@ -64,7 +66,7 @@ class Evidence:
     """What is given beside a backup.
 
     Attributes:
-        secret: File of what opens the keystore; by default the one that the settings name.
+        secret: File of what opens the keystore; by default the one that the environment names.
         checkpoints: Files of checkpoints that were kept outside.
         exports: Exports of logs, made after the backup.
     """
@@ -171,7 +173,7 @@ class _Draft:
         if not all((folder / name).exists() for name in (SETTINGS_FILE, AUDIT_FILE, KEYS)):
             raise BackupUnsound("the backup lacks settings, log or keys")
         self.settings: Settings = load_settings(folder)
-        self.secret = evidence.secret or self.settings.keystore_secret
+        self.secret = evidence.secret or _secret_of_environment()
         self.keys = LocalKeyStore.open(folder / KEYSTORE, self._unlock(), environment.random_bytes)
         contents.check(LogSigner(self.manifest.origin, self.keys.signing_key(SIGNING)).verifier)
         self.verifiers = {origin: self._verifiers(origin) for origin in self.manifest.checkpoints}
@@ -196,6 +198,11 @@ class _Draft:
         if self.settings.keystore_unlock == "file":
             return KeyFile(self.secret)
         return unlock_of(self.settings.model_copy(update={"keystore_secret": self.secret}))
+
+
+def _secret_of_environment() -> Path | None:
+    named = in_environment("keystore_secret")
+    return None if named is None else Path(named)
 
 
 def _check(draft: _Draft) -> Checked:
