@@ -33,7 +33,6 @@ from audit.note import LogSigner, NoteVerifier, checkpoint_of
 from audit.verify_folder import verify_folder
 from gateway.artifacts.guarded_file import create_guarded, read_guarded, sync_folder
 from gateway.artifacts.keystore import LocalKeyStore
-from gateway.artifacts.unlock import KeyFile, Unlock
 from gateway.backup import kept as kept_checkpoints
 from gateway.backup.archive import ADMINISTRATOR, DUMP, KEYS, PAYLOADS
 from gateway.backup.errors import BackupOlder, BackupRefused, BackupUnsound
@@ -50,7 +49,7 @@ from gateway.composition.foundation import (
     KEYSTORE,
     PINS_FILE,
     UNLOCK_FILE,
-    unlock_of,
+    unlock_by,
 )
 from gateway.composition.restored import RESTORE_FILE, RestoreNote
 from gateway.process.ownership import keep_memory_private
@@ -172,9 +171,11 @@ class _Draft:
         self.environment = environment
         if not all((folder / name).exists() for name in (SETTINGS_FILE, AUDIT_FILE, KEYS)):
             raise BackupUnsound("the backup lacks settings, log or keys")
-        self.settings: Settings = load_settings(folder)
-        self.secret = evidence.secret or _secret_of_environment()
-        self.keys = LocalKeyStore.open(folder / KEYSTORE, self._unlock(), environment.random_bytes)
+        self.secret = self._secret()
+        self.method = LocalKeyStore.method(folder / KEYSTORE)
+        unlock = unlock_by(self.method, self.secret)
+        self.keys = LocalKeyStore.open(folder / KEYSTORE, unlock, environment.random_bytes)
+        self.settings = self._settings()
         contents.check(LogSigner(self.manifest.origin, self.keys.signing_key(SIGNING)).verifier)
         self.verifiers = {origin: self._verifiers(origin) for origin in self.manifest.checkpoints}
 
@@ -189,20 +190,21 @@ class _Draft:
         """Return the same as texts."""
         return [verifier.vkey for verifier in self.verifiers[origin]]
 
-    def _unlock(self) -> Unlock:
-        if self.secret is None or not self.secret.is_file():
+    def _secret(self) -> Path:
+        """Return the file of what opens the keystore; nothing in the backup may name it."""
+        named = self.evidence.secret or in_environment("keystore_secret")
+        if named is None or not Path(named).is_file():
             raise BackupRefused(
                 "what opens the keystore is in no backup, and has to be at hand",
                 "name the file that you kept: --unlock-secret FILE",
             )
-        if self.settings.keystore_unlock == "file":
-            return KeyFile(self.secret)
-        return unlock_of(self.settings.model_copy(update={"keystore_secret": self.secret}))
+        return Path(named)
 
-
-def _secret_of_environment() -> Path | None:
-    named = in_environment("keystore_secret")
-    return None if named is None else Path(named)
+    def _settings(self) -> Settings:
+        """Return the settings. How it unlocks may stand in the gateway's environment alone."""
+        if self.method == "file":
+            return load_settings(self.folder, keystore_unlock="file")
+        return load_settings(self.folder, keystore_unlock=self.method, keystore_secret=self.secret)
 
 
 def _check(draft: _Draft) -> Checked:
@@ -285,8 +287,7 @@ def _complete(draft: _Draft, checked: Checked) -> None:
         key = keys.unwrap(PLATFORM_TENANT, wrapped.read_bytes(), ADMINISTRATOR_AAD)
         create_guarded(folder / ADMINISTRATOR_KEY, key)
         wrapped.unlink()
-    if draft.settings.keystore_unlock == "file" and draft.settings.keystore_secret is None:
-        assert draft.secret is not None
+    if draft.method == "file" and draft.settings.keystore_secret is None:
         secret = read_guarded(draft.secret, MAX_SECRET_BYTES)
         create_guarded(folder / KEYSTORE / UNLOCK_FILE, secret)
     create_guarded(folder / RESTORE_FILE, msgspec.json.encode(_note(draft, checked)))
