@@ -141,6 +141,7 @@ def restore(
     _refuse_occupied(to)
     with _draft(to) as draft:
         contents = read(backup, lambda name: draft / name, advance)
+        _refuse_other_database(contents.manifest, database_url)
         work = _Draft(draft, contents, evidence, environment)
         checked = _check(work)
         if checked.missing and not accept_loss:
@@ -312,6 +313,18 @@ def _note(draft: _Draft, checked: Checked) -> RestoreNote:
 
 def _tenant(origin: str) -> str:
     return origin.rpartition("/")[2]
+
+
+def _refuse_other_database(manifest: Manifest, database_url: str | None) -> None:
+    """Refuse where the next start would join the restored log to the records of another gateway."""
+    named = in_environment("database_url")
+    if manifest.database == "apart" or named is None or named == database_url:
+        return
+    advice = "unset SEALGATE_DATABASE_URL, here and where the gateway is started"
+    if manifest.database == "postgresql":
+        advice += ", or let it and --database-url name the same empty database"
+    what = "`SEALGATE_DATABASE_URL` names another database than the one that is restored"
+    raise BackupRefused(what, advice)
 
 
 def _put_back(draft: _Draft, database_url: str | None) -> None:
