@@ -97,6 +97,11 @@ def backup(
     show(told, as_json=as_json)
     if manifest.database == "apart":
         warn("the records in PostgreSQL are not in it: dump them while the gateway is stopped")
+    if made.password:
+        warn(
+            "the backup holds a password in clear, of `database_url`: put it in a file of mode "
+            "0600, and add ?passfile=/path/of/the/file to the address"
+        )
     if manifest.damaged:
         raise CommandFailed(
             f"{len(manifest.damaged)} payloads are damaged on this disk and not in the backup",

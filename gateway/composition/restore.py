@@ -41,7 +41,7 @@ from gateway.backup.postgresql import put_back
 from gateway.backup.reading import Contents, read, sync_folders
 from gateway.backup.since import Change, Since, checkpoint_of_export, since
 from gateway.composition.backup import ADMINISTRATOR_AAD
-from gateway.composition.bootstrap import ADMINISTRATOR_KEY
+from gateway.composition.bootstrap import ADMINISTRATOR_KEY, without_password
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import (
     ARTIFACTS,
@@ -129,15 +129,19 @@ def restore(
         environment: Time and randomness.
         advance: Told how many bytes of how many are done.
         accept_loss: Go on where entries are missing.
-        database_url: An empty database for the control plane, where it was in PostgreSQL.
+        database_url: An empty database for the control plane, where it was in PostgreSQL; without
+            a password, for it is written to the settings.
 
     Raises:
+        ConfigurationError: There is a password in the address.
         BackupOlder: Entries are missing, and that was not accepted.
         SealgateError: It cannot be put back; there is no folder.
     """
     keep_memory_private()
     os.umask(0o077)
     to = to.absolute()
+    if database_url is not None:
+        without_password(database_url)
     _refuse_occupied(to)
     with _draft(to) as draft:
         contents = read(backup, lambda name: draft / name, advance)
