@@ -23,10 +23,13 @@ from audit.verify import MAX_NOTE, Head, Tree, open_note, verify_export
 from gateway.backup.errors import BackupRefused, BackupUnsound
 
 CHANGES: Final = frozenset(
-    {"administer", "managePolicy", "promote", "revokeToken", "rollback", "uploadArtifact"}
+    {"administer", "managePolicy", "promote", "revokeToken", "rollback", "rotateLogKey"}
 )
 """Actions whose results are told, beside erasures."""
+UPLOAD: Final = "uploadArtifact"
+"""Told after those: a version that is not there harms nobody, a grant that is back may."""
 MOST_TOLD: Final = 1000
+"""Of each of the two, so that uploads crowd nothing out."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -47,7 +50,8 @@ class Since:
         keys: The vkeys that the log was signed with, oldest first, if it ever changed.
         tenant: Whose log it is.
         erased: References of subjects that were erased.
-        changes: The other changes, at most `MOST_TOLD`.
+        changes: The other changes, at most `MOST_TOLD`, and behind them as many uploads.
+        cut: How many more there were.
     """
 
     note: bytes
@@ -55,6 +59,7 @@ class Since:
     tenant: str
     erased: tuple[str, ...]
     changes: tuple[Change, ...]
+    cut: int
 
 
 def since(path: Path, keys: Sequence[str], head: bytes) -> Since:
@@ -99,17 +104,27 @@ def checkpoint_of_export(path: Path) -> Head:
 def _read(archive: zipfile.ZipFile, tree: Tree, size: int) -> Since:
     erased: dict[str, None] = {}
     changes: list[Change] = []
+    uploads: list[Change] = []
+    cut = 0
     note = archive.read("checkpoint")
     for index, event in _events(archive, open_note(note).size, size):
-        if event.outcome not in ("allow", "done"):
-            continue
-        if event.action == ERASE_ACTION:
+        if event.action == ERASE_ACTION and event.outcome in ("allow", "done"):
             erased.update(dict.fromkeys(event.subject_refs))
-        elif event.action in CHANGES and event.outcome == "done" and len(changes) < MOST_TOLD:
-            told = Change(f"{tree.origin}/{index}", event.action, event.resource, event.reason)
-            changes.append(told)
-    tenant = tree.origin.rpartition("/")[2]
-    return Since(note, tuple(tree.keys), tenant, tuple(erased), tuple(changes))
+        elif event.outcome == "done" and event.action in CHANGES | {UPLOAD}:
+            told = uploads if event.action == UPLOAD else changes
+            if len(told) == MOST_TOLD:
+                cut += 1
+                continue
+            receipt = f"{tree.origin}/{index}"
+            told.append(Change(receipt, event.action, event.resource, event.reason))
+    return Since(
+        note=note,
+        keys=tuple(tree.keys),
+        tenant=tree.origin.rpartition("/")[2],
+        erased=tuple(erased),
+        changes=(*changes, *uploads),
+        cut=cut,
+    )
 
 
 def _events(archive: zipfile.ZipFile, total: int, first: int) -> Iterator[tuple[int, Event]]:

@@ -165,9 +165,15 @@ def told_of(checked: Checked) -> dict[str, Any]:
         "missing": checked.missing,
         "erased": [ref for _, ref in checked.erased],
         "changes": [
-            {"receipt": one.receipt, "action": one.action, "resource": one.resource}
+            {
+                "receipt": one.receipt,
+                "action": one.action,
+                "resource": one.resource,
+                "reason": one.reason,
+            }
             for one in checked.changes
         ],
+        "changes_cut": checked.cut,
         "shows": moment(checked.manifest.at),
     }
 

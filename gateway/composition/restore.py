@@ -39,7 +39,7 @@ from gateway.backup.errors import BackupOlder, BackupRefused, BackupUnsound
 from gateway.backup.manifest import SIGNING, Manifest
 from gateway.backup.postgresql import put_back
 from gateway.backup.reading import Contents, read, sync_folders
-from gateway.backup.since import Change, Since, checkpoint_of_export, since
+from gateway.backup.since import UPLOAD, Change, Since, checkpoint_of_export, since
 from gateway.composition.backup import ADMINISTRATOR_AAD
 from gateway.composition.bootstrap import ADMINISTRATOR_KEY, without_password
 from gateway.composition.environment import Environment
@@ -83,13 +83,15 @@ class Checked:
         manifest: What it says of itself.
         missing: How many entries it lacks, by origin, of those that checkpoints tell of.
         erased: Tenant and reference of subjects that were erased after it.
-        changes: What else was changed after it, as far as exports tell.
+        changes: What else was changed after it, as far as exports tell; uploads last.
+        cut: How many more of these there are.
     """
 
     manifest: Manifest
     missing: dict[str, int]
     erased: list[tuple[str, str]]
     changes: list[Change]
+    cut: int
 
 
 def verify(backup: Path, evidence: Evidence, environment: Environment, advance: Advance) -> Checked:
@@ -239,7 +241,11 @@ def _check(draft: _Draft) -> Checked:
         manifest=draft.manifest,
         missing=missing,
         erased=[(one.tenant, ref) for one in exports for ref in one.erased],
-        changes=[change for one in exports for change in one.changes],
+        changes=sorted(
+            (change for one in exports for change in one.changes),
+            key=lambda change: change.action == UPLOAD,
+        ),
+        cut=sum(one.cut for one in exports),
     )
 
 

@@ -64,6 +64,7 @@ def test_an_export_of_after_a_rotation_tells_the_new_key_and_what_was_erased(
     )
     assert back.erased == [(HOUSE, (replaced / "erased").read_text())]
     assert list(back.missing) == [f"test/{HOUSE}"]
+    assert "rotateLogKey" in [change.action for change in back.changes]
 
 
 def test_a_bare_checkpoint_of_a_later_key_is_refused_with_what_tells_that_key(
