@@ -16,10 +16,8 @@ Safety argument:
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,13 +29,13 @@ import msgspec
 from audit.event import PLATFORM_TENANT, new_event_id
 from audit.note import LogSigner, NoteVerifier, checkpoint_of
 from audit.verify_folder import verify_folder
+from gateway.artifacts.errors import KeyUnavailable, KeyUnwrapFailed
 from gateway.artifacts.guarded_file import create_guarded, read_guarded, sync_folder
 from gateway.artifacts.keystore import LocalKeyStore
 from gateway.backup import kept as kept_checkpoints
-from gateway.backup.archive import ADMINISTRATOR, DUMP, KEYS, PAYLOADS
+from gateway.backup.archive import ADMINISTRATOR, KEYS, PAYLOADS
 from gateway.backup.errors import BackupOlder, BackupRefused, BackupUnsound
 from gateway.backup.manifest import SIGNING, Manifest
-from gateway.backup.postgresql import put_back
 from gateway.backup.reading import Contents, read, sync_folders
 from gateway.backup.since import UPLOAD, Change, Since, checkpoint_of_export, since
 from gateway.composition.backup import ADMINISTRATOR_AAD
@@ -52,6 +50,7 @@ from gateway.composition.foundation import (
     unlock_by,
 )
 from gateway.composition.restored import RESTORE_FILE, RestoreNote
+from gateway.composition.restored_database import put_back, refuse_other_database
 from gateway.process.ownership import keep_memory_private
 from gateway.settings import SETTINGS_FILE, Settings, in_environment, load_settings
 
@@ -147,14 +146,14 @@ def restore(
     _refuse_occupied(to)
     with _draft(to) as draft:
         contents = read(backup, lambda name: draft / name, advance)
-        _refuse_other_database(contents.manifest, database_url)
+        refuse_other_database(contents.manifest, database_url)
         work = _Draft(draft, contents, evidence, environment)
         checked = _check(work)
         if checked.missing and not accept_loss:
             raise _older(checked.missing)
         _complete(work, checked)
         if contents.manifest.database == "postgresql":
-            _put_back(work, database_url)
+            put_back(draft, database_url)
         sync_folders(draft)
         try:
             os.rename(draft, to)
@@ -197,6 +196,21 @@ class _Draft:
         """Return the same as texts."""
         return [verifier.vkey for verifier in self.verifiers[origin]]
 
+    def administrator_key(self) -> bytes | None:
+        """Return the administrator's key, where the backup has it.
+
+        Raises:
+            BackupUnsound: It does not open.
+        """
+        wrapped = self.folder / ADMINISTRATOR
+        if not wrapped.exists():
+            return None
+        try:
+            return self.keys.unwrap(PLATFORM_TENANT, wrapped.read_bytes(), ADMINISTRATOR_AAD)
+        except (KeyUnwrapFailed, KeyUnavailable):
+            what = "the administrator's key in the backup does not open"
+            raise BackupUnsound(what, "use another backup") from None
+
     def _secret(self) -> Path:
         """Return the file of what opens the keystore; nothing in the backup may name it."""
         named = self.evidence.secret or in_environment("keystore_secret")
@@ -216,6 +230,7 @@ class _Draft:
 
 def _check(draft: _Draft) -> Checked:
     """Hold the logs of a draft to their keys and to every checkpoint at hand."""
+    draft.administrator_key()
     heads = {origin: note.encode() for origin, note in draft.manifest.checkpoints.items()}
     sizes = {
         origin: kept_checkpoints.opened(note, draft.verifiers[origin]).size
@@ -290,14 +305,13 @@ def _older(missing: dict[str, int]) -> BackupOlder:
 
 def _complete(draft: _Draft, checked: Checked) -> None:
     """Add what a data folder has and a backup has not."""
-    folder, keys = draft.folder, draft.keys
+    folder = draft.folder
     for name in (f"{ARTIFACTS}/payload", f"{ARTIFACTS}/staging", "run", "federation"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    wrapped = folder / ADMINISTRATOR
-    if wrapped.exists():
-        key = keys.unwrap(PLATFORM_TENANT, wrapped.read_bytes(), ADMINISTRATOR_AAD)
-        create_guarded(folder / ADMINISTRATOR_KEY, key)
-        wrapped.unlink()
+    administrator = draft.administrator_key()
+    if administrator is not None:
+        create_guarded(folder / ADMINISTRATOR_KEY, administrator)
+        (folder / ADMINISTRATOR).unlink()
     if draft.method == "file" and draft.settings.keystore_secret is None:
         secret = read_guarded(draft.secret, MAX_SECRET_BYTES)
         create_guarded(folder / KEYSTORE / UNLOCK_FILE, secret)
@@ -323,46 +337,6 @@ def _note(draft: _Draft, checked: Checked) -> RestoreNote:
 
 def _tenant(origin: str) -> str:
     return origin.rpartition("/")[2]
-
-
-def _refuse_other_database(manifest: Manifest, database_url: str | None) -> None:
-    """Refuse where the next start would join the restored log to the records of another gateway."""
-    named = in_environment("database_url")
-    if manifest.database == "apart" or named is None or named == database_url:
-        return
-    advice = "unset SEALGATE_DATABASE_URL, here and where the gateway is started"
-    if manifest.database == "postgresql":
-        advice += ", or let it and --database-url name the same empty database"
-    what = "`SEALGATE_DATABASE_URL` names another database than the one that is restored"
-    raise BackupRefused(what, advice)
-
-
-def _put_back(draft: _Draft, database_url: str | None) -> None:
-    """Fill an empty database, and name it in the settings."""
-    if database_url is None:
-        raise BackupRefused(
-            "the control plane of this backup was in PostgreSQL",
-            "make an empty database, and name it: --database-url postgresql://USER@HOST/NAME",
-        )
-    path = draft.folder / SETTINGS_FILE
-    path.write_text(_with_database(path.read_text(), database_url))
-    put_back(draft.folder / DUMP, database_url)
-    (draft.folder / DUMP).unlink()
-
-
-def _with_database(text: str, url: str) -> str:
-    """Return settings that name another database and are the same otherwise."""
-    line = f"database_url = {msgspec.json.encode(url).decode()}"
-    named = re.compile(r"(?m)^\s*database_url\s*=.*$")
-    changed, found = named.subn(lambda _: line, text, count=1)
-    if not found:  # it came from the environment
-        changed = f"{line}\n{text}"
-    if tomllib.loads(changed) != {**tomllib.loads(text), "database_url": url}:
-        raise BackupRefused(
-            f"`database_url` cannot be changed in the {SETTINGS_FILE} of the backup",
-            "give the database the name and place that it had",
-        )
-    return changed
 
 
 def _refuse_occupied(to: Path) -> None:
