@@ -253,6 +253,12 @@ def _unsafe_collector(address: str) -> list[str]:
     return []
 
 
+def in_environment(key: str) -> str | None:
+    """Return what the environment alone says of a setting, for what no file may decide."""
+    wanted = PREFIX + key.upper()
+    return next((text for name, text in os.environ.items() if name.upper() == wanted), None) or None
+
+
 def load_settings(data_dir: Path, **overrides: Any) -> Settings:
     """Read `DATA/sealgate.toml`, then the environment, then `overrides`.
 

@@ -145,6 +145,17 @@ class LocalKeyStore:
             raise KeystoreCorrupt from None
         return cls(folder, root, random_bytes, clock)
 
+    @staticmethod
+    def method(folder: Path) -> str:
+        """Return by which method a keystore is unlocked, as its file says; not authenticated yet.
+
+        Raises:
+            KeystoreAbsent: There is none.
+            KeystoreUnsafe: Others can use the file.
+            KeystoreCorrupt: It is no keystore.
+        """
+        return decode_document(read_guarded(folder / _FILE, DOCUMENT_LIMIT)).unlock
+
     def create_tenant(self, tenant: str) -> None:
         """Make a tenant's keys; see `KeyProvider`."""
         if not is_name(tenant):

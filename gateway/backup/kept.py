@@ -49,7 +49,8 @@ def missing(
     Args:
         kept: Signed checkpoints.
         sizes: Of the logs in the backup, by origin.
-        verifiers: Of every key that those logs were ever signed with, by origin.
+        verifiers: Of every key that those logs were ever signed with, by origin; also of those
+            that followed after the backup, as far as exports tell.
         own: The name that all logs of the installation begin with.
 
     Raises:
@@ -59,15 +60,25 @@ def missing(
     for note in kept:
         try:
             checkpoint = checkpoint_of(note)
-            if checkpoint.origin in verifiers:
-                opened(note, verifiers[checkpoint.origin])
         except NoteInvalid:
             raise BackupUnsound(NOT_A_CHECKPOINT, OF_THIS_LOG) from None
         if checkpoint.origin.rpartition("/")[0] != own:
             raise BackupUnsound(NOT_A_CHECKPOINT, OF_THIS_LOG)
+        if checkpoint.origin in verifiers:
+            _signed(note, checkpoint.origin, verifiers[checkpoint.origin])
         newest[checkpoint.origin] = max(checkpoint.size, newest.get(checkpoint.origin, 0))
     lost = {origin: size - sizes.get(origin, 0) for origin, size in newest.items()}
     return {origin: count for origin, count in lost.items() if count > 0}
+
+
+def _signed(note: bytes, origin: str, verifiers: Sequence[NoteVerifier]) -> None:
+    try:
+        opened(note, verifiers)
+    except NoteInvalid:
+        raise BackupUnsound(
+            f"no key that is known here has signed the kept checkpoint of {origin}",
+            "the log's key may have been replaced since: give an --export of this log too",
+        ) from None
 
 
 def opened(note: bytes, verifiers: Sequence[NoteVerifier]) -> Checkpoint:

@@ -14,7 +14,8 @@ The safety argument. It shows one instant, as if the power had failed then:
 3. What was half done at the instant is settled by the next start, as after a loss of power
    (`gateway.composition.recovery`): its row is in the copy.
 4. The secret that opens the keystore is not in it, nor is any other key in clear: what is taken is
-   named here, never "the folder". The administrator's key is wrapped under the platform's key.
+   named here, never "the folder". The administrator's key is wrapped under the platform's key,
+   before the instant: a platform key that is made afterwards is not what opens it.
 5. The file appears whole or not at all: it is written elsewhere in its folder for its owner alone,
    synced, and given a name that nothing had. A full disk or a killed process leaves no such name;
    what a killed one left is removed by the next backup to the same folder.
@@ -157,16 +158,25 @@ def _read_still(source: Source, instant: Instant, payloads: Payloads) -> _State:
 def _read(source: Source, instant: Instant, payloads: Payloads) -> _State:
     state = _State()
     payloads.take()
+    key = _administrator_key(source)
+    if key is not None:  # before the keystore is read, which then has what it is wrapped under
+        state.small[ADMINISTRATOR] = source.wrap(key)
     with instant.hold(), source.dump.frozen() if source.dump is not None else nullcontext():
         payloads.take()
         for name in TAKEN:
             with suppress(FileNotFoundError):
                 state.small[name] = _small(source.data / name)
-    with suppress(FileNotFoundError):
-        state.small[ADMINISTRATOR] = source.wrap(_small(source.data / ADMIN_KEY))
+        if _administrator_key(source) != key:
+            raise Again
     state.checkpoints = _heads(instant.reader(LOG))
     state.left_out = _left_out(source)
     return state
+
+
+def _administrator_key(source: Source) -> bytes | None:
+    with suppress(FileNotFoundError):
+        return _small(source.data / ADMIN_KEY)
+    return None
 
 
 def _write(

@@ -1,6 +1,7 @@
 """What happened after a backup, read from exports of the log: a restore undoes it.
 
-1. An export counts when it verifies with the log's key and has grown out of the backup's log.
+1. An export counts when it verifies with the log's key and has grown out of the backup's log. It
+   names the keys that followed since, each signed by the one before: they count as the log's.
 2. Erasures are done again before the restored gateway serves (`gateway.composition.restored`).
    Everything else that was taken away or given is told, for a person to do again.
 """
@@ -18,14 +19,17 @@ import msgspec
 from audit.errors import EventInvalid
 from audit.event import ERASE_ACTION, Event, decode
 from audit.tiles import WIDTH, TileAddress, tile_path, tiles_of
-from audit.verify import MAX_NOTE, Head, open_note, verify_export
+from audit.verify import MAX_NOTE, Head, Tree, open_note, verify_export
 from gateway.backup.errors import BackupRefused, BackupUnsound
 
 CHANGES: Final = frozenset(
-    {"administer", "managePolicy", "promote", "revokeToken", "rollback", "uploadArtifact"}
+    {"administer", "managePolicy", "promote", "revokeToken", "rollback", "rotateLogKey"}
 )
 """Actions whose results are told, beside erasures."""
+UPLOAD: Final = "uploadArtifact"
+"""Told after those: a version that is not there harms nobody, a grant that is back may."""
 MOST_TOLD: Final = 1000
+"""Of each of the two, so that uploads crowd nothing out."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -43,15 +47,19 @@ class Since:
 
     Attributes:
         note: Its checkpoint.
+        keys: The vkeys that the log was signed with, oldest first, if it ever changed.
         tenant: Whose log it is.
         erased: References of subjects that were erased.
-        changes: The other changes, at most `MOST_TOLD`.
+        changes: The other changes, at most `MOST_TOLD`, and behind them as many uploads.
+        cut: How many more there were.
     """
 
     note: bytes
+    keys: tuple[str, ...]
     tenant: str
     erased: tuple[str, ...]
     changes: tuple[Change, ...]
+    cut: int
 
 
 def since(path: Path, keys: Sequence[str], head: bytes) -> Since:
@@ -74,7 +82,7 @@ def since(path: Path, keys: Sequence[str], head: bytes) -> Since:
             found = next((one.what for tree in report.trees for one in tree.findings), "no key")
             raise BackupUnsound(f"an export does not fit the backup: {found}")
         with zipfile.ZipFile(path) as archive:
-            return _read(archive, report.trees[0].origin, size)
+            return _read(archive, report.trees[0], size)
     except OSError as fault:
         raise BackupRefused(f"{path} cannot be read", "check the path of the export") from fault
 
@@ -93,19 +101,30 @@ def checkpoint_of_export(path: Path) -> Head:
         raise BackupUnsound(what, "sealgate audit export makes one") from fault
 
 
-def _read(archive: zipfile.ZipFile, origin: str, size: int) -> Since:
+def _read(archive: zipfile.ZipFile, tree: Tree, size: int) -> Since:
     erased: dict[str, None] = {}
     changes: list[Change] = []
+    uploads: list[Change] = []
+    cut = 0
     note = archive.read("checkpoint")
     for index, event in _events(archive, open_note(note).size, size):
-        if event.outcome not in ("allow", "done"):
-            continue
-        if event.action == ERASE_ACTION:
+        if event.action == ERASE_ACTION and event.outcome in ("allow", "done"):
             erased.update(dict.fromkeys(event.subject_refs))
-        elif event.action in CHANGES and event.outcome == "done" and len(changes) < MOST_TOLD:
-            told = Change(f"{origin}/{index}", event.action, event.resource, event.reason)
-            changes.append(told)
-    return Since(note, origin.rpartition("/")[2], tuple(erased), tuple(changes))
+        elif event.outcome == "done" and event.action in CHANGES | {UPLOAD}:
+            told = uploads if event.action == UPLOAD else changes
+            if len(told) == MOST_TOLD:
+                cut += 1
+                continue
+            receipt = f"{tree.origin}/{index}"
+            told.append(Change(receipt, event.action, event.resource, event.reason))
+    return Since(
+        note=note,
+        keys=tuple(tree.keys),
+        tenant=tree.origin.rpartition("/")[2],
+        erased=tuple(erased),
+        changes=(*changes, *uploads),
+        cut=cut,
+    )
 
 
 def _events(archive: zipfile.ZipFile, total: int, first: int) -> Iterator[tuple[int, Event]]:

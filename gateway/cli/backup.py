@@ -25,7 +25,7 @@ app = typer.Typer(
 
     Example: sealgate backup --data ./sealgate-data --to /mnt/backups
 
-    Next: sealgate backup verify FILE
+    Next: sealgate backup verify FILE --unlock-secret unlock.key
     """,
 )
 
@@ -35,7 +35,7 @@ SecretOption = Annotated[
     typer.Option(
         "--unlock-secret",
         help="File of the key, passphrase or credential that opens the keystore; by default the "
-        "one that the settings in the backup name.",
+        "one that SEALGATE_KEYSTORE_SECRET names, never one that the backup does.",
     ),
 ]
 KeptOption = Annotated[
@@ -97,6 +97,11 @@ def backup(
     show(told, as_json=as_json)
     if manifest.database == "apart":
         warn("the records in PostgreSQL are not in it: dump them while the gateway is stopped")
+    if made.password:
+        warn(
+            "the backup holds a password in clear, of `database_url`: put it in a file of mode "
+            "0600, and add ?passfile=/path/of/the/file to the address"
+        )
     if manifest.damaged:
         raise CommandFailed(
             f"{len(manifest.damaged)} payloads are damaged on this disk and not in the backup",
@@ -104,7 +109,7 @@ def backup(
             "keep the older backups; publish those versions anew",
         )
     note("what opens the keystore is not in it: keep that secret where the backup is not")
-    note(f"next: sealgate backup verify {made.path}")
+    note(f"next: sealgate backup verify {made.path} --unlock-secret FILE")
 
 
 @app.command()
@@ -120,7 +125,7 @@ def verify(
     The databases are unpacked into the folder for temporary files (TMPDIR) meanwhile. Exit code 6
     when something does not hold.
 
-    Example: sealgate backup verify /mnt/backups/log.example-20260101T030000Z.backup
+    Example: sealgate backup verify FILE --unlock-secret unlock.key
 
     Next: sealgate restore FILE --to FOLDER
     """
@@ -132,7 +137,7 @@ def verify(
             file, evidence_of(secret, checkpoints, exports), system_environment(), advance
         )
     show({"status": "VERIFIED", **told_of(checked)}, as_json=as_json, fields=FIELDS)
-    note(f"next: sealgate restore {file} --to FOLDER")
+    note(f"next: sealgate restore {file} --to FOLDER --unlock-secret FILE")
 
 
 FIELDS = ("status", "id", "at", "entries", "logs", "missing", "erased")
@@ -160,9 +165,15 @@ def told_of(checked: Checked) -> dict[str, Any]:
         "missing": checked.missing,
         "erased": [ref for _, ref in checked.erased],
         "changes": [
-            {"receipt": one.receipt, "action": one.action, "resource": one.resource}
+            {
+                "receipt": one.receipt,
+                "action": one.action,
+                "resource": one.resource,
+                "reason": one.reason,
+            }
             for one in checked.changes
         ],
+        "changes_cut": checked.cut,
         "shows": moment(checked.manifest.at),
     }
 

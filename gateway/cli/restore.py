@@ -66,7 +66,10 @@ def restore(
     undone = f"what was changed after {told['shows']} is undone"
     note(f"{undone}: erasures and revocations too, but for what is told under `erased`")
     for change in checked.changes:
-        note(f"do again: {change.action} {change.resource} ({change.receipt})")
+        what = " ".join(word for word in (change.action, change.reason, change.resource) if word)
+        note(f"do again: {what} ({change.receipt})")
+    if checked.cut:
+        note(f"{checked.cut} more changes are not listed: look for them in the exports")
     if checked.manifest.damaged:
         note(f"{len(checked.manifest.damaged)} payloads are missing: publish those versions anew")
     if checked.manifest.database == "apart":

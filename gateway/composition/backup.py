@@ -17,12 +17,13 @@ from gateway.backup.errors import BackupRefused
 from gateway.backup.making import Source, make
 from gateway.backup.manifest import SIGNING, File, Manifest
 from gateway.backup.postgresql import PostgresDump
+from gateway.composition.bootstrap import holds_password
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import AUDIT_FILE, KEYSTORE, SUBJECTS_FILE, unlock_of
 from gateway.composition.public_door import VERSION
 from gateway.composition.restored import RESTORE_FILE
 from gateway.process.ownership import keep_memory_private, take_descriptors
-from gateway.settings import CONTROL_FILE, Settings
+from gateway.settings import CONTROL_FILE, Settings, in_environment
 
 ENDING: Final = ".backup"
 ADMINISTRATOR_AAD: Final = b"sealgate backup v1\0admin.key"
@@ -31,10 +32,17 @@ ADMINISTRATOR_AAD: Final = b"sealgate backup v1\0admin.key"
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A backup that was made."""
+    """A backup that was made.
+
+    Attributes:
+        path: The file.
+        manifest: What it says of itself.
+        password: Its settings hold a password of the database, in clear.
+    """
 
     path: Path
     manifest: Manifest
+    password: bool = False
 
 
 def back_up(
@@ -101,7 +109,12 @@ def back_up(
         )
         manifest = make(source, target, advance)
     newest.write(data, newest.Newest(id=new_id, at=int(at), entries=manifest.entries()))
-    return Backup(target, manifest)
+    return Backup(target, manifest, _password_in_file(settings))
+
+
+def _password_in_file(settings: Settings) -> bool:
+    url = settings.database_url
+    return url is not None and in_environment("database_url") is None and holds_password(url)
 
 
 def _target(to: Path, data: Path, origin: str, at: float) -> Path:

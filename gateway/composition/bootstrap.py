@@ -110,7 +110,7 @@ def without_password(database_url: str) -> str:
         ConfigurationError: It holds a password, or is no address.
     """
     try:
-        held = make_url(database_url).password
+        held = holds_password(database_url)
     except (ArgumentError, ValueError):
         raise ConfigurationError("`--database-url` is no address of a database") from None
     if held:
@@ -119,6 +119,16 @@ def without_password(database_url: str) -> str:
             "put it in a file of mode 0600 and add ?passfile=/path/of/the/file",
         )
     return database_url
+
+
+def holds_password(database_url: str) -> bool:
+    """Tell whether the address of a database holds a password, as `postgresql://USER:PASSWORD@…`.
+
+    Raises:
+        ArgumentError, ValueError: It is no address.
+    """
+    url = make_url(database_url)
+    return bool(url.password) or "password" in url.query
 
 
 def _build(folder: Path, plan: Plan, environment: Environment) -> str:

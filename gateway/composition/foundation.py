@@ -213,11 +213,19 @@ def unlock_of(settings: Settings) -> Unlock:
     Raises:
         ConfigurationError: The passphrase cannot be read.
     """
-    secret = settings.keystore_secret
-    if settings.keystore_unlock == "file":
-        return KeyFile(secret or settings.data_dir / KEYSTORE / UNLOCK_FILE)
-    assert secret is not None
-    if settings.keystore_unlock == "credential":
+    own = settings.data_dir / KEYSTORE / UNLOCK_FILE
+    return unlock_by(settings.keystore_unlock, settings.keystore_secret or own)
+
+
+def unlock_by(method: str, secret: Path) -> Unlock:
+    """Return what unlocks a keystore by a method (`Settings.keystore_unlock`) and a file.
+
+    Raises:
+        ConfigurationError: The passphrase cannot be read.
+    """
+    if method == "file":
+        return KeyFile(secret)
+    if method == "credential":
         return Credential(secret)
     return Passphrase(_read_passphrase(secret))
 

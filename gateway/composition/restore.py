@@ -4,7 +4,9 @@ Safety argument:
 1. The folder is built under another name and renamed as the last step, and only where nothing is: a
    folder of the given name is a whole restored one, or what it was.
 2. Before that: every member is as the manifest says, the keystore opens with the secret that was
-   kept apart, a key in it has signed the manifest, and every log verifies against keys in it.
+   kept apart, a key in it has signed the manifest, and every log verifies against keys in it. That
+   secret is the only trust anchor, so nothing in the backup names it: its settings would choose a
+   file that their forger knows.
 3. The logs are held to every checkpoint at hand: the pins in the backup, those that were kept
    outside, and those of exports. A log that contradicts one is refused, whatever is accepted; one
    that is shorter is refused until the loss, which is told in entries, is accepted.
@@ -14,11 +16,9 @@ Safety argument:
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
-import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,18 +29,17 @@ import msgspec
 from audit.event import PLATFORM_TENANT, new_event_id
 from audit.note import LogSigner, NoteVerifier, checkpoint_of
 from audit.verify_folder import verify_folder
+from gateway.artifacts.errors import KeyUnavailable, KeyUnwrapFailed
 from gateway.artifacts.guarded_file import create_guarded, read_guarded, sync_folder
 from gateway.artifacts.keystore import LocalKeyStore
-from gateway.artifacts.unlock import KeyFile, Unlock
 from gateway.backup import kept as kept_checkpoints
-from gateway.backup.archive import ADMINISTRATOR, DUMP, KEYS, PAYLOADS
+from gateway.backup.archive import ADMINISTRATOR, KEYS, PAYLOADS
 from gateway.backup.errors import BackupOlder, BackupRefused, BackupUnsound
 from gateway.backup.manifest import SIGNING, Manifest
-from gateway.backup.postgresql import put_back
 from gateway.backup.reading import Contents, read, sync_folders
-from gateway.backup.since import Change, Since, checkpoint_of_export, since
+from gateway.backup.since import UPLOAD, Change, Since, checkpoint_of_export, since
 from gateway.composition.backup import ADMINISTRATOR_AAD
-from gateway.composition.bootstrap import ADMINISTRATOR_KEY
+from gateway.composition.bootstrap import ADMINISTRATOR_KEY, without_password
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import (
     ARTIFACTS,
@@ -48,11 +47,12 @@ from gateway.composition.foundation import (
     KEYSTORE,
     PINS_FILE,
     UNLOCK_FILE,
-    unlock_of,
+    unlock_by,
 )
 from gateway.composition.restored import RESTORE_FILE, RestoreNote
+from gateway.composition.restored_database import put_back, refuse_other_database
 from gateway.process.ownership import keep_memory_private
-from gateway.settings import SETTINGS_FILE, Settings, load_settings
+from gateway.settings import SETTINGS_FILE, Settings, in_environment, load_settings
 
 Advance = Callable[[int, int], None]
 MAX_SECRET_BYTES: Final = 4096
@@ -64,7 +64,7 @@ class Evidence:
     """What is given beside a backup.
 
     Attributes:
-        secret: File of what opens the keystore; by default the one that the settings name.
+        secret: File of what opens the keystore; by default the one that the environment names.
         checkpoints: Files of checkpoints that were kept outside.
         exports: Exports of logs, made after the backup.
     """
@@ -82,13 +82,15 @@ class Checked:
         manifest: What it says of itself.
         missing: How many entries it lacks, by origin, of those that checkpoints tell of.
         erased: Tenant and reference of subjects that were erased after it.
-        changes: What else was changed after it, as far as exports tell.
+        changes: What else was changed after it, as far as exports tell; uploads last.
+        cut: How many more of these there are.
     """
 
     manifest: Manifest
     missing: dict[str, int]
     erased: list[tuple[str, str]]
     changes: list[Change]
+    cut: int
 
 
 def verify(backup: Path, evidence: Evidence, environment: Environment, advance: Advance) -> Checked:
@@ -128,25 +130,30 @@ def restore(
         environment: Time and randomness.
         advance: Told how many bytes of how many are done.
         accept_loss: Go on where entries are missing.
-        database_url: An empty database for the control plane, where it was in PostgreSQL.
+        database_url: An empty database for the control plane, where it was in PostgreSQL; without
+            a password, for it is written to the settings.
 
     Raises:
+        ConfigurationError: There is a password in the address.
         BackupOlder: Entries are missing, and that was not accepted.
         SealgateError: It cannot be put back; there is no folder.
     """
     keep_memory_private()
     os.umask(0o077)
     to = to.absolute()
+    if database_url is not None:
+        without_password(database_url)
     _refuse_occupied(to)
     with _draft(to) as draft:
         contents = read(backup, lambda name: draft / name, advance)
+        refuse_other_database(contents.manifest, database_url)
         work = _Draft(draft, contents, evidence, environment)
         checked = _check(work)
         if checked.missing and not accept_loss:
             raise _older(checked.missing)
         _complete(work, checked)
         if contents.manifest.database == "postgresql":
-            _put_back(work, database_url)
+            put_back(draft, database_url)
         sync_folders(draft)
         try:
             os.rename(draft, to)
@@ -170,9 +177,11 @@ class _Draft:
         self.environment = environment
         if not all((folder / name).exists() for name in (SETTINGS_FILE, AUDIT_FILE, KEYS)):
             raise BackupUnsound("the backup lacks settings, log or keys")
-        self.settings: Settings = load_settings(folder)
-        self.secret = evidence.secret or self.settings.keystore_secret
-        self.keys = LocalKeyStore.open(folder / KEYSTORE, self._unlock(), environment.random_bytes)
+        self.secret = self._secret()
+        self.method = LocalKeyStore.method(folder / KEYSTORE)
+        unlock = unlock_by(self.method, self.secret)
+        self.keys = LocalKeyStore.open(folder / KEYSTORE, unlock, environment.random_bytes)
+        self.settings = self._settings()
         contents.check(LogSigner(self.manifest.origin, self.keys.signing_key(SIGNING)).verifier)
         self.verifiers = {origin: self._verifiers(origin) for origin in self.manifest.checkpoints}
 
@@ -187,19 +196,41 @@ class _Draft:
         """Return the same as texts."""
         return [verifier.vkey for verifier in self.verifiers[origin]]
 
-    def _unlock(self) -> Unlock:
-        if self.secret is None or not self.secret.is_file():
+    def administrator_key(self) -> bytes | None:
+        """Return the administrator's key, where the backup has it.
+
+        Raises:
+            BackupUnsound: It does not open.
+        """
+        wrapped = self.folder / ADMINISTRATOR
+        if not wrapped.exists():
+            return None
+        try:
+            return self.keys.unwrap(PLATFORM_TENANT, wrapped.read_bytes(), ADMINISTRATOR_AAD)
+        except (KeyUnwrapFailed, KeyUnavailable):
+            what = "the administrator's key in the backup does not open"
+            raise BackupUnsound(what, "use another backup") from None
+
+    def _secret(self) -> Path:
+        """Return the file of what opens the keystore; nothing in the backup may name it."""
+        named = self.evidence.secret or in_environment("keystore_secret")
+        if named is None or not Path(named).is_file():
             raise BackupRefused(
                 "what opens the keystore is in no backup, and has to be at hand",
                 "name the file that you kept: --unlock-secret FILE",
             )
-        if self.settings.keystore_unlock == "file":
-            return KeyFile(self.secret)
-        return unlock_of(self.settings.model_copy(update={"keystore_secret": self.secret}))
+        return Path(named)
+
+    def _settings(self) -> Settings:
+        """Return the settings. How it unlocks may stand in the gateway's environment alone."""
+        if self.method == "file":
+            return load_settings(self.folder, keystore_unlock="file")
+        return load_settings(self.folder, keystore_unlock=self.method, keystore_secret=self.secret)
 
 
 def _check(draft: _Draft) -> Checked:
     """Hold the logs of a draft to their keys and to every checkpoint at hand."""
+    draft.administrator_key()
     heads = {origin: note.encode() for origin, note in draft.manifest.checkpoints.items()}
     sizes = {
         origin: kept_checkpoints.opened(note, draft.verifiers[origin]).size
@@ -208,7 +239,8 @@ def _check(draft: _Draft) -> Checked:
     exports = list(_exports(draft, heads))
     kept = [note for path in draft.evidence.checkpoints for note in _kept(path)]
     kept += [one.note for one in exports]
-    missing = kept_checkpoints.missing(kept, sizes, draft.verifiers, draft.manifest.origin)
+    known = _with_successors(draft.verifiers, exports)
+    missing = kept_checkpoints.missing(kept, sizes, known, draft.manifest.origin)
     pins = _kept(draft.folder / PINS_FILE) if (draft.folder / PINS_FILE).exists() else []
     held = [*heads.values(), *pins, *kept_checkpoints.not_newer(kept, sizes)]
     report = verify_folder(
@@ -224,8 +256,23 @@ def _check(draft: _Draft) -> Checked:
         manifest=draft.manifest,
         missing=missing,
         erased=[(one.tenant, ref) for one in exports for ref in one.erased],
-        changes=[change for one in exports for change in one.changes],
+        changes=sorted(
+            (change for one in exports for change in one.changes),
+            key=lambda change: change.action == UPLOAD,
+        ),
+        cut=sum(one.cut for one in exports),
     )
+
+
+def _with_successors(
+    verifiers: Mapping[str, Sequence[NoteVerifier]], exports: Sequence[Since]
+) -> dict[str, Sequence[NoteVerifier]]:
+    """Return what verifies kept checkpoints: also keys that a log got after the backup."""
+    known = dict(verifiers)
+    for one in exports:
+        origin = checkpoint_of(one.note).origin
+        known[origin] = (*known[origin], *map(NoteVerifier.parse, one.keys))
+    return known
 
 
 def _exports(draft: _Draft, heads: dict[str, bytes]) -> Iterator[Since]:
@@ -258,16 +305,14 @@ def _older(missing: dict[str, int]) -> BackupOlder:
 
 def _complete(draft: _Draft, checked: Checked) -> None:
     """Add what a data folder has and a backup has not."""
-    folder, keys = draft.folder, draft.keys
+    folder = draft.folder
     for name in (f"{ARTIFACTS}/payload", f"{ARTIFACTS}/staging", "run", "federation"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    wrapped = folder / ADMINISTRATOR
-    if wrapped.exists():
-        key = keys.unwrap(PLATFORM_TENANT, wrapped.read_bytes(), ADMINISTRATOR_AAD)
-        create_guarded(folder / ADMINISTRATOR_KEY, key)
-        wrapped.unlink()
-    if draft.settings.keystore_unlock == "file" and draft.settings.keystore_secret is None:
-        assert draft.secret is not None
+    administrator = draft.administrator_key()
+    if administrator is not None:
+        create_guarded(folder / ADMINISTRATOR_KEY, administrator)
+        (folder / ADMINISTRATOR).unlink()
+    if draft.method == "file" and draft.settings.keystore_secret is None:
         secret = read_guarded(draft.secret, MAX_SECRET_BYTES)
         create_guarded(folder / KEYSTORE / UNLOCK_FILE, secret)
     create_guarded(folder / RESTORE_FILE, msgspec.json.encode(_note(draft, checked)))
@@ -292,34 +337,6 @@ def _note(draft: _Draft, checked: Checked) -> RestoreNote:
 
 def _tenant(origin: str) -> str:
     return origin.rpartition("/")[2]
-
-
-def _put_back(draft: _Draft, database_url: str | None) -> None:
-    """Fill an empty database, and name it in the settings."""
-    if database_url is None:
-        raise BackupRefused(
-            "the control plane of this backup was in PostgreSQL",
-            "make an empty database, and name it: --database-url postgresql://USER@HOST/NAME",
-        )
-    path = draft.folder / SETTINGS_FILE
-    path.write_text(_with_database(path.read_text(), database_url))
-    put_back(draft.folder / DUMP, database_url)
-    (draft.folder / DUMP).unlink()
-
-
-def _with_database(text: str, url: str) -> str:
-    """Return settings that name another database and are the same otherwise."""
-    line = f"database_url = {msgspec.json.encode(url).decode()}"
-    named = re.compile(r"(?m)^\s*database_url\s*=.*$")
-    changed, found = named.subn(lambda _: line, text, count=1)
-    if not found:  # it came from the environment
-        changed = f"{line}\n{text}"
-    if tomllib.loads(changed) != {**tomllib.loads(text), "database_url": url}:
-        raise BackupRefused(
-            f"`database_url` cannot be changed in the {SETTINGS_FILE} of the backup",
-            "give the database the name and place that it had",
-        )
-    return changed
 
 
 def _refuse_occupied(to: Path) -> None:

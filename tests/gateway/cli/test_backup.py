@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,20 @@ def test_a_folder_that_is_none_says_how_to_make_one(tmp_path: Path) -> None:
     said = sealgate("backup", "--data", tmp_path, "--to", tmp_path / "x")
     assert said.code == ExitCode.FAILED
     assert "sealgate init" in said.err
+
+
+def test_a_password_that_goes_into_the_backup_is_told(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    settings = folder / "sealgate.toml"
+    line = 'database_url = "postgresql://sealgate:{}@127.0.0.1/x"\n'
+    for secret, told in (("not-to-be-shown", True), ("", False)):
+        settings.write_text(line.format(secret) + (data / "sealgate.toml").read_text())
+        words = ("--data", folder, "--to", tmp_path / f"{told}.backup", "--database-apart")
+        said = sealgate("backup", *words)
+        assert said.code == ExitCode.OK
+        assert ("holds a password in clear" in said.err) == told
+        assert "not-to-be-shown" not in said.err + said.out
 
 
 @pytest.mark.e2e

@@ -14,6 +14,7 @@ from audit.note import LogSigner
 from audit.verify_folder import verify_folder
 from gateway.artifacts.keystore import LocalKeyStore
 from gateway.artifacts.unlock import KeyFile
+from gateway.backup.archive import members
 from gateway.composition.backup import back_up
 from gateway.composition.restore import Checked, Evidence, restore
 from gateway.settings import load_settings
@@ -58,6 +59,11 @@ def fetched(place: Place, path: str, to: Path) -> Path:
     with place.client(HOUSE, "officer") as officer:
         to.write_bytes(officer.send("GET", path).content)
     return to
+
+
+def content_of(backup: Path) -> dict[str, bytes]:
+    with backup.open("rb") as source:
+        return {one.name: b"".join(one.chunks()) for one in members(source)}
 
 
 @contextmanager

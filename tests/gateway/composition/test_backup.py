@@ -14,7 +14,7 @@ import pytest
 
 from gateway.artifacts.errors import KeystoreCorrupt
 from gateway.backup import newest
-from gateway.backup.archive import MANIFEST, SIGNATURE, Writer, members
+from gateway.backup.archive import MANIFEST, SIGNATURE, Writer
 from gateway.backup.errors import BackupOlder, BackupRefused, BackupUnsound
 from gateway.backup.instant import Instant
 from gateway.backup.manifest import File, decode, encode
@@ -28,6 +28,7 @@ from gateway.settings import load_settings
 from tests.gateway.composition.backups import (
     HOUSE,
     Past,
+    content_of,
     events,
     fetched,
     living,
@@ -208,11 +209,6 @@ def test_without_the_secret_it_says_what_to_name(past: Past, tmp_path: Path) -> 
     with pytest.raises(BackupRefused) as refused:
         restore(past.early, tmp_path / "d", Evidence(), ENVIRONMENT, silent)
     assert "--unlock-secret" in refused.value.advice
-
-
-def content_of(backup: Path) -> dict[str, bytes]:
-    with backup.open("rb") as source:
-        return {one.name: b"".join(one.chunks()) for one in members(source)}
 
 
 def archive_of(content: dict[str, bytes], to: Path) -> Path:
