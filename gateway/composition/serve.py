@@ -61,8 +61,8 @@ async def _serve(gateway: Gateway, settings: Settings, environment: Environment)
     batches = asyncio.create_task(gateway.batch_runner.run())
 
     def stopping(seconds: float) -> None:
-        gateway.batch_runner.stop()  # callers are still answered, but nothing else is begun
         end_within(seconds + environment.grace.whole)
+        gateway.batch_runner.stop()  # callers are still answered, but nothing else is begun
 
     try:
         await serve_doors(

@@ -262,12 +262,11 @@ def _asked_to_stop(
     life: Life,
     stopping: Callable[[float], None],
 ) -> None:
-    again = life.stopping
-    life.stop()
-    seconds = 0.0 if again else settings.drain_seconds
-    structlog.get_logger().info("stopping", drain_seconds=seconds)
-    stopping(seconds)
+    seconds = 0.0 if life.stopping else settings.drain_seconds
+    stopping(seconds)  # first: from here on it ends in time, also where the next lines hang
     asyncio.get_running_loop().call_later(seconds, _stop, servers)
+    life.stop()
+    structlog.get_logger().info("stopping", drain_seconds=seconds)
 
 
 def _stop(servers: Sequence[_AnyServer]) -> None:
