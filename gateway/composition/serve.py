@@ -85,6 +85,7 @@ async def _serve(gateway: Gateway, settings: Settings, environment: Environment)
             gateway.life,
             gateway.reload,
             stopping,
+            gateway.certificates,
         )
     finally:
         gateway.batch_runner.stop()
