@@ -171,6 +171,7 @@ def compose(
                 version=VERSION,
                 steps=FirstSteps(base),
                 public_url=base.settings.public_url,
+                host=base.settings.operations_host,
             ),
             recorder.new_id,
         ),
