@@ -4,7 +4,8 @@ Safety argument.
 1. Writing never raises and never ends what it tells of: what cannot be written is counted and lost.
    A log is no evidence (`gateway.telemetry`).
 2. Lines are written whole, one writer at a time, at the end of the file as it is then: they do not
-   mix, and a file that was copied and cut short (`copytruncate`) goes on from its new end.
+   mix, and a file that was copied and cut short (`copytruncate`) goes on from its new end. Where a
+   disk became full within one, the next begins on a line of its own.
 3. A file is made for its owner and group alone. What is no file, such as a pipe that nobody reads,
    is refused rather than waited for.
 """
@@ -34,7 +35,7 @@ class LogSink:
         path: The file; `None` is standard error.
 
     Attributes:
-        lost: Writes that failed.
+        lost: Lines that were not written, or not whole; of lines that are written at once all.
 
     Raises:
         ConfigurationError: It cannot be written.
@@ -43,6 +44,7 @@ class LogSink:
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
         self._file: int | None = None
+        self._torn = False
         self.lost = 0
         with self.moving(path):
             pass
@@ -63,6 +65,7 @@ class LogSink:
             raise
         with self._lock:
             before, self._file = self._file, fresh
+            self._torn = self._torn and _same(before, fresh)
         if before is not None:
             os.close(before)
 
@@ -74,12 +77,25 @@ class LogSink:
                     sys.stderr.write(text)
                     sys.stderr.flush()
                 else:
-                    _write_all(self._file, text.encode())
+                    self._append(self._file, text.encode())
             except (OSError, ValueError):  # `ValueError`: it is closed
-                self.lost += 1
+                self.lost += text.count("\n")
+
+    def _append(self, file: int, data: bytes) -> None:
+        """Write all of it, or remember that its last line has no end."""
+        if self._torn:
+            data = b"\n" + data
+        while data:
+            written = os.write(file, data)
+            self._torn = data[written - 1 : written] != b"\n"
+            data = data[written:]
 
     def flush(self) -> None:
         """Do nothing: what was written is with the kernel."""
+
+
+def _same(before: int | None, fresh: int | None) -> bool:
+    return before is not None and fresh is not None and os.path.sameopenfile(before, fresh)
 
 
 def _opened(path: Path) -> int:
@@ -105,8 +121,3 @@ def _there_or_made(path: Path) -> int:
         file = os.open(path, _FLAGS | os.O_CREAT, MODE)
         os.fchmod(file, MODE)
         return file
-
-
-def _write_all(file: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(file, data) :]

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from typing import Final
 from audit.event import PLATFORM_TENANT
 from audit.ports import Filter
 from gateway.backup import newest
+from gateway.composition.bootstrap import PROFILE_FILE
 from gateway.composition.foundation import Foundation
 from gateway.identity.records import Client, Tenant
 from gateway.pages import every
@@ -31,7 +33,6 @@ KEPT_SECONDS: Final = 5.0
 BACKUP_NOTE: Final = newest.NOTE_FILE
 """Where the newest backup is noted: `{"at": Unix seconds, …}`."""
 MAX_NOTE: Final = 64 << 10
-BACKUP_COMMAND: Final = "sealgate backup --data sealgate-data --to sealgate-data.backup"
 
 _Look = Callable[[], bool]
 
@@ -72,33 +73,40 @@ class FirstSteps:
 
 
 def _steps_of(base: Foundation) -> list[tuple[Step, _Look]]:
+    data = base.settings.data_dir
+    folder, copy = shlex.quote(str(data)), shlex.quote(f"{data}.backup")
+    as_admin = f"--profile {shlex.quote(str(data / PROFILE_FILE))}"
     told: list[tuple[str, str, str, _Look]] = [
         (
             "a second administrator",
             "one acts alone for 30 days at most; afterwards four eyes see what cannot be undone",
             "sealgate client create ADMIN-2 --tenant platform --name NAME --role administrator "
-            "--role officer --scope admin --scope audit --out admin-2.json",
+            f"--role officer --scope admin --scope audit --out admin-2.json {as_admin}",
             partial(_second_administrator, base),
         ),
         (
             "a tenant",
             "an organisation with keys, a log and policies of its own",
-            "sealgate tenant create TENANT --name NAME --region REGION --purpose PURPOSE",
+            "sealgate tenant create TENANT --name NAME --region REGION --purpose PURPOSE "
+            f"{as_admin}",
             lambda: next(_tenants(base), None) is not None,
         ),
         (
             "a client of a tenant",
             "a program that acts for it; its profile and secret are written, mode 0600",
             "sealgate client create CLIENT --tenant TENANT --name NAME --role owner "
-            "--scope models --scope artifacts --scope infer --scope policies --out owner.json",
+            "--scope models --scope artifacts --scope infer --scope policies --out owner.json "
+            f"{as_admin}",
             lambda: any(map(partial(_has_client, base), _tenants(base))),
         ),
         (
             "a model that is served",
-            "pushed by its owner, then promoted",
+            "pushed by its owner with labelled rows, which calibrate its screen (the starter "
+            "policies give out what was screened only), then promoted",
             "sealgate model keygen --out owner.key\n"
             "sealgate model create MODEL --no-personal --profile owner.json\n"
-            "sealgate model push MODEL VERSION model.onnx --key owner.key --profile owner.json\n"
+            "sealgate model push MODEL VERSION model.onnx --key owner.key "
+            "--calibration rows.npz --profile owner.json\n"
             "sealgate model promote MODEL VERSION --profile owner.json",
             lambda: any(map(partial(_serves, base), _tenants(base))),
         ),
@@ -112,13 +120,13 @@ def _steps_of(base: Foundation) -> list[tuple[Step, _Look]]:
         (
             "a backup",
             "the data folder is everything, and a disk is not for ever",
-            BACKUP_COMMAND,
-            partial(_backed_up, base.settings.data_dir),
+            f"sealgate backup --data {folder} --to {copy}",
+            partial(_backed_up, data),
         ),
         (
             "a checkpoint kept elsewhere",
             "without one, who holds the disk can roll the log back; an export holds one",
-            "sealgate audit export --out audit.zip --profile sealgate-data/admin.json",
+            f"sealgate audit export --out audit.zip {as_admin}",
             partial(_exported, base),
         ),
     ]

@@ -50,6 +50,7 @@ from gateway.inference.set_aside import SetAsideNotices
 from gateway.inference.warming import Warming
 from gateway.log_sink import LogSink
 from gateway.process.doors import Door, ProtocolDoor
+from gateway.process.handshakes import Certificate
 from gateway.process.life import Life
 from gateway.process.operations import OperationsApp
 from gateway.process.readiness import Readiness
@@ -71,6 +72,7 @@ class Gateway:
         batch_runner: Runs batch jobs, on the event loop of the doors.
         life: Told what becomes of the process.
         reload: Takes settings over that changed; tells whether all is well.
+        certificates: Is told what the doors show, by their names; metrics tell when that ends.
     """
 
     doors: list[Door | ProtocolDoor]
@@ -79,6 +81,7 @@ class Gateway:
     batch_runner: BatchRunner
     life: Life
     reload: Callable[[], bool]
+    certificates: dict[str, Certificate]
     start: Callable[[], None]
     close: Callable[[], None]
 
@@ -124,7 +127,8 @@ def compose(
     )
     chunks = make_chunks(base, use.batch.ledger, recorder, pipeline)
     runner = make_runner(base, use.batch, recorder, pipeline, chunks.answer)
-    counts = watch_work(metrics, base, use, sink, lines)
+    certificates: dict[str, Certificate] = {}
+    counts = watch_work(metrics, base, use, sink, lines, certificates)
     housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming, engines, counts)
 
     restored = Restored(base.settings.data_dir, recorder, use.subjects.erase_again)
@@ -167,6 +171,7 @@ def compose(
                 version=VERSION,
                 steps=FirstSteps(base),
                 public_url=base.settings.public_url,
+                host=base.settings.operations_host,
             ),
             recorder.new_id,
         ),
@@ -224,6 +229,7 @@ def compose(
             sink,
             lines,
         ),
+        certificates=certificates,
         start=start,
         close=close,
     )

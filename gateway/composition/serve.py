@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -38,15 +39,19 @@ def serve(
         SealgateError: It does not start: the folder, a setting or an address cannot be had, or
             what an earlier process left cannot be settled.
     """
+    _let_hang_ups_pass()
     keep_memory_private()
     os.umask(0o077)
     take_descriptors()
-    with (
-        owned(settings.data_dir),
-        open_foundation(settings, environment) as base,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        gateway = compose(base, read, sink)
+    with owned(settings.data_dir), open_foundation(settings, environment) as base:
+        try:
+            _run(compose(base, read, sink), settings, environment)
+        finally:
+            _let_hang_ups_pass()  # a loop that closes leaves what ends the process
+
+
+def _run(gateway: Gateway, settings: Settings, environment: Environment) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         gateway.start()
         gc.collect()
         gc.freeze()  # what stands for good is not looked through again and again
@@ -56,13 +61,21 @@ def serve(
             gateway.close()
 
 
+def _let_hang_ups_pass() -> None:
+    """Have SIGHUP end nothing while there is no loop that hears it.
+
+    It is handled rather than ignored, as programs that are started would inherit the latter.
+    """
+    signal.signal(signal.SIGHUP, lambda *_: None)
+
+
 async def _serve(gateway: Gateway, settings: Settings, environment: Environment) -> None:
     """Serve the doors, and run batch jobs beside them."""
     batches = asyncio.create_task(gateway.batch_runner.run())
 
     def stopping(seconds: float) -> None:
-        gateway.batch_runner.stop()  # callers are still answered, but nothing else is begun
         end_within(seconds + environment.grace.whole)
+        gateway.batch_runner.stop()  # callers are still answered, but nothing else is begun
 
     try:
         await serve_doors(
@@ -72,6 +85,7 @@ async def _serve(gateway: Gateway, settings: Settings, environment: Environment)
             gateway.life,
             gateway.reload,
             stopping,
+            gateway.certificates,
         )
     finally:
         gateway.batch_runner.stop()

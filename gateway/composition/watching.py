@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import Foundation
 from gateway.composition.housekeeping import Duty
 from gateway.composition.public_door import VERSION
 from gateway.composition.use_cases import UseCases
 from gateway.log_sink import LogSink
+from gateway.process.handshakes import Certificate
 from gateway.process.resources import Resources, watch
 from gateway.process.work_metrics import LOOK_SECONDS, Stored, WorkMetrics
 from gateway.request_lines import RequestLines
@@ -23,7 +26,12 @@ def make_lines(settings: Settings, environment: Environment, sink: LogSink) -> R
 
 
 def watch_work(
-    metrics: Metrics, base: Foundation, use: UseCases, sink: LogSink, lines: RequestLines
+    metrics: Metrics,
+    base: Foundation,
+    use: UseCases,
+    sink: LogSink,
+    lines: RequestLines,
+    certificates: Mapping[str, Certificate],
 ) -> Duty:
     """Add the metrics of the process, of work, of federations and of the log.
 
@@ -34,8 +42,6 @@ def watch_work(
     stored = Stored(
         base.stores.batches, base.stores.federations, environment.clock, environment.monotonic
     )
-    pairs = {"public": settings.tls_certificate, "sites": settings.sites_certificate}
-    certificates = {door: path for door, path in pairs.items() if path is not None}
     watch(metrics.registry, Resources(VERSION, {"data": settings.data_dir}, certificates))
     metrics.registry.register(
         WorkMetrics(use.jobs, lambda: use.batch.ledger.ended, stored, use.watching, sink, lines)

@@ -199,6 +199,7 @@ async def serve_doors(
     life: Life,
     reload: Callable[[], bool],
     stopping: Callable[[float], None] = lambda _: None,
+    served: dict[str, Certificate] | None = None,
 ) -> None:
     """Open all doors, serve until SIGTERM or SIGINT, then finish what is under way.
 
@@ -210,6 +211,7 @@ async def serve_doors(
         reload: Called at SIGHUP; tells whether all is well and the certificates may be used.
         stopping: Told each time that the process is asked to stop, with the seconds for which it
             goes on answering.
+        served: Takes the certificate of each door that has one, by the door's name.
 
     Raises:
         ConfigurationError: When an address cannot be had, or a certificate cannot be used; then no
@@ -231,7 +233,8 @@ async def serve_doors(
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        named = {door.name: each for door, each in zip(doors, certificates, strict=True) if each}
+        named = {} if served is None else served
+        named |= {door.name: each for door, each in zip(doors, certificates, strict=True) if each}
         loop.add_signal_handler(signal.SIGHUP, _asked_to_reload, named, life, reload)
         async with asyncio.TaskGroup() as group:
             group.create_task(_tell_when_open(servers, life))
@@ -262,12 +265,11 @@ def _asked_to_stop(
     life: Life,
     stopping: Callable[[float], None],
 ) -> None:
-    again = life.stopping
-    life.stop()
-    seconds = 0.0 if again else settings.drain_seconds
-    structlog.get_logger().info("stopping", drain_seconds=seconds)
-    stopping(seconds)
+    seconds = 0.0 if life.stopping else settings.drain_seconds
+    stopping(seconds)  # first: from here on it ends in time, also where the next lines hang
     asyncio.get_running_loop().call_later(seconds, _stop, servers)
+    life.stop()
+    structlog.get_logger().info("stopping", drain_seconds=seconds)
 
 
 def _stop(servers: Sequence[_AnyServer]) -> None:

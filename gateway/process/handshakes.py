@@ -25,6 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography import x509
+
 HANDSHAKE_SECONDS: Final = 10.0
 """A few round trips of any network; what asyncio allows by itself is 60 s."""
 MAX_HANDSHAKES: Final = 1024
@@ -50,6 +52,8 @@ class Certificate:
 
     Attributes:
         context: For the handshakes of the door.
+        ends: When what is shown in handshakes to come ends, in Unix seconds; `None` where that
+            cannot be read.
 
     Raises:
         OSError: The files cannot be read, are not PEM or do not belong together.
@@ -58,7 +62,8 @@ class Certificate:
     def __init__(self, certificate: Path, key: Path | None, alpn: Sequence[str] = ()) -> None:
         self._files = certificate, key
         self._alpn = list(alpn)
-        self._current = self.context = self._read()
+        self._current, self.ends = self._read()
+        self.context = self._current
         # Asked in each handshake, also where the client names no server: whole contexts change
         # places, as a certificate that was loaded into one before its key would be alone in it.
         self.context.sni_callback = self._choose
@@ -69,18 +74,26 @@ class Certificate:
         Raises:
             OSError: They cannot be used; nothing changed.
         """
-        self._current = self._read()
+        self._current, self.ends = self._read()
 
     def _choose(self, line: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         line.context = self._current
 
-    def _read(self) -> ssl.SSLContext:
+    def _read(self) -> tuple[ssl.SSLContext, float | None]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(*self._files)
         if self._alpn:
             context.set_alpn_protocols(self._alpn)
-        return context
+        return context, _end_of(self._files[0])
+
+
+def _end_of(path: Path) -> float | None:
+    """Return when the first certificate of a file ends, which is the one that is shown."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp()
+    except ValueError:  # OpenSSL takes some that are not as RFC 5280 says
+        return None
 
 
 class TlsServer:

@@ -1,8 +1,14 @@
-"""The operators' door, on an address of its own: `/`, `/metrics` and `/health/…`."""
+"""The operators' door, on an address of its own: `/`, `/metrics` and `/health/…`.
+
+The page is for whoever reaches the address, and for no page of somebody else's: a browser that was
+led here by a name (DNS rebinding) is told so and shown nothing. Scrapers and probes may use names.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -31,6 +37,13 @@ PUBLIC: Final[Mapping[str, str]] = {
     "/openapi.json": "the same for programs (OpenAPI)",
 }
 UNWELL: Final = 503
+MISDIRECTED: Final = 421
+"""RFC 9110, section 15.5.20."""
+_BY_NAME: Final = (
+    b"no page by this name: open it by the address it has, such as 127.0.0.1, or as localhost\n"
+)
+_HOST: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]@/]+))(?::[0-9]*)?")
+"""RFC 9110, section 7.2, without what no browser sends."""
 
 
 class OperationsApp:
@@ -47,6 +60,7 @@ class OperationsApp:
         version: Of the gateway.
         steps: Tells what an operator does once, and whether it is done; may block.
         public_url: The address that callers use.
+        host: Where this door is; a name of it is a name for its page, too.
     """
 
     def __init__(
@@ -63,7 +77,9 @@ class OperationsApp:
         version: str,
         steps: Callable[[], Sequence[Step]],
         public_url: str,
+        host: str,
     ) -> None:
+        self._host = host.lower()
         self._version = version
         self._steps = steps
         there = public_url.rstrip("/")
@@ -82,7 +98,7 @@ class OperationsApp:
         if scope["type"] != "http":
             return
         method = scope["method"]
-        status, kind, body = await self._answer(method, scope["path"])
+        status, kind, body = await self._answer(method, scope["path"], scope)
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
         if kind == CONTENT_TYPE:
             headers += _PAGE
@@ -91,10 +107,12 @@ class OperationsApp:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
-    async def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
+    async def _answer(self, method: str, path: str, scope: Scope) -> tuple[int, str, bytes]:
         if method not in {"GET", "HEAD"}:
             return 405, _TEXT, b"GET only\n"
         if path == "/":
+            if not self._is_named_well(scope):
+                return MISDIRECTED, _TEXT, _BY_NAME
             return 200, CONTENT_TYPE, await self._start()
         if path == "/metrics":
             # Thousands of lines where there are many models: callers do not wait for them.
@@ -106,6 +124,15 @@ class OperationsApp:
         if path == "/health/models":
             return self._models()
         return 404, _TEXT, b"try /, /metrics, /health/live, /health/ready or /health/models\n"
+
+    def _is_named_well(self, scope: Scope) -> bool:
+        """Whether the `Host` is an address, which nobody can have a browser take for a name."""
+        values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        found = _HOST.fullmatch(values[0]) if len(values) == 1 else None
+        if found is None:
+            return False
+        name = (found["six"] or found["name"]).lower()
+        return name in {"localhost", self._host} or _is_address(name)
 
     async def _ready(self) -> tuple[int, str, bytes]:
         if self._life.stopping:
@@ -166,6 +193,14 @@ class OperationsApp:
         metrics.unavailable.set(len(self._warming.unavailable()))
         metrics.memo.labels("token").set(_ratio(counters.hits, counters.misses))
         metrics.memo.labels("policy").set(_ratio(self._engine.hits, self._engine.misses))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_models(warming: Warming) -> Part:

@@ -8,16 +8,13 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
-from cryptography import x509
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.backup import newest
-
-CERTIFICATE_BYTES: Final = 1 << 20
+from gateway.process.handshakes import Certificate
 
 
 class Resources(Collector):
@@ -26,14 +23,15 @@ class Resources(Collector):
     Args:
         version: Of the gateway.
         folders: Whose disks are looked at, by name; the note of a backup is in one of them.
-        certificates: Files that hold one, by the name of the door.
+        certificates: What doors show, by their names. Not what their files hold: a file that was
+            renewed and not taken over would hide that the old one ends.
     """
 
     def __init__(
         self,
         version: str,
         folders: Mapping[str, Path],
-        certificates: Mapping[str, Path],
+        certificates: Mapping[str, Certificate],
     ) -> None:
         self._version = version
         self._folders = folders
@@ -49,12 +47,12 @@ class Resources(Collector):
         yield from self._disks()
         expiry = GaugeMetricFamily(
             "sealgate_certificate_expiry_timestamp_seconds",
-            "When the certificate of a door ends",
+            "When the certificate that a door shows ends",
             labels=["door"],
         )
-        for door, path in self._certificates.items():
-            with suppress(OSError, ValueError):
-                expiry.add_metric([door], _not_after(path))
+        for door, certificate in dict(self._certificates).items():
+            if certificate.ends is not None:
+                expiry.add_metric([door], certificate.ends)
         yield expiry
         backups = [newest.read(folder) for folder in self._folders.values()]
         yield GaugeMetricFamily(
@@ -76,12 +74,6 @@ class Resources(Collector):
                 free.add_metric([name], found.f_bavail * found.f_frsize)
                 size.add_metric([name], found.f_blocks * found.f_frsize)
         yield from (free, size)
-
-
-def _not_after(path: Path) -> float:
-    with path.open("rb") as file:
-        certificate = x509.load_pem_x509_certificate(file.read(CERTIFICATE_BYTES))
-    return certificate.not_valid_after_utc.timestamp()
 
 
 def watch(registry: CollectorRegistry, resources: Resources) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -69,7 +72,38 @@ def test_what_cannot_be_written_is_lost_and_counted(tmp_path: Path) -> None:
     os.dup2(broken, sink._file)
     os.close(broken)
     sink.write("a line\n")
-    assert sink.lost == 1
+    sink.write("two\nlines\n")
+    assert sink.lost == 3
+
+
+FILLS: Final = """
+import resource, signal, sys
+from pathlib import Path
+from gateway.log_sink import LogSink
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+sink = LogSink(path)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+sink.write("first\\n")
+sink.write("the second\\nthe third\\n")  # four bytes of it have room
+sink.write("the fourth\\n")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+with sink.moving(path):  # SIGHUP, and nobody had moved it
+    pass
+sink.write("the fifth\\n")
+sink.write("the sixth\\n")
+print(sink.lost)
+"""
+
+
+@pytest.mark.e2e
+def test_a_line_that_a_full_disk_cut_does_not_take_the_next_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    done = subprocess.run(
+        [sys.executable, "-c", FILLS, path], capture_output=True, text=True, check=True
+    )
+    assert path.read_text() == "first\nthe \nthe fifth\nthe sixth\n"
+    assert done.stdout == "3\n"
 
 
 def test_without_a_file_it_is_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

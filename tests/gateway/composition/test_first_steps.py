@@ -12,8 +12,9 @@ import pytest
 from audit.event import PLATFORM_TENANT
 from gateway.composition.first_steps import BACKUP_NOTE, KEPT_SECONDS, FirstSteps
 from gateway.identity.records import Tenant
-from gateway.start_page import HEADERS, PUBLIC_LINKS
+from gateway.start_page import HEADERS, PUBLIC_LINKS, Step
 from tests.contracts.samples import ECG, RELEASE, VERSION
+from tests.gateway.cli.test_main import leaves
 from tests.gateway.place import Place, served_place
 
 
@@ -96,6 +97,31 @@ def test_the_stores_are_looked_at_once_in_a_while(place: Place) -> None:
     now = KEPT_SECONDS
     steps()
     assert Counting.looks == 2 * first
+
+
+def test_each_command_says_as_whom_it_is_given(place: Place) -> None:
+    """Those of the administrator ended with: no profile."""
+    known = dict(leaves())
+    for line in (line for step in FirstSteps(place.foundation)() for line in lines_of(step)):
+        command = known[tuple(line.split()[1:3])] if line.split()[2:3] != ["--data"] else None
+        asks = command and any("--profile" in option.opts for option in command.params)
+        assert ("--profile " in line) is bool(asks), line
+    assert str(place.folder / "data" / "admin.json") in str(FirstSteps(place.foundation)())
+
+
+def lines_of(step: Step) -> list[str]:
+    return [line for line in step.command.splitlines() if line.startswith("sealgate ")]
+
+
+def test_the_model_of_the_page_is_screened_as_the_starter_policies_ask(place: Place) -> None:
+    """Its callers got nothing: what is not screened is not given out."""
+    (push,) = (
+        line
+        for step in FirstSteps(place.foundation)()
+        for line in lines_of(step)
+        if "model push" in line
+    )
+    assert "--calibration rows.npz" in push
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -37,13 +37,32 @@ from gateway.composition.serve import serve
 from gateway.settings import load_settings
 serve(load_settings(Path(sys.argv[1])), replace(system_environment(), grace=Grace(1, 0.2)))
 """
+HUNG_UP = """
+import os, signal, sys
+from pathlib import Path
+from dataclasses import replace
+from gateway.composition.environment import system_environment
+from gateway.composition.serve import serve
+from gateway.settings import load_settings
+environment, left = system_environment(), list(range(3))
+
+def clock():
+    if left:
+        left.pop()
+        os.kill(os.getpid(), signal.SIGHUP)
+    return environment.clock()
+
+serve(load_settings(Path(sys.argv[1])), replace(environment, clock=clock))
+os.kill(os.getpid(), signal.SIGHUP)
+sys.exit(len(left) + 3)
+"""
 
 
 @contextmanager
-def _serving(data: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _serving(data: Path, script: str = SERVES) -> Iterator[subprocess.Popen[bytes]]:
     environment = os.environ | {"SEALGATE_OPERATIONS_PORT": str(free_ports(1)[0])}
     root = Path(__file__).parents[3]
-    child = subprocess.Popen([sys.executable, "-c", SERVES, data], cwd=root, env=environment)
+    child = subprocess.Popen([sys.executable, "-c", script, data], cwd=root, env=environment)
     try:
         yield child
     finally:
@@ -99,3 +118,14 @@ def test_a_gateway_ends_although_a_calibration_does_not(
 def test_what_is_given_time_when_it_stops_adds_up_to_less_than_ten_seconds() -> None:
     grace = Grace()
     assert grace.requests + grace.jobs + grace.batches < 10
+
+
+@pytest.mark.e2e
+def test_a_hang_up_ends_nothing_before_the_doors_open_and_after_they_closed(tmp_path: Path) -> None:
+    """It ended the process while keys were opened, or what was left unsettled."""
+    with served_place(tmp_path) as place:
+        url = place.url
+    with _serving(tmp_path / "data", HUNG_UP) as child:
+        _wait_until_up(url)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(timeout=PATIENCE) == 3, "it came to its own end"

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,27 @@ from gateway.process.ending import end_within
 end_within(0.2)
 os.write(1, b"x" * (1 << 20))
 """
+STOPS_DEAF = """
+import asyncio, os, signal
+from contextlib import suppress
+from gateway.process.doors import Door, serve_doors
+from gateway.process.ending import end_within
+from gateway.process.life import Life
+from tests.gateway.process.test_doors import SETTINGS, Named, free_ports
+
+def told(message):
+    if message == "READY=1":
+        os.set_blocking(1, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(1, bytes(1 << 16))
+        os.set_blocking(1, True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+door = Door("public", Named("public"), "127.0.0.1", free_ports(1)[0])
+stopping = lambda seconds: end_within(0.2)
+asyncio.run(serve_doors([door], SETTINGS, 1, Life(told), lambda: True, stopping))
+"""
 
 
 @pytest.mark.e2e
@@ -33,10 +55,13 @@ def test_a_thread_that_hangs_does_not_keep_it() -> None:
 
 
 @pytest.mark.e2e
-def test_nor_does_a_log_that_nobody_reads() -> None:
+@pytest.mark.parametrize("script", [DEAF, STOPS_DEAF], ids=["anywhere", "when asked to stop"])
+def test_nor_does_a_log_that_nobody_reads(script: str) -> None:
+    """It told that it stops before its time began to run, and waited there for ever."""
     reading, writing = os.pipe()
+    root = Path(__file__).parents[3]
     try:
-        done = subprocess.run([sys.executable, "-c", DEAF], stdout=writing, timeout=240)
+        done = subprocess.run([sys.executable, "-c", script], stdout=writing, timeout=240, cwd=root)
     finally:
         os.close(reading)
         os.close(writing)

@@ -48,6 +48,7 @@ def operations(
         version="1",
         steps=lambda: [Step("a backup", False, "a disk is not for ever", "cp -a here there")],
         public_url="https://models.example",
+        host="Ops.internal",
         warming=warming or warmed(shop),
     )
 
@@ -178,3 +179,31 @@ def test_the_first_page_names_what_is_not_well_and_no_tenant(shop: Works) -> Non
     assert 'the database: <span class="state">answers</span>' in text
     assert MARKER not in text
     assert "acme" not in text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:9090", 200),
+        ("[::1]:9090", 200),
+        ("10.0.0.7", 200),
+        ("LocalHost:9090", 200),
+        ("ops.internal:9090", 200),
+        ("rebound.example:9090", 421),
+        ("127.0.0.1.rebound.example", 421),
+        ("rebound.example@127.0.0.1", 421),
+        ("[rebound.example]", 421),
+        ("", 421),
+    ],
+)
+def test_a_name_that_somebody_gave_the_address_shows_no_page(
+    shop: Works, host: str, status: int
+) -> None:
+    """A page elsewhere could read it through the operator's browser (DNS rebinding)."""
+    answer = call(operations(shop), "GET", "/", headers={"host": host})
+    assert answer.status_code == status
+    assert ("a backup" in answer.text) is (status == 200)
+    assert ("localhost" in answer.text) is (status == 421)
+    for path in ("/metrics", "/health/live"):
+        named = call(operations(shop), "GET", path, headers={"host": host})
+        assert named.status_code == 200, "scraped by the name of a service"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import shutil
 import signal
@@ -12,11 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from gateway.composition.grpc_door import ALPN
 from gateway.demo.place import _make_certificates
 from gateway.errors import ConfigurationError
 from gateway.process.doors import Door, ProtocolDoor, check_certificates, serve_doors
+from gateway.process.handshakes import Certificate
 from gateway.process.life import Life, tell_service_manager
 from tests.gateway.process.test_doors import SETTINGS, Named, free_ports, get
 from tests.gateway.process.test_protocol_door import Echo
@@ -43,6 +49,27 @@ async def shown(port: int) -> bytes:
     return found
 
 
+def ends(certificate: bytes) -> float:
+    return x509.load_der_x509_certificate(certificate).not_valid_after_utc.timestamp()
+
+
+def end_later(folder: Path) -> None:
+    """Have the certificate of a folder end on another day than one that was made just now."""
+    path = folder / "sites.pem"
+    old = x509.load_pem_x509_certificate(path.read_bytes())
+    key = load_pem_private_key((folder / "sites.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    made = x509.CertificateBuilder(
+        old.issuer,
+        old.subject,
+        key.public_key(),
+        old.serial_number,
+        old.not_valid_before_utc,
+        old.not_valid_after_utc + datetime.timedelta(days=1),
+    ).sign(key, hashes.SHA256())
+    path.write_bytes(made.public_bytes(Encoding.PEM))
+
+
 @pytest.fixture
 def certificates(tmp_path: Path) -> tuple[Path, Path, Path]:
     """A folder that doors use, and two others with what it may hold."""
@@ -51,6 +78,7 @@ def certificates(tmp_path: Path) -> tuple[Path, Path, Path]:
         folder.mkdir()
     _make_certificates(first)
     _make_certificates(second)
+    end_later(second)
     shutil.copytree(first, used, dirs_exist_ok=True)
     return used, first, second
 
@@ -72,9 +100,12 @@ def test_a_hang_up_serves_the_new_certificate_and_loses_no_connection(
     doors = doors_with(used, ports)
     told: list[str] = []
     life = Life(told.append)
+    served: dict[str, Certificate] = {}
 
     async def scenario() -> None:
-        serving = asyncio.create_task(serve_doors(doors, SETTINGS, 6, life, lambda: True))
+        serving = asyncio.create_task(
+            serve_doors(doors, SETTINGS, 6, life, lambda: True, served=served)
+        )
         await eventually(lambda: told == ["READY=1"])
         before = [await shown(port) for port in ports]
         reader, writer = await asyncio.open_connection("127.0.0.1", ports[0], ssl=trusting())
@@ -83,6 +114,8 @@ def test_a_hang_up_serves_the_new_certificate_and_loses_no_connection(
         await eventually(lambda: told[-1] == "READY=1" and len(told) == 3)
         after = [await shown(port) for port in ports]
         assert set(before).isdisjoint(after)
+        assert {each.ends for each in served.values()} == {ends(after[0])}
+        assert set(served) == {"public", "echo"}
         assert len(set(before)) == len(set(after)) == 1
         writer.write(b"GET / HTTP/1.1\r\nhost: g\r\n\r\n")
         assert (await reader.readline()).split()[1] == b"200", "of the old connection"
@@ -102,6 +135,7 @@ def test_a_hang_up_with_something_wrong_keeps_what_was(
     ports = free_ports(2)
     doors = doors_with(used, ports)
     told: list[str] = []
+    served: dict[str, Certificate] = {}
 
     async def scenario() -> None:
         asked: list[bool] = []
@@ -110,7 +144,8 @@ def test_a_hang_up_with_something_wrong_keeps_what_was(
             asked.append(True)
             return False
 
-        serving = asyncio.create_task(serve_doors(doors, SETTINGS, 6, Life(told.append), reload))
+        life = Life(told.append)
+        serving = asyncio.create_task(serve_doors(doors, SETTINGS, 6, life, reload, served=served))
         await eventually(lambda: told == ["READY=1"])
         before = await shown(ports[0])
         shutil.copytree(second, used, dirs_exist_ok=True)
@@ -118,6 +153,7 @@ def test_a_hang_up_with_something_wrong_keeps_what_was(
         await eventually(lambda: len(told) == 3)
         assert asked == [True]
         assert await shown(ports[0]) == before
+        assert served["public"].ends == ends(before), "not of the file, which is newer"
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(serving, 20)
 
