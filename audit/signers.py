@@ -20,7 +20,7 @@ from audit.succession import ACTION, Handover, endorsement, in_force
 
 
 class Signers:
-    """Remembers the signer of each tenant's tree. Safe for threads: asking twice does no harm.
+    """Remembers the signer of each tenant's tree. Safe for threads: the first answer stays.
 
     Args:
         ask: Returns the signer of a tenant's tree, with the successor that is being arranged.
@@ -48,7 +48,8 @@ class Signers:
                 raise EventInvalid
             asked = self._ask(tenant)
             head = self._head(tenant) if asked.successor is not None else None
-            signer = self._known[tenant] = in_force(asked, head)
+            # A thread that asked before a rotation, and comes after it, must not undo it.
+            signer = self._known.setdefault(tenant, in_force(asked, head))
         return signer
 
     def arrange(self, event: Event, successor: LogSigner) -> Event | None:

@@ -286,7 +286,7 @@ def _draft(target: Path) -> Iterator[Path]:
     """Make a folder beside the target, and remove it; also those that dead processes left."""
     draft = target.with_name(f".sealgate-backup-{os.urandom(8).hex()}{PARTIAL}")
     with ExitStack() as held:
-        with _held(target.parent, fcntl.LOCK_EX):  # nobody looks between name and lock
+        with _held(target.parent.resolve(), fcntl.LOCK_EX):  # nobody looks between name and lock
             for left in target.parent.glob(f".sealgate-backup-*{PARTIAL}"):
                 with suppress(OSError), _held(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
                     shutil.rmtree(left)

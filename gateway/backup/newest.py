@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -42,10 +43,12 @@ def write(data: Path, newest: Newest) -> None:
         OSError: It is as it was.
     """
     path = data / NOTE_FILE
-    fresh = path.with_name(f"{NOTE_FILE}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(newest))
-        file.flush()
-        os.fsync(descriptor)
-    os.replace(fresh, path)
+    descriptor, fresh = tempfile.mkstemp(prefix=f"{NOTE_FILE}.", suffix=".new", dir=data)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(newest))
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(fresh, path)
+    finally:
+        Path(fresh).unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,7 +108,8 @@ def back_up(
             dump=dump,
         )
         manifest = make(source, target, advance)
-    newest.write(data, newest.Newest(id=new_id, at=int(at), entries=manifest.entries()))
+    with suppress(OSError):  # the file is whole; a full disk here only leaves the older note
+        newest.write(data, newest.Newest(id=new_id, at=int(at), entries=manifest.entries()))
     return Backup(target, manifest, _password_in_file(settings))
 
 

@@ -4,8 +4,9 @@ Safety argument.
 1. No caller, known or not, makes the process keep more of a request's first line and headers than
    `MAX_HEAD_BYTES`. The parser alone keeps all of them.
 2. A connection has one request at a time. One that is sent ahead of an answer is not kept: the
-   connection ends with the answer under way (RFC 9112 section 9.3.2 lets it), and what else comes is
-   thrown away. Requests that wait would be memory without a bound: uvicorn reads on with each answer.
+   connection ends with the answer under way (RFC 9112 section 9.3.2 lets it), and what else comes
+   is thrown away. Requests that wait would be memory without a bound: uvicorn reads on with each
+   answer.
 3. A head that is larger, or is none, ends its connection, before anything is asked of the
    application. The answer is a problem as everywhere, with the `error` that clients of the Open
    Inference Protocol read, as nobody has looked yet which path was meant. It repeats nothing, and
@@ -38,7 +39,7 @@ HEAD_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 75
 """Longer than proxies keep a connection to use it again (nginx 60 s): else they meet its end."""
 SEND_SECONDS: Final = 30.0
-"""In which a reader takes what leaves room in the buffer again, 48 KiB: slower lines were dial-up."""
+"""In which a reader makes room in a full buffer again, by 48 KiB: slower were dial-up lines."""
 STALLED_SECONDS: Final = 5.0
 """After which who does not read may lose the place to a newcomer."""
 LOOK_SECONDS: Final = 2.0

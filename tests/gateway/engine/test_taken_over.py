@@ -376,4 +376,4 @@ def test_an_engine_that_cannot_be_started_leaves_no_descriptor() -> None:
     before = set(os.listdir("/proc/self/fd"))
     with pytest.raises(EngineError):
         engine(Full(honest))
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert set(os.listdir("/proc/self/fd")) <= before  # engines of before may end meanwhile
