@@ -3,10 +3,10 @@
 Safety argument.
 1. No caller, known or not, makes the process keep more of a request's first line and headers than
    `MAX_HEAD_BYTES`. The parser alone keeps all of them.
-2. A connection has one request at a time. One that is sent ahead of an answer is not kept: the
-   connection ends with the answer under way (RFC 9112 section 9.3.2 lets it), and what else comes
-   is thrown away. Requests that wait would be memory without a bound: uvicorn reads on with each
-   answer.
+2. A connection has one request at work and at most one that waits: who has an answer's last byte
+   may ask again before the server knows that it was the last. When a third is sent ahead, the
+   connection ends with the second's answer (RFC 9112 section 9.3.2 lets it), and what else comes is
+   thrown away. More that wait would be memory without a bound: uvicorn reads on with each answer.
 3. A head that is larger, or is none, ends its connection, before anything is asked of the
    application. The answer is a problem as everywhere, with the `error` that clients of the Open
    Inference Protocol read, as nobody has looked yet which path was meant. It repeats nothing, and
@@ -30,7 +30,7 @@ from http import HTTPStatus
 from typing import ClassVar, Final
 from uuid import uuid4
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 # Two tokens bound to a key take 7 kB; the proxy of `deploy/` passes as much as this.
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -48,7 +48,7 @@ MAX_CONNECTIONS: Final = 4096
 """Some 40 MB, when all of them are held for nothing."""
 _TOO_LARGE: Final = "the request line and headers are larger than the gateway accepts"
 _TOO_SLOW: Final = "the request line and headers did not arrive in time"
-_AHEAD: Final = "a request before the answer to the one before it"
+_AHEAD: Final = "a third request before the answer to the first"
 _NO_REQUEST: Final = "this is not an HTTP request, or it does not name its host once"
 
 
@@ -73,6 +73,7 @@ class BoundedHttp(HttpToolsProtocol):
     _in_head = True
     _length = 0
     _ahead = False
+    _before: RequestResponseCycle | None = None
     _look: asyncio.TimerHandle | None = None
     _full: float | None = None
     since = 0.0
@@ -108,9 +109,13 @@ class BoundedHttp(HttpToolsProtocol):
             min(spare, key=lambda one: one.since, default=self).give_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Look no more."""
+        """Look no more, and let the request at work know where another waits behind it."""
         if self._look is not None:
             self._look.cancel()
+        self.pipeline.clear()
+        if self._before is not None:
+            self._before.disconnected = True
+            self._before.message_event.set()
         super().connection_lost(exc)
 
     def give_up(self) -> None:
@@ -151,7 +156,7 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what the socket brought: of a head as much as there is room for, then the body."""
         if self._ahead:
-            return  # it ends with the answer under way
+            return  # it ends with the answer to what came before
         while data and self._in_head:
             if not self._length:
                 self.since = self.loop.time()
@@ -170,9 +175,11 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Count no more: what follows is a body, which the application bounds."""
         if self.at_work:
-            self._ahead = True
-            self.cycle.keep_alive = False
-            raise ValueError(_AHEAD)  # the parser ends, and `send_400_response` is called
+            if self._before is not None:
+                self._ahead = True
+                self.cycle.keep_alive = False
+                raise ValueError(_AHEAD)  # the parser ends, and `send_400_response` is called
+            self._before = self.cycle
         self._in_head = False
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
@@ -187,6 +194,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Note since when nothing is asked."""
         self.since = self.loop.time()
+        self._before = None
         super().on_response_complete()
 
     def _refuse(self, status: int, detail: str) -> None:
