@@ -120,7 +120,7 @@ def hold_to_log(answers: list[Answered], log: dict[int, Event]) -> None:
         event = log[int(str(answer.receipt).rpartition("/")[2])]
         assert (event["action"], event["outcome"]) == ("releaseOutput", "allow")
         assert (event["model_id"], event["n_in"]) == (answer.model, answer.length)
-        assert len(event.get("subject_refs", [])) == 1
+        assert len(event.get("subject_refs", [])) == 1, (answer, event)
     refused = Counter(answer.code for answer in answers if answer.status != 200)
     recorded = Counter(event.get("reason", "").replace("_", "-") for event in log.values())
     for code in refused.keys() - {"audit-unavailable"}:

@@ -86,14 +86,16 @@ def test_an_engine_that_rings_unasked_is_ended_and_fails_nobody() -> None:
 
     async def scenario() -> None:
         assert (await it.run(X, 1))[0].tolist() == [1.0]
+        asked = 2
         with suppress(EngineFailed):
             await it.run(X, 1)
         while server.forked < 2:
+            asked += 1
             with suppress(EngineFailed):
                 await it.run(X, 1)
             await asyncio.sleep(0.01)
         assert (await it.run(X, 1))[0].tolist() == [1.0]
-        assert it.runs <= 5
+        assert it.runs <= asked + 1, "no ring but one for each run was taken for an answer"
         it.close()
 
     asyncio.run(scenario())
