@@ -167,7 +167,8 @@ def test_hang_ups_under_load_lose_no_request_and_serve_the_new_certificate(
 
 def asks_slow(house: House, headers: dict[str, str], answers: list[Answered]) -> None:
     """Ask the slow model about all of its rows, and note what came of it."""
-    body, begun = house.owned["slow"].body(count=1_000), time.monotonic()
+    body = house.owned["slow"].body(count=1_000, subject="patient-0")
+    begun = time.monotonic()
     url = f"{house.url}/v2/models/slow/infer"
     with contextlib.suppress(httpx.TransportError):
         answer = httpx.post(url, json=body, headers=headers, timeout=PATIENCE)
