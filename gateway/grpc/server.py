@@ -60,7 +60,7 @@ class GrpcServer:
     @property
     def works(self) -> set[Work]:
         """Calls under way."""
-        return {work for one in self._connections for work in one.works}
+        return {work for one in list(self._connections) for work in list(one.works)}
 
     def protocol(self) -> GrpcProtocol:
         """Make the protocol of a connection, for `loop.create_server`."""
