@@ -27,7 +27,7 @@ import sys
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from gateway.artifacts.confinement import (
     EXIT_MEMORY,
@@ -38,7 +38,7 @@ from gateway.artifacts.confinement import (
 )
 from gateway.artifacts.errors import Interrupted, SandboxFailed, SandboxFailure
 
-__all__ = ["Alarm", "Limits", "SandboxResult", "job", "run_sandboxed"]
+__all__ = ["Alarm", "Limits", "RunSandboxed", "SandboxResult", "job", "run_sandboxed"]
 
 _HEADER_LIMIT: Final = 4 << 20  # a report is small: names, shapes, thresholds
 _DIAGNOSTICS_LIMIT: Final = 8 << 10
@@ -110,6 +110,20 @@ class SandboxResult:
     outputs: dict[str, bytes]
     network_isolated: bool
     user_dropped: bool
+
+
+class RunSandboxed(Protocol):
+    """`run_sandboxed`, its alarm given."""
+
+    def __call__(
+        self,
+        module: str,
+        inputs: Mapping[str, bytes | bytearray | memoryview],
+        args: Mapping[str, Any],
+        *,
+        limits: Limits,
+    ) -> SandboxResult:
+        """Run the job and return its result."""
 
 
 def run_sandboxed(

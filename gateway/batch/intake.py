@@ -13,15 +13,15 @@ Safety argument:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Final
 
 from audit.errors import SubjectInvalid
 from audit.sealing import SubjectVault
 from gateway.artifacts.errors import SandboxFailed
 from gateway.artifacts.manifest import TensorSpec
-from gateway.artifacts.sandbox import Limits, SandboxResult
+from gateway.artifacts.sandbox import Limits, RunSandboxed, SandboxResult
 from gateway.artifacts.upload import SealedPayload, Sealer
 from gateway.batch.errors import RowsRefused
 from gateway.batch.ledger import Ledger
@@ -41,20 +41,6 @@ INTAKE_LIMITS: Final = Limits(
     memory_bytes=6 << 30, cpu_seconds=600, wall_seconds=900.0, output_bytes=512 << 20
 )
 """JSON lines take some twenty times their size while they are objects."""
-
-
-class RunSandboxed(Protocol):
-    """`gateway.artifacts.sandbox.run_sandboxed`."""
-
-    def __call__(
-        self,
-        module: str,
-        inputs: Mapping[str, bytes | bytearray | memoryview],
-        args: Mapping[str, Any],
-        *,
-        limits: Limits,
-    ) -> SandboxResult:
-        """Run the job and return its result."""
 
 
 @dataclass(frozen=True, slots=True)

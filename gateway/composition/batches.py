@@ -8,12 +8,13 @@ from importlib.util import find_spec
 from typing import Final
 
 from audit.errors import EntryUnknown
+from gateway.artifacts.sandbox import RunSandboxed
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.recorder import Recorder
 from gateway.batch.batches import MAX_UNFINISHED, Batches
 from gateway.batch.chunks import Chunks
-from gateway.batch.intake import Intake, RunSandboxed
+from gateway.batch.intake import Intake
 from gateway.batch.ledger import Ledger
 from gateway.batch.quota import DAY_S, Quota
 from gateway.batch.records import Batch

@@ -42,10 +42,10 @@ from gateway.inference.bfloat16 import BF16
 from gateway.inference.classification import (
     CLASSIFICATION,
     class_count,
-    class_effort,
     classify,
+    takes_long,
 )
-from gateway.inference.codec import ASIDE_EFFORT, Array, InferRequest, effort, light
+from gateway.inference.codec import Array, InferRequest
 from gateway.inference.errors import MalformedRequest, UnsupportedParameter
 from gateway.inference.oip import MAX_TENSORS
 from gateway.inference.subjects import MAX_IDENTIFIER, SUBJECT_INPUT, data_subjects, short_text
@@ -132,13 +132,7 @@ class GrpcCodec:
     def takes_long(self, outputs: Mapping[str, Array]) -> bool:
         """See the port."""
         classes = NO_CLASSES if self.request is None else self.request.classes
-        if not classes and light(outputs):
-            return False
-        efforts = [
-            class_effort(array, classes[name]) if name in classes else effort(array, copied=True)
-            for name, array in outputs.items()
-        ]
-        return sum(efforts) > ASIDE_EFFORT
+        return takes_long(outputs, classes)
 
     def render(
         self,

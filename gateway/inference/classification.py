@@ -12,14 +12,14 @@ are gives all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.inference.bfloat16 import BF16, to_float32
-from gateway.inference.codec import Array
+from gateway.inference.codec import ASIDE_EFFORT, Array, effort, light
 from gateway.inference.errors import MalformedRequest
 
 CLASSIFICATION: Final = "classification"
@@ -50,6 +50,29 @@ def class_effort(values: Array, count: int) -> int:
     """Tell how long an output takes to be classified, as `codec.effort` does of one as it is."""
     rows = len(values) if values.ndim > 1 else 1
     return values.nbytes + TEXT_EFFORT * min(rows * count, values.size)
+
+
+def takes_long(
+    outputs: Mapping[str, Array],
+    wanted: Mapping[str, int],
+    binary: Collection[str] | None = None,
+) -> bool:
+    """Tell whether writing an answer belongs in a thread (`codec.Codec.takes_long`).
+
+    Args:
+        outputs: Arrays by name.
+        wanted: How many classes, by name of the output.
+        binary: Outputs that are copied as they are; `None` for all of them.
+    """
+    if not wanted and light(outputs):
+        return False
+    efforts = [
+        class_effort(array, wanted[name])
+        if name in wanted
+        else effort(array, copied=binary is None or name in binary)
+        for name, array in outputs.items()
+    ]
+    return sum(efforts) > ASIDE_EFFORT
 
 
 def classify(

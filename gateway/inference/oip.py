@@ -32,10 +32,10 @@ from gateway.inference.bfloat16 import BF16
 from gateway.inference.classification import (
     CLASSIFICATION,
     class_count,
-    class_effort,
     classify,
+    takes_long,
 )
-from gateway.inference.codec import ASIDE_EFFORT, Array, InferRequest, effort, light
+from gateway.inference.codec import Array, InferRequest
 from gateway.inference.errors import AnswerNotFinite, MalformedRequest, UnsupportedParameter
 from gateway.inference.subjects import MAX_IDENTIFIER, SUBJECT_INPUT, data_subjects, short_text
 from gateway.inference.tensors import from_binary, from_json, to_binary
@@ -138,16 +138,7 @@ class OipCodec:
         """See the port."""
         request = self._request
         assert request is not None, "what was not read is not answered"
-        binary, classes = request.binary, request.classes
-        if not classes and light(outputs):
-            return False
-        efforts = [
-            class_effort(array, classes[name])
-            if name in classes
-            else effort(array, copied=binary is None or name in binary)
-            for name, array in outputs.items()
-        ]
-        return sum(efforts) > ASIDE_EFFORT
+        return takes_long(outputs, request.classes, request.binary)
 
     def render(
         self,

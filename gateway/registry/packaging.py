@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
@@ -20,7 +20,7 @@ from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.errors import SandboxFailed, StatementInvalid
 from gateway.artifacts.manifest import FLOATING, Manifest, PayloadEntry, TensorSpec
 from gateway.artifacts.model_refusals import SHOWN_NAME, printable
-from gateway.artifacts.sandbox import Limits, SandboxResult
+from gateway.artifacts.sandbox import Limits, RunSandboxed, SandboxResult
 from gateway.artifacts.signature import MODEL_FILE, LinkStatement, sign_link, verify_owner_statement
 from gateway.artifacts.upload import Sealer
 from gateway.registry.errors import PublishRefused
@@ -109,20 +109,6 @@ class Admit(Protocol):
         self, model: memoryview, *, sample: memoryview | None, rows: memoryview | None
     ) -> AdmissionReport:
         """Examine a model, on the owner's sample or else on rows of the calibration set."""
-
-
-class RunSandboxed(Protocol):
-    """`gateway.artifacts.sandbox.run_sandboxed`."""
-
-    def __call__(
-        self,
-        module: str,
-        inputs: Mapping[str, bytes | bytearray | memoryview],
-        args: Mapping[str, Any],
-        *,
-        limits: Limits,
-    ) -> SandboxResult:
-        """Run the job and return its result."""
 
 
 class Measure(Protocol):
