@@ -24,7 +24,10 @@ MAX_ANSWER: Final = 4 << 20
 MAX_RESULT: Final = 512 << 20
 """A trained model, whole in memory while it is admitted."""
 TIMEOUT_S: Final = 30.0
-"""Starting a SuperLink takes 6.5 s on two cores."""
+"""What an answer may take; a start has more."""
+START_S: Final = 50.0
+"""Starting a SuperLink takes 6.5 s on two cores, half a minute on a busy machine. Whoever asked
+waits no longer than a minute, so it is told before to try again: the coordinator goes on."""
 
 EventType = Literal[
     "run_started",
@@ -142,7 +145,8 @@ class HttpCoordinator:
 
     def fleet_url(self, tenant: str) -> str:
         """See `Coordinator`."""
-        return _decode(self._call("PUT", f"/tenants/{tenant}/superlink"), _FleetUrl).fleet_url
+        body = self._call("PUT", f"/tenants/{tenant}/superlink", timeout=START_S)
+        return _decode(body, _FleetUrl).fleet_url
 
     def add_node(self, tenant: str, public_key: str) -> str:
         """See `Coordinator`."""
