@@ -7,6 +7,7 @@
    what determined it, beyond doubt.
 4. Validation is Cedar's strict one against the schema. It does not find everything (an overflow
    passes): `policies.engine` denies whatever errs.
+5. What is remembered of a text is what no set changes. What a set in force learns is its own.
 """
 
 from __future__ import annotations
@@ -16,21 +17,24 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import cedarpy
 
 from policies.errors import PolicySetInvalid, Problem
-from policies.memo import KeyPlan, reads_of
+from policies.memo import KeyPlan, Path, reads_of
 from policies.shape import check_shape, statements
 
 PLATFORM_PREFIX: Final = "platform-"
 """Ids of platform policies begin so, and no others may."""
 MAX_PROBLEMS: Final = 20
 """Problems that are told at once."""
+MAX_REMEMBERED: Final = 16
+"""Acceptable texts that are not checked again: a text is checked when it is published and when it
+comes into force, and at a start most tenants have the starter set. A text is 256 KiB at most."""
 MAX_REASON: Final = 500
 """Characters of one reason: Cedar's messages quote the text."""
 
@@ -57,6 +61,9 @@ ACTIONS: Final = MappingProxyType(
 
 _UNKNOWN_ACTION: Final = re.compile(r'unrecognized action `Action::"([^"]{0,63})"')
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+_Reads: TypeAlias = Mapping[str, frozenset[Path] | None]
+"""Action → the paths that its decisions read; None where they must not be remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ def platform_text() -> str:
 def platform_set() -> CompiledSet:
     """Return the platform's policies alone: they decide `administer`."""
     text = _resource("platform.cedar")
-    return _compiled(cedarpy.PolicySet.from_str(text), parsed(text))
+    return _planned(cedarpy.PolicySet.from_str(text), _reads(parsed(text)))
 
 
 def compile_set(text: str) -> CompiledSet:
@@ -102,6 +109,13 @@ def compile_set(text: str) -> CompiledSet:
     Raises:
         PolicySetInvalid: The text is not acceptable; `problems` says why.
     """
+    handle, reads = _checked(text)
+    return _planned(handle, reads)
+
+
+@lru_cache(MAX_REMEMBERED)
+def _checked(text: str) -> tuple[Any, _Reads]:
+    """Check a text; return the joined policies, and what they read for each action."""
     check_shape(text)
     mine = parsed(text)
     _check_ids(mine)
@@ -116,7 +130,7 @@ def compile_set(text: str) -> CompiledSet:
         )
     joined = platform_set().handle.with_added_str(text)
     platform = parsed(_resource("platform.cedar"))
-    return _compiled(joined, {f"{PLATFORM_PREFIX}{key}": platform[key] for key in platform} | mine)
+    return joined, _reads({f"{PLATFORM_PREFIX}{key}": platform[key] for key in platform} | mine)
 
 
 def tenants_named(text: str) -> dict[str, frozenset[str]]:
@@ -139,8 +153,13 @@ def _ids_of(kind: str, document: Any) -> Iterator[str]:
             yield from _ids_of(kind, value)
 
 
-def _compiled(handle: Any, policies: Mapping[str, Any]) -> CompiledSet:
-    reads = {name: reads_of(policies, name, group) for name, group in ACTIONS.items()}
+def _reads(policies: Mapping[str, Any]) -> _Reads:
+    return MappingProxyType(
+        {name: reads_of(policies, name, group) for name, group in ACTIONS.items()}
+    )
+
+
+def _planned(handle: Any, reads: _Reads) -> CompiledSet:
     plans = {name: None if found is None else KeyPlan(found) for name, found in reads.items()}
     return CompiledSet(handle, MappingProxyType(plans))
 

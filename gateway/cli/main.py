@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points, version
 from typing import Any, Final, NoReturn
@@ -68,6 +69,11 @@ class Root(TyperGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, our own first."""
         del ctx
+        return self._names
+
+    @cached_property
+    def _names(self) -> list[str]:
+        # Help asks for each of two dozen commands, and each looks through all that is installed.
         return [*GROUPS, *sorted(set(_plugins()) - set(GROUPS))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

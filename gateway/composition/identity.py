@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from gateway.client.certificates import check_variables
+from gateway.client.certificates import public_trust
 from gateway.composition.foundation import Foundation
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.authorization_server import AuthorizationServer
@@ -41,7 +41,6 @@ def make_identity(base: Foundation) -> Identity:
         ConfigurationError: A trust entry is unsafe or doubled.
         ClientFault: A variable names certificates that cannot be used.
     """
-    check_variables()
     environment, url = base.environment, base.settings.public_url.rstrip("/")
     keys = TokenKeys(lambda: base.keys.ring(PURPOSE), environment.clock)
     minter = TokenMinter(
@@ -52,7 +51,7 @@ def make_identity(base: Foundation) -> Identity:
         random_bytes=environment.random_bytes,
         loopback_http=url.startswith("http://"),
     )
-    client = httpx.AsyncClient(follow_redirects=False)
+    client = httpx.AsyncClient(follow_redirects=False, verify=public_trust())
 
     async def fetch(address: str) -> bytes:
         return await fetch_document(client, address)

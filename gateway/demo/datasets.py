@@ -21,7 +21,6 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_breast_cancer, load_digits
 
 Rows: TypeAlias = NDArray[np.float32]
 Labels: TypeAlias = NDArray[np.int64]
@@ -75,6 +74,8 @@ class Hospitals:
 
 def digits(seed: int = SEED) -> Digits:
     """Split the 1,797 digits into 297 to train on (16 times that with copies), 1,300 and 200."""
+    from sklearn.datasets import load_digits  # with pandas and SciPy it takes over a second
+
     bunch = load_digits()
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(bunch.target))
@@ -121,6 +122,8 @@ def _sampled(images: Rows, y: NDArray[np.float64], x: NDArray[np.float64]) -> ND
 
 def hospitals(seed: int = SEED) -> Hospitals:
     """Split the 569 patients: 150 to calibrate, 100 to test, the others over three hospitals."""
+    from sklearn.datasets import load_breast_cancer
+
     bunch = load_breast_cancer()
     order = np.random.default_rng(seed).permutation(len(bunch.target))
     x = bunch.data[order].astype(np.float32)

@@ -12,17 +12,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -34,6 +31,7 @@ BUSY_MS: Final = 5_000
 STATEMENT_MS: Final = 30_000
 """How long PostgreSQL works on one statement; migrations excepted."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_REVISION: Final = re.compile(r'^(down_)?revision = "([^"]+)"', re.MULTILINE)
 _MIGRATION_LOCK: Final = 0x7365616C  # any number, the same for every replica
 
 _PRAGMAS: Final = (
@@ -167,8 +165,6 @@ def _postgresql(url: URL) -> Engine:
 
 
 def _migrate(database: Database) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with database.writing() as connection:
         if connection.dialect.name == "postgresql":
             if connection.scalar(text("SHOW server_encoding")) != "UTF8":
@@ -176,11 +172,41 @@ def _migrate(database: Database) -> None:
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        if not set(MigrationContext.configure(connection).get_current_heads()) <= known:
-            raise DatabaseTooNew
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        standing = _revisions(connection)
+        if not standing or standing != newest_revisions():
+            _upgrade(connection)
+
+
+def _revisions(connection: Connection) -> set[str]:
+    """Return where the schema stands; nowhere for a new database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return set()
+    return set(connection.scalars(text("SELECT version_num FROM alembic_version")))
+
+
+def newest_revisions() -> set[str]:
+    """Return the revisions that no other follows, as the migrations say of themselves."""
+    known, followed = set[str](), set[str]()
+    for path in (MIGRATIONS / "versions").glob("*.py"):
+        for down, revision in _REVISION.findall(path.read_text(encoding="utf-8")):
+            (followed if down else known).add(revision)
+    return known - followed
+
+
+def _upgrade(connection: Connection) -> None:
+    # Most starts need none of this, and it is a tenth of what a gateway imports.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if not set(MigrationContext.configure(connection).get_current_heads()) <= known:
+        raise DatabaseTooNew
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from gateway.composition.gateway import compose
 from gateway.log_sink import LogSink
 from gateway.process.doors import Door
 from gateway.settings import load_settings
-from tests.gateway.as_described import AsDescribed
+from tests.gateway.as_described import AsDescribed, public_document_of
 from tests.gateway.engine.threads import ThreadServer
 from tests.gateway.serving import HTTPTOOLS, Served, serving
 
@@ -111,7 +111,7 @@ def served_place(
                 seen = AsDescribed(app)
                 with serving(seen, listener, protocols=protocols) as served:
                     yield Place(folder, loaded.public_url, foundation, served)
-                assert not (found := seen.otherwise()), found
+                assert not (found := seen.otherwise(public_document_of)), found
             finally:
                 gateway.close()
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +34,12 @@ names = st.sampled_from(["ecg", "acme", "other"])
 shares = st.frozensets(st.sampled_from(["acme", "other", "third"]))
 
 
+NOWHERE = TenantFacts(id="nowhere", region="eu", suspended=False, purposes=frozenset())
+"""Stands for a tenant that is drawn: a strategy that is made anew in each example costs more than
+all that is decided in it."""
+
+
+@cache
 def tenants(tenant_id: str) -> st.SearchStrategy[TenantFacts]:
     return st.builds(
         TenantFacts,
@@ -43,50 +51,56 @@ def tenants(tenant_id: str) -> st.SearchStrategy[TenantFacts]:
     )
 
 
+_tenant = st.just(NOWHERE)
+_site = st.builds(SiteFacts, tenant=_tenant, name=names, revoked=st.booleans())
+_service = st.builds(
+    ServiceFacts, id=names, tenant=_tenant, roles=roles, purposes=words, site=st.none() | _site
+)
+_principals = _service | st.builds(UserFacts, id=names, tenant=_tenant, roles=roles, purposes=words)
+_data_class = st.sampled_from(["internal", "special"])
+_resources = st.one_of(
+    _tenant,
+    st.builds(PlatformFacts, tenant=_tenant),
+    st.builds(
+        ModelFacts,
+        tenant=_tenant,
+        name=names,
+        personal=st.booleans(),
+        data_class=_data_class,
+        shared_with=shares,
+    ),
+    st.builds(
+        ModelVersionFacts,
+        tenant=_tenant,
+        model=names,
+        version=st.just("1"),
+        stage=st.sampled_from(["released", "candidate", "retired"]),
+        signed=st.booleans(),
+        personal=st.booleans(),
+        data_class=_data_class,
+        shared_with=shares,
+    ),
+    st.builds(FederationFacts, tenant=_tenant, name=names, sites=st.frozensets(names)),
+    st.builds(AuditLogFacts, tenant=_tenant),
+    st.builds(PolicySetFacts, tenant=_tenant),
+    st.builds(SubjectFacts, tenant=_tenant, ref=names, legal_hold=st.booleans()),
+)
+
+
+def _moved(facts: Any, home: TenantFacts) -> Any:
+    if facts is NOWHERE:
+        return home
+    if isinstance(facts, ServiceFacts) and facts.site is not None:
+        facts = replace(facts, site=replace(facts.site, tenant=home))
+    return replace(facts, tenant=home)
+
+
 def principals(home: TenantFacts) -> st.SearchStrategy[ServiceFacts | UserFacts]:
-    site = st.builds(SiteFacts, tenant=st.just(home), name=names, revoked=st.booleans())
-    service = st.builds(
-        ServiceFacts,
-        id=names,
-        tenant=st.just(home),
-        roles=roles,
-        purposes=words,
-        site=st.none() | site,
-    )
-    user = st.builds(UserFacts, id=names, tenant=st.just(home), roles=roles, purposes=words)
-    return service | user
+    return _principals.map(lambda facts: _moved(facts, home))
 
 
 def resources(home: TenantFacts) -> st.SearchStrategy[object]:
-    tenant = st.just(home)
-    data_class = st.sampled_from(["internal", "special"])
-    return st.one_of(
-        tenant,
-        st.builds(PlatformFacts, tenant=tenant),
-        st.builds(
-            ModelFacts,
-            tenant=tenant,
-            name=names,
-            personal=st.booleans(),
-            data_class=data_class,
-            shared_with=shares,
-        ),
-        st.builds(
-            ModelVersionFacts,
-            tenant=tenant,
-            model=names,
-            version=st.just("1"),
-            stage=st.sampled_from(["released", "candidate", "retired"]),
-            signed=st.booleans(),
-            personal=st.booleans(),
-            data_class=data_class,
-            shared_with=shares,
-        ),
-        st.builds(FederationFacts, tenant=tenant, name=names, sites=st.frozensets(names)),
-        st.builds(AuditLogFacts, tenant=tenant),
-        st.builds(PolicySetFacts, tenant=tenant),
-        st.builds(SubjectFacts, tenant=tenant, ref=names, legal_hold=st.booleans()),
-    )
+    return _resources.map(lambda facts: _moved(facts, home))
 
 
 contexts = st.builds(

@@ -12,6 +12,7 @@ from policies import facts
 from policies.author import PolicyAuthor
 from policies.compiled import ACTIONS, compile_set, starter_text
 from policies.engine import PolicyEngine
+from policies.errors import PolicySetInvalid
 from policies.facts import ContextFacts
 from policies.memo import MAX_FACTS, KeyPlan, Memo
 from tests.policies.test_isolation import contexts, principals, resources, tenants
@@ -277,3 +278,16 @@ def test_the_very_same_facts_are_asked_anew_where_the_time_counts() -> None:
     assert engine.decide(APP, "infer", ECG, CONTEXT).allowed
     moment[0] = 1_600_000_000.0
     assert not engine.decide(APP, "infer", ECG, CONTEXT).allowed
+
+
+def test_tenants_with_one_text_share_what_was_checked_and_nothing_that_was_learned() -> None:
+    one, other = compile_set(starter_text()), compile_set(starter_text())
+    assert one.handle is other.handle
+    for action, plan in one.keys.items():
+        assert plan is None or plan is not other.keys[action]
+
+
+def test_a_text_that_is_refused_is_refused_each_time() -> None:
+    for _ in range(2):
+        with pytest.raises(PolicySetInvalid):
+            compile_set("permit (principal, action, resource);")

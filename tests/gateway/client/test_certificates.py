@@ -179,3 +179,20 @@ def test_grpc_trusts_the_authority_that_the_environment_names(
     assert authorities_of(known) is None
     monkeypatch.setenv(FILE, str(tmp_path / "ca.pem"))
     assert authorities_of(known) == tmp_path / "ca.pem"
+
+
+def test_a_file_of_authorities_is_read_once_while_it_stays_the_same(tmp_path: Path) -> None:
+    self_signed(tmp_path, "127.0.0.1", NOW - DAY)
+    known = profile(tmp_path, "https://127.0.0.1:1", ca_file="ca.pem")
+    first = trust_of(known)
+    assert trust_of(known) is first
+    (tmp_path / "ca.pem").unlink()
+    self_signed(tmp_path, "127.0.0.1", NOW - DAY)
+    assert trust_of(known).get_ca_certs(True) != first.get_ca_certs(True)
+
+
+def test_for_an_address_without_tls_nobody_is_trusted(tmp_path: Path) -> None:
+    trust = trust_of(profile(tmp_path, "http://127.0.0.1:1"))
+    assert trust.get_ca_certs() == []
+    assert trust.verify_mode is ssl.CERT_REQUIRED
+    assert trust.check_hostname

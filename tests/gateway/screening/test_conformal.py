@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from gateway.screening.conformal import (
     binomial_cdf,
@@ -16,6 +15,8 @@ from gateway.screening.conformal import (
 
 @given(st.integers(1, 400), st.data(), st.floats(0.001, 0.999))
 def test_binomial_distribution(trials: int, data: st.DataObject, rate: float) -> None:
+    from scipy import stats  # here: it takes as long to import as all else of these tests
+
     count = data.draw(st.integers(-1, trials))
     expected = float(stats.binom.cdf(count, trials, rate))
     assert binomial_cdf(count, trials, rate) == pytest.approx(expected, abs=1e-9)
@@ -23,6 +24,8 @@ def test_binomial_distribution(trials: int, data: st.DataObject, rate: float) ->
 
 @given(st.integers(1, 300), st.data())
 def test_interval_is_that_of_the_beta_distribution(trials: int, data: st.DataObject) -> None:
+    from scipy import stats
+
     count = data.draw(st.integers(0, trials))
     low, high = clopper_pearson(count, trials)
     wanted_low = stats.beta.ppf(0.025, count, trials - count + 1) if count else 0.0

@@ -3,16 +3,26 @@ from __future__ import annotations
 import base64
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from gateway.registry.records import SealedPayload, Upload
 from gateway.storage import tables
-from gateway.storage.database import Database, open_database, sqlite_url
+from gateway.storage.database import (
+    MIGRATIONS,
+    Database,
+    newest_revisions,
+    open_database,
+    sqlite_url,
+)
 from gateway.storage.errors import DatabaseRefused, DatabaseTooNew, StorageUnavailable
 from gateway.storage.sql_uploads import SqlUploadStore
 
@@ -146,6 +156,38 @@ def test_a_database_of_a_later_release_is_refused_and_left_alone(path: Path) -> 
             ("9999",)
         ]
     connection.close()
+
+
+def test_where_the_migrations_end_is_read_as_alembic_reads_it() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert newest_revisions() == set(ScriptDirectory.from_config(config).get_heads())
+
+
+def test_a_database_that_lost_where_it_stands_is_not_taken_for_a_new_one(path: Path) -> None:
+    open_database(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM alembic_version")
+    connection.close()
+    with pytest.raises(StorageUnavailable):  # its tables are there already
+        open_database(f"sqlite:///{path}")
+
+
+PROBE = """
+import sys
+from gateway.storage.database import open_database
+open_database(sys.argv[1]).close()
+assert "alembic" not in sys.modules
+"""
+
+
+@pytest.mark.e2e
+def test_a_database_that_is_up_to_date_is_opened_without_the_tool_of_migrations(
+    path: Path,
+) -> None:
+    address = f"sqlite:///{path}"
+    open_database(address).close()
+    subprocess.run([sys.executable, "-c", PROBE, address], check=True)
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(path: Path) -> None:
