@@ -148,7 +148,7 @@ def test_what_is_kept_of_sites_is_bounded(desk: Desk) -> None:
 
 
 def test_lines_that_were_lost_are_counted_by_why(desk: Desk) -> None:
-    desk.sink.lost, desk.lines.left_out = 2, 3
+    desk.sink._lost, desk.lines.left_out = 2, 3
     told = desk.told()
     assert told["sealgate_log_lines_lost_total:write_failed"] == 2
     assert told["sealgate_log_lines_lost_total:bound"] == 3
