@@ -26,7 +26,7 @@ from starlette.types import ASGIApp
 
 from gateway.errors import ConfigurationError
 from gateway.process.binding import BACKLOG, bind
-from gateway.process.bounded_http import IDLE_SECONDS, BoundedHttp
+from gateway.process.bounded_http import IDLE_SECONDS, BoundedHttp, DoorState
 from gateway.process.handshakes import Certificate, TlsServer
 from gateway.process.hearing import heard_by_a_thread
 from gateway.process.life import Life
@@ -104,6 +104,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, certificate: Certificate | None) -> None:
         super().__init__(config)
+        self.server_state = DoorState()
         self._certificate = certificate
 
     @contextlib.contextmanager
