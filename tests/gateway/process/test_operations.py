@@ -160,9 +160,7 @@ def test_what_is_not_there_is_told_without_repeating_it(shop: Works, path: str) 
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_issue_7_15_the_first_page_says_what_is_well_and_what_is_left(
-    shop: Works, method: str
-) -> None:
+def test_the_first_page_says_what_is_well_and_what_is_left(shop: Works, method: str) -> None:
     answer = call(operations(shop), method, "/")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
