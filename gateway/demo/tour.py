@@ -171,3 +171,4 @@ def _stay(cast: Cast, gateway: Running) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         while gateway.alive:
             signal.sigtimedwait([], 1)
+    say.console.print("  it ends: first what is under way", highlight=False)
