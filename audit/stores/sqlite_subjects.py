@@ -56,12 +56,15 @@ class SqliteSubjectStore:
         return added.rowcount == 1
 
     def rewrap_generation(self, tenant: str, number: int, wrapped_key: bytes) -> None:
-        """Durably replace the wrapped key of a generation and wipe the one before."""
+        """Durably replace the wrapped key of a generation; `wipe` takes the one before away."""
         with self._file.writing() as connection:
             connection.execute(
                 "UPDATE generation SET wrapped_key = ? WHERE tenant = ? AND number = ?",
                 (wrapped_key, tenant, number),
             )
+
+    def wipe(self) -> None:
+        """Take all bytes out of the files that were replaced or deleted."""
         self._file.wipe()
 
     def drop_generation(self, tenant: str, number: int) -> None:

@@ -24,13 +24,11 @@ The safety argument. It shows one instant, as if the power had failed then:
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -52,6 +50,7 @@ from gateway.backup.errors import BackupRefused
 from gateway.backup.instant import Instant
 from gateway.backup.manifest import File, Manifest, encode, sign
 from gateway.backup.payloads import Payloads
+from gateway.drafts import draft
 
 LOG: Final = "audit.db"
 ADMIN_KEY: Final = "admin.key"
@@ -60,7 +59,7 @@ TAKEN: Final = ("sealgate.toml", "checkpoints.json", KEYS, "admin.json")
 OF_THE_PROCESS: Final = frozenset({"lock", "run", "backup.json", "restore.json", "keystore/lock"})
 """What a gateway makes anew."""
 MAX_SMALL_BYTES: Final = 64 << 20
-PARTIAL: Final = ".partial"
+DRAFT: Final = "sealgate-backup"
 TRIES: Final = 60
 PAUSE_SECONDS: Final = 0.5
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -130,12 +129,12 @@ def make(source: Source, target: Path, advance: Callable[[int, int], None]) -> M
     Raises:
         BackupRefused: It could not be made; there is no file of that name.
     """
-    with _readable(target), _draft(target) as draft:
+    with _readable(target), draft(target, DRAFT) as folder:
         instant = Instant(source.databases, source.data / "keystore" / "lock")
         payloads = Payloads(source.data / "artifacts" / "payload")
         try:
             state = _read_still(source, instant, payloads)
-            archive = draft / "archive"
+            archive = folder / "archive"
             manifest = _write(source, state, instant, payloads, archive, advance)
         finally:
             instant.close()
@@ -279,36 +278,6 @@ def _refuse_small_disk(folder: Path, needed: int) -> None:
             f"the backup needs up to {needed >> 20} MiB, and its disk has {free >> 20} MiB left",
             "make room, or name a folder of another disk",
         )
-
-
-@contextmanager
-def _draft(target: Path) -> Iterator[Path]:
-    """Make a folder beside the target, and remove it; also those that dead processes left."""
-    draft = target.with_name(f".sealgate-backup-{os.urandom(8).hex()}{PARTIAL}")
-    with ExitStack() as held:
-        with _held(target.parent.resolve(), fcntl.LOCK_EX):  # nobody looks between name and lock
-            for left in target.parent.glob(f".sealgate-backup-*{PARTIAL}"):
-                with suppress(OSError), _held(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                    shutil.rmtree(left)
-            draft.mkdir(mode=0o700)
-            held.callback(shutil.rmtree, draft, ignore_errors=True)
-            held.enter_context(_held(draft, fcntl.LOCK_EX))
-        yield draft
-
-
-@contextmanager
-def _held(folder: Path, how: int) -> Iterator[None]:
-    """Hold a folder; the kernel lets go of it when this process ends, however it ends.
-
-    Raises:
-        OSError: Another process holds it, or it is no folder.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _publish(archive: Path, target: Path) -> None:

@@ -145,7 +145,8 @@ def _program(name: str) -> str:
     if found is None:
         raise BackupRefused(
             f"`{name}` is not installed, and the control plane is in PostgreSQL",
-            "install PostgreSQL's client programs; or --database-apart, and dump it yourself",
+            "install PostgreSQL's client programs; or stop the gateway, give --database-apart, "
+            "and dump it where they are, such as in the database's container",
         )
     return found
 

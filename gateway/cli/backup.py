@@ -96,7 +96,10 @@ def backup(
     }
     show(told, as_json=as_json)
     if manifest.database == "apart":
-        warn("the records in PostgreSQL are not in it: dump them while the gateway is stopped")
+        warn(
+            "the records in PostgreSQL are not in it: dump them before the gateway is started "
+            f"again, and keep the dump beside it. {DUMP_HINT}"
+        )
     if made.password:
         warn(
             "the backup holds a password in clear, of `database_url`: put it in a file of mode "
@@ -137,10 +140,19 @@ def verify(
             file, evidence_of(secret, checkpoints, exports), system_environment(), advance
         )
     show({"status": "VERIFIED", **told_of(checked)}, as_json=as_json, fields=FIELDS)
+    if checked.manifest.database == "apart":
+        warn(
+            "nothing was seen of the records in PostgreSQL, which were left apart: the dump that "
+            f"belongs to it is of {moment(checked.manifest.at)}"
+        )
     note(f"next: sealgate restore {file} --to FOLDER --unlock-secret FILE")
 
 
-FIELDS = ("status", "id", "at", "entries", "logs", "missing", "erased")
+FIELDS = ("status", "id", "at", "entries", "logs", "database", "missing", "erased")
+DUMP_HINT = (
+    "In the database's container: pg_dump --format=custom --no-owner --no-privileges "
+    "--username USER DATABASE"
+)
 
 
 def evidence_of(

@@ -41,4 +41,7 @@ def serve(
     settings = read()
     sink = LogSink(settings.log_file)
     configure_logs(settings.log_level, sink)
-    serve_until_stopped(settings, system_environment(), read, sink)
+    try:
+        serve_until_stopped(settings, system_environment(), read, sink)
+    finally:
+        sink.finish()

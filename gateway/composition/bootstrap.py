@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,7 @@ from gateway.composition.foundation import (
     open_foundation,
     unlock_of,
 )
+from gateway.drafts import draft
 from gateway.errors import ConfigurationError
 from gateway.identity.records import SCOPES, Tenant
 from gateway.identity.registration import register_client
@@ -86,20 +87,16 @@ def found(data_dir: Path, plan: Plan, environment: Environment) -> Founded:
             "there is something at this place already; nothing was changed",
             "sealgate init --data ANOTHER-FOLDER",
         )
-    try:
-        data_dir.parent.mkdir(parents=True, exist_ok=True)
-        draft = data_dir.with_name(f".{data_dir.name}.{environment.random_bytes(4).hex()}.partial")
-        draft.mkdir(mode=0o700)
-    except OSError:
-        raise ConfigurationError("the folder cannot be made here") from None
-    try:
-        log_key = _build(draft, plan, environment)
-        sync_folder(draft)
-        os.rename(draft, data_dir)
+    with ExitStack() as held:
+        try:
+            data_dir.parent.mkdir(parents=True, exist_ok=True)
+            folder = held.enter_context(draft(data_dir, data_dir.name))
+        except OSError:
+            raise ConfigurationError("the folder cannot be made here") from None
+        log_key = _build(folder, plan, environment)
+        sync_folder(folder)
+        os.rename(folder, data_dir)
         sync_folder(data_dir.parent)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     return Founded(data_dir / PROFILE_FILE, log_key)
 
 

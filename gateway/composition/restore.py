@@ -16,10 +16,9 @@ Safety argument:
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,6 +50,7 @@ from gateway.composition.foundation import (
 )
 from gateway.composition.restored import RESTORE_FILE, RestoreNote
 from gateway.composition.restored_database import put_back, refuse_other_database
+from gateway.drafts import draft
 from gateway.process.ownership import keep_memory_private
 from gateway.settings import SETTINGS_FILE, Settings, in_environment, load_settings
 
@@ -144,19 +144,19 @@ def restore(
     if database_url is not None:
         without_password(database_url)
     _refuse_occupied(to)
-    with _draft(to) as draft:
-        contents = read(backup, lambda name: draft / name, advance)
+    with _draft(to) as folder:
+        contents = read(backup, lambda name: folder / name, advance)
         refuse_other_database(contents.manifest, database_url)
-        work = _Draft(draft, contents, evidence, environment)
+        work = _Draft(folder, contents, evidence, environment)
         checked = _check(work)
         if checked.missing and not accept_loss:
             raise _older(checked.missing)
         _complete(work, checked)
         if contents.manifest.database == "postgresql":
-            put_back(draft, database_url)
-        sync_folders(draft)
+            put_back(folder, database_url)
+        sync_folders(folder)
         try:
-            os.rename(draft, to)
+            os.rename(folder, to)
         except OSError as fault:
             what = f"the folder {to} cannot be made ({fault.strerror})"
             raise BackupRefused(what, "name a folder inside of it in --to") from fault
@@ -351,12 +351,10 @@ def _refuse_occupied(to: Path) -> None:
 
 @contextmanager
 def _draft(to: Path) -> Iterator[Path]:
-    draft = to.with_name(f".{to.name}.{os.urandom(4).hex()}.partial")
-    try:
-        draft.mkdir(mode=0o700)
-    except OSError as fault:
-        raise BackupRefused(f"{to.parent} cannot be written", "name another place") from fault
-    try:
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    """Make the folder that becomes it; what a restore to the same place left behind goes first."""
+    with ExitStack() as held:
+        try:
+            folder = held.enter_context(draft(to, to.name))
+        except OSError as fault:
+            raise BackupRefused(f"{to.parent} cannot be written", "name another place") from fault
+        yield folder

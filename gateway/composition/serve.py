@@ -72,10 +72,12 @@ def _let_hang_ups_pass() -> None:
 async def _serve(gateway: Gateway, settings: Settings, environment: Environment) -> None:
     """Serve the doors, and run batch jobs beside them."""
     batches = asyncio.create_task(gateway.batch_runner.run())
+    loop = asyncio.get_running_loop()
 
     def stopping(seconds: float) -> None:
         end_within(seconds + environment.grace.whole)
-        gateway.batch_runner.stop()  # callers are still answered, but nothing else is begun
+        # Callers are still answered, but nothing else is begun.
+        loop.call_soon_threadsafe(gateway.batch_runner.stop)
 
     try:
         await serve_doors(

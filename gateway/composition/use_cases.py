@@ -191,6 +191,7 @@ def make_use_cases(
             intents=intents,
             changed=changed,
             random_bytes=base.environment.random_bytes,
+            clock=clock,
         ),
         credentials=Credentials(
             stores.tenants,

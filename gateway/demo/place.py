@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.composition.bootstrap import Plan, found
 from gateway.composition.environment import Environment
+from gateway.doctor.folder import runs
 from gateway.errors import ConfigurationError
 from gateway.settings import SETTINGS_FILE
 
@@ -89,11 +90,16 @@ def prepare(folder: Path) -> Place:
     """Make a fresh place in `folder`, in place of an earlier demo's.
 
     Raises:
-        ConfigurationError: The folder holds something else than a demo.
+        ConfigurationError: The folder holds something else than a demo, or one that runs.
     """
     folder = folder.absolute()
     if folder.exists() and any(folder.iterdir()) and not _is_demo(folder):
         raise ConfigurationError("the folder holds something else than a demo")
+    if runs(folder / "data" / "lock"):
+        raise ConfigurationError(
+            "a demo runs in this folder already",
+            "end it with Ctrl-C first, or give this one a folder of its own: --dir ANOTHER-FOLDER",
+        )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     port = free_port(PREFERRED_PORT)

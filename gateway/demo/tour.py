@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from gateway.demo.evidence_chapter import EvidenceChapter
 from gateway.demo.federation_chapter import MODEL as TUMOUR
 from gateway.demo.federation_chapter import VERSION as TUMOUR_VERSION
 from gateway.demo.federation_chapter import FederationChapter
+from gateway.demo.hints import hints, program_of
 from gateway.demo.narrator import BrokenPromise, Narrator, Told
 from gateway.demo.place import MARK, ORIGIN, Place, prepare
 from gateway.demo.running import Running, start_gateway
@@ -161,16 +163,12 @@ def _sum_up(narrator: Narrator) -> None:
 def _stay(cast: Cast, gateway: Running) -> None:
     place, say = cast.place, cast.narrator
     say.chapter("It stays up: try it")
-    profile = cast.profile("clinic-officer")
-    for line in (
-        f"API                {place.url}/docs",
-        f"metrics            {place.operations_url}/metrics",
-        f"clients, secrets   {place.folder / MARK}",
-        f"search the log     sealgate audit search --profile {profile}",
-        f"watch it           sealgate audit tail --profile {profile}",
-    ):
-        say.console.print(f"  {line}", highlight=False, soft_wrap=True)
-    say.console.print("  stop it            Ctrl-C", highlight=False)
+    program = program_of(Path(sys.executable), environment=sys.prefix != sys.base_prefix)
+    told = hints(place, cast.profile("clinic-officer"), program)
+    for what, how in (*told, ("stop it", "Ctrl-C")):
+        # As it is, for it is copied: no square brackets are taken for a style.
+        say.console.print(f"  {what:<18} {how}", highlight=False, soft_wrap=True, markup=False)
     with contextlib.suppress(KeyboardInterrupt):
         while gateway.alive:
             signal.sigtimedwait([], 1)
+    say.console.print("  it ends: first what is under way", highlight=False)

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 import structlog
 
 from gateway.artifacts.errors import Interrupted
+from gateway.giving_way import Silent
 from gateway.grpc.call import Answer, Call, Method, Methods
 from gateway.grpc.ended import CallsEnded, Metadata
 from gateway.grpc.errors import DeadlineExceeded, UnknownCompression, UnknownMethod
@@ -55,6 +56,7 @@ class Shared:
     new_id: Callable[[], str]
     traces: Traces
     ended: CallsEnded | None = None
+    idle: Silent[GrpcProtocol] = field(default_factory=Silent)
 
 
 class Work:
@@ -190,6 +192,7 @@ class GrpcProtocol(asyncio.Protocol):
         )
         work = stream.work = Work(incoming)
         self.works.add(work)
+        self._shared.idle.drop(self)
         self.used = self._loop.time()
         if head.timeout is not None:
             work.timer = self._loop.call_later(head.timeout, work.expire)
@@ -246,6 +249,8 @@ class GrpcProtocol(asyncio.Protocol):
         self.works.discard(work)
         self._connection.finished()
         self.used = self._loop.time()
+        if not self.works and self._transport is not None:
+            self._shared.idle.note(self)
         self._flush_soon()
 
     def _method(self, head: Head) -> Method:

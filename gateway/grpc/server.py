@@ -68,18 +68,19 @@ class GrpcServer:
 
     def _opened(self, protocol: GrpcProtocol) -> None:
         if len(self._connections) >= MAX_CONNECTIONS:
-            idle = [one for one in self._connections if not one.works]
-            least = min(idle, key=lambda one: one.used) if idle else protocol
+            least = self._shared.idle.longest() or protocol
             least.give_up()
-            self._connections.discard(least)  # at once: the next newcomer takes another's place
+            self._lost(least)  # at once: the next newcomer takes another's place
             if least is protocol:
                 return
         self._connections.add(protocol)
+        self._shared.idle.note(protocol)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check)
 
     def _lost(self, protocol: GrpcProtocol) -> None:
         self._connections.discard(protocol)
+        self._shared.idle.drop(protocol)
 
     def _check(self) -> None:
         loop = asyncio.get_running_loop()

@@ -5,6 +5,7 @@
 3. The client's tenant must be one that the issuer is trusted for, must not be suspended, and must
    agree with the token's own tenant claim where there is one.
 4. A client that must bind its tokens is not accepted with one that is not bound.
+5. A token from before its client was shut out stays shut out when the client is let in again.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Principal:
         auth_age: Seconds since it authenticated, rounded up.
         token_id: `jti`.
         expires: Unix seconds.
+        issued: `iat` of the token, Unix seconds.
     """
 
     issuer: str
@@ -56,6 +58,7 @@ class Principal:
     auth_age: int
     token_id: str
     expires: int
+    issued: int = 0
 
 
 def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str:
@@ -81,6 +84,7 @@ def still_valid(principal: Principal, client: Client | None, tenant: Tenant | No
     return (
         client is not None
         and not client.disabled
+        and principal.issued >= client.not_before
         and client.tenant == principal.tenant
         and client.roles == principal.roles
         and tenant is not None
@@ -113,6 +117,8 @@ def principal_of(
     """
     if client is None or client.disabled or tenant is None or tenant.suspended:
         raise InvalidToken
+    if claims.issued < client.not_before:
+        raise InvalidToken("the access token is older than its client's admission")
     if tenant.id != client.tenant or not (own or client.tenant in trust.allowed_tenants):
         raise InvalidToken
     if trust.tenant_claim is not None and claims.tenant != client.tenant:
@@ -134,4 +140,5 @@ def principal_of(
         auth_age=max(0, int(now) - claims.authenticated) + AGE_MARGIN_SECONDS,
         token_id=claims.token_id,
         expires=claims.expires,
+        issued=claims.issued,
     )

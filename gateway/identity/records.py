@@ -74,6 +74,8 @@ class Client:
         token_binding: `dpop` binds every token to a key of the client (RFC 9449).
         disabled: A disabled client gets no token and none of its tokens is accepted.
         former: What it authenticated with before, newest first; some of it may have ended.
+        not_before: Unix seconds; tokens that were issued earlier are not accepted. A client that
+            was shut out and let in again has none of its tokens of before.
     """
 
     id: str
@@ -90,3 +92,4 @@ class Client:
     token_binding: TokenBinding = "dpop"  # noqa: S105 - a kind of binding, no secret
     disabled: bool = False
     former: tuple[FormerCredential, ...] = ()
+    not_before: int = 0

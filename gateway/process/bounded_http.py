@@ -31,6 +31,9 @@ from typing import ClassVar, Final
 from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from gateway.giving_way import Silent
 
 # Two tokens bound to a key take 7 kB; the proxy of `deploy/` passes as much as this.
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -57,8 +60,35 @@ def most_connections() -> int:
     return min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 
 
+class DoorState(ServerState):
+    """What the connections of one door share.
+
+    Attributes:
+        silent: Those on which nothing is asked.
+        full: Those whose peer does not read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent: Silent[BoundedHttp] = Silent()
+        self.full: Silent[BoundedHttp] = Silent()
+
+    def forget(self, one: BoundedHttp) -> None:
+        """Let a connection give way to nobody any more."""
+        self.silent.drop(one)
+        self.full.drop(one)
+
+    def spare(self, newcomer: BoundedHttp) -> BoundedHttp:
+        """Return the connection that is least needed, which may be the newcomer's."""
+        least = (self.silent.longest(besides=newcomer), self.full.longest(besides=newcomer))
+        spare = (one for one in least if one is not None and one.spare)
+        return min(spare, key=lambda one: one.since, default=newcomer)
+
+
 class BoundedHttp(HttpToolsProtocol):
     """Uvicorn's protocol, given a head by pieces and no more than is allowed of it.
+
+    The state of its server is a `DoorState`.
 
     Attributes:
         since: Seconds of the loop's clock when the head began, or when nothing was asked any more.
@@ -70,6 +100,7 @@ class BoundedHttp(HttpToolsProtocol):
     send_seconds: ClassVar[float] = SEND_SECONDS
     stalled_seconds: ClassVar[float] = STALLED_SECONDS
 
+    server_state: DoorState
     _in_head = True
     _length = 0
     _ahead = False
@@ -101,17 +132,21 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, and give up the one that is least needed where there are too many."""
         super().connection_made(transport)
-        self.since = self.loop.time()
+        self._fell_silent()
         self._look = self.loop.call_later(self.look_seconds, self._check)
         if len(self.connections) > self.most():
-            others = (one for one in self.connections if isinstance(one, BoundedHttp))
-            spare = (one for one in others if one is not self and one.spare)
-            min(spare, key=lambda one: one.since, default=self).give_up()
+            self.server_state.spare(self).give_up()
+
+    def _fell_silent(self) -> None:
+        self.since = self.loop.time()
+        if not self.at_work and self in self.connections:
+            self.server_state.silent.note(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Look no more, and let the request at work know where another waits behind it."""
         if self._look is not None:
             self._look.cancel()
+        self.server_state.forget(self)
         self.pipeline.clear()
         if self._before is not None:
             self._before.disconnected = True
@@ -121,6 +156,7 @@ class BoundedHttp(HttpToolsProtocol):
     def give_up(self) -> None:
         """End the connection at once; with TLS, closing it would wait for the other side."""
         self.connections.discard(self)
+        self.server_state.forget(self)
         self.transport.abort()
 
     def _check(self) -> None:
@@ -146,11 +182,13 @@ class BoundedHttp(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Note since when the buffer is full."""
         self._full = self.loop.time()
+        self.server_state.full.note(self)
         super().pause_writing()
 
     def resume_writing(self) -> None:
         """Note that the peer reads."""
         self._full = None
+        self.server_state.full.drop(self)
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -159,7 +197,7 @@ class BoundedHttp(HttpToolsProtocol):
             return  # it ends with the answer to what came before
         while data and self._in_head:
             if not self._length:
-                self.since = self.loop.time()
+                self._fell_silent()
             room = MAX_HEAD_BYTES - self._length
             if not room:
                 self._refuse(431, _TOO_LARGE)
@@ -185,6 +223,7 @@ class BoundedHttp(HttpToolsProtocol):
         if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
             raise ValueError(_NO_REQUEST)  # the parser ends, and `send_400_response` is called
         super().on_headers_complete()
+        self.server_state.silent.drop(self)
 
     def on_message_complete(self) -> None:
         """Count the next head of the connection."""
@@ -193,9 +232,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Note since when nothing is asked."""
-        self.since = self.loop.time()
         self._before = None
         super().on_response_complete()
+        self._fell_silent()
 
     def _refuse(self, status: int, detail: str) -> None:
         # Not in the middle of an answer, nor before that of an earlier request.

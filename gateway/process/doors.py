@@ -26,8 +26,9 @@ from starlette.types import ASGIApp
 
 from gateway.errors import ConfigurationError
 from gateway.process.binding import BACKLOG, bind
-from gateway.process.bounded_http import IDLE_SECONDS, BoundedHttp
+from gateway.process.bounded_http import IDLE_SECONDS, BoundedHttp, DoorState
 from gateway.process.handshakes import Certificate, TlsServer
+from gateway.process.hearing import heard_by_a_thread
 from gateway.process.life import Life
 from gateway.settings import Settings
 
@@ -103,6 +104,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, certificate: Certificate | None) -> None:
         super().__init__(config)
+        self.server_state = DoorState()
         self._certificate = certificate
 
     @contextlib.contextmanager
@@ -210,7 +212,7 @@ async def serve_doors(
         life: Told what becomes of the process.
         reload: Called at SIGHUP; tells whether all is well and the certificates may be used.
         stopping: Told each time that the process is asked to stop, with the seconds for which it
-            goes on answering.
+            goes on answering; by a thread of its own, so also where the event loop hangs.
         served: Takes the certificate of each door that has one, by the door's name.
 
     Raises:
@@ -229,13 +231,17 @@ async def serve_doors(
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
-            _asked_to_stop(servers, settings, life, stopping)
+            _asked_to_stop(servers, settings, life)
+
+        def heard(again: bool) -> None:
+            stopping(0.0 if again else settings.drain_seconds)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
         named = {} if served is None else served
         named |= {door.name: each for door, each in zip(doors, certificates, strict=True) if each}
         loop.add_signal_handler(signal.SIGHUP, _asked_to_reload, named, life, reload)
+        listeners.enter_context(heard_by_a_thread(heard))
         async with asyncio.TaskGroup() as group:
             group.create_task(_tell_when_open(servers, life))
             for server, listener, door in zip(servers, sockets, doors, strict=True):
@@ -263,10 +269,8 @@ def _asked_to_stop(
     servers: Sequence[_AnyServer],
     settings: Settings,
     life: Life,
-    stopping: Callable[[float], None],
 ) -> None:
     seconds = 0.0 if life.stopping else settings.drain_seconds
-    stopping(seconds)  # first: from here on it ends in time, also where the next lines hang
     asyncio.get_running_loop().call_later(seconds, _stop, servers)
     life.stop()
     structlog.get_logger().info("stopping", drain_seconds=seconds)

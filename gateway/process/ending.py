@@ -4,9 +4,8 @@
    thread or a line of the log hangs.
 2. That is as safe as a loss of power, which every store and the log survive: what was answered is
    recorded by then, and what was not is settled at the next start.
-3. The time runs from the moment at which the event loop hears of the signal. A loop that waits
-   already, as for a reader of standard error who has stopped, hears of none: whoever manages the
-   process ends it then (`TimeoutStopSec`, a container's grace period).
+3. The time runs from the moment at which the process gets the signal, not from that at which its
+   event loop hears of it (`gateway.process.hearing`).
 """
 
 from __future__ import annotations

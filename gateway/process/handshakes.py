@@ -18,7 +18,6 @@ import ipaddress
 import resource
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -26,6 +25,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
+
+from gateway.giving_way import Crowds
 
 HANDSHAKE_SECONDS: Final = 10.0
 """A few round trips of any network; what asyncio allows by itself is 60 s."""
@@ -123,7 +124,7 @@ class TlsServer:
         self._tls = tls
         self._most = most_handshakes() if most is None else most
         self._seconds = seconds
-        self._under_way: dict[asyncio.Task[bool], str] = {}  # the oldest first
+        self._under_way: Crowds[asyncio.Task[bool]] = Crowds()
         self._accepting: asyncio.Task[None] | None = None
 
     @property
@@ -141,12 +142,12 @@ class TlsServer:
         if self._accepting is not None:
             self._accepting.cancel()
         self._listener.close()
-        for task in list(self._under_way):
+        for task in self._under_way.keys():  # noqa: SIM118  # no mapping
             task.cancel()
 
     async def wait_closed(self) -> None:
         """Wait until nothing is under way."""
-        tasks = [*self._under_way, *([self._accepting] if self._accepting else [])]
+        tasks = [*self._under_way.keys(), *([self._accepting] if self._accepting else [])]
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _accept(self) -> None:
@@ -165,19 +166,18 @@ class TlsServer:
         if len(self._under_way) >= self._most:
             self._give_up_one()
         task = asyncio.get_running_loop().create_task(self._shake(line))
-        self._under_way[task] = group
+        self._under_way.add(task, group)
         task.add_done_callback(partial(self._ended, line))
 
     def _ended(self, line: socket.socket, task: asyncio.Task[bool]) -> None:
-        self._under_way.pop(task, None)
+        self._under_way.drop(task)
         # Here and not in the task: one that is cancelled before its first step runs nothing.
         if task.cancelled() or not task.result():
             line.close()
 
     def _give_up_one(self) -> None:
-        crowd = Counter(self._under_way.values()).most_common(1)[0][0]
-        oldest = next(task for task, group in self._under_way.items() if group == crowd)
-        del self._under_way[oldest]
+        oldest = self._under_way.oldest_of_largest()
+        self._under_way.drop(oldest)
         oldest.cancel()
 
     async def _shake(self, line: socket.socket) -> bool:

@@ -6,7 +6,6 @@ led here by a name (DNS rebinding) is told so and shown nothing. Scrapers and pr
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +18,9 @@ from audit.log import AuditLog
 from gateway.engine.pool import Engines
 from gateway.identity.authenticate import Authenticator
 from gateway.inference.warming import Warming
+from gateway.process.aside import Aside
 from gateway.process.life import Life
-from gateway.process.readiness import KEPT_SECONDS, Readiness
+from gateway.process.readiness import KEPT_SECONDS, LOOK_SECONDS, Readiness
 from gateway.start_page import CONTENT_TYPE, HEADERS, Link, Part, Step, operators_page
 from gateway.telemetry import Metrics
 from policies.engine import PolicyEngine
@@ -36,6 +36,8 @@ PUBLIC: Final[Mapping[str, str]] = {
     "/docs": "the addresses of this gateway, for people",
     "/openapi.json": "the same for programs (OpenAPI)",
 }
+TELL_SECONDS: Final = 9.0
+"""For all metrics: Prometheus gives up after 10 s."""
 UNWELL: Final = 503
 MISDIRECTED: Final = 421
 """RFC 9110, section 15.5.20."""
@@ -81,7 +83,8 @@ class OperationsApp:
     ) -> None:
         self._host = host.lower()
         self._version = version
-        self._steps = steps
+        self._steps = Aside(steps, "first-steps")
+        self._all = Aside(self._told, "metrics")
         there = public_url.rstrip("/")
         self._links = (*LINKS, *(Link(there + path, what) for path, what in PUBLIC.items()))
         self._readiness = readiness
@@ -115,8 +118,7 @@ class OperationsApp:
                 return MISDIRECTED, _TEXT, _BY_NAME
             return 200, CONTENT_TYPE, await self._start()
         if path == "/metrics":
-            # Thousands of lines where there are many models: callers do not wait for them.
-            return 200, CONTENT_TYPE_LATEST, await asyncio.to_thread(self._told)
+            return await self._metrics_told()
         if path == "/health/live":
             return 200, _TEXT, b"live\n"
         if path == "/health/ready":
@@ -145,10 +147,16 @@ class OperationsApp:
             return 503, _TEXT, b"models are being loaded\n"
         return 200, _TEXT, b"ready\n"
 
+    async def _metrics_told(self) -> tuple[int, str, bytes]:
+        """Tell all of them: thousands of lines where there are many models."""
+        try:
+            return 200, CONTENT_TYPE_LATEST, await self._all.within(TELL_SECONDS)
+        except TimeoutError:
+            return UNWELL, _TEXT, b"the metrics could not be gathered in time\n"
+
     async def _start(self) -> bytes:
         """Show what runs here, whether it is well and what is left to do."""
         failing = await self._readiness.failing()
-        steps = await asyncio.to_thread(self._steps)
         parts = [
             Part("the audit log", self._log.ready, "takes records" if self._log.ready else "down"),
             *(
@@ -163,6 +171,11 @@ class OperationsApp:
         ]
         if self._life.stopping:
             parts.append(Part("this process", False, "stops"))
+        steps: Sequence[Step] = ()
+        try:
+            steps = await self._steps.within(LOOK_SECONDS)
+        except TimeoutError:
+            parts.append(Part("the first steps", False, "cannot be looked at now"))
         return operators_page(self._version, parts, steps, self._links).encode()
 
     def _models(self) -> tuple[int, str, bytes]:

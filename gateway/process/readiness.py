@@ -1,7 +1,7 @@
 """Whether a gateway can do its work now: each thing that it stands on is looked at, and named.
 
-1. What is looked at may hang: it is looked at in a thread, and not again while that goes on. Who
-   asks hears within `LOOK_SECONDS`.
+1. What is looked at may hang: it is looked at in a thread of its own, and not again while that goes
+   on. Who asks hears within `LOOK_SECONDS`.
 2. However often it is asked, it looks once in `KEPT_SECONDS` at most.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
+
+from gateway.process.aside import Aside
 
 LOOK_SECONDS: Final = 2.0
 """Shorter than what probes give an answer."""
@@ -27,9 +29,8 @@ class Readiness:
     def __init__(
         self, looks: Mapping[str, Callable[[], object]], look_seconds: float = LOOK_SECONDS
     ) -> None:
-        self._looks = looks
+        self._looks = {name: Aside(look, f"look-{name}") for name, look in looks.items()}
         self._seconds = look_seconds
-        self._under_way: dict[str, asyncio.Task[object]] = {}
         self._looking: asyncio.Task[list[str]] | None = None
         self._known: list[str] = []
         self._until = 0.0
@@ -51,16 +52,9 @@ class Readiness:
     async def _look(self) -> list[str]:
         if not self._looks:
             return []
-        for name, look in self._looks.items():
-            if name not in self._under_way:
-                self._under_way[name] = asyncio.create_task(asyncio.to_thread(look))
-        done, _ = await asyncio.wait(self._under_way.values(), timeout=self._seconds)
-        well = {
-            name
-            for name, task in self._under_way.items()
-            if task in done and task.exception() is None
-        }
-        self._under_way = {n: task for n, task in self._under_way.items() if task not in done}
+        looks = {name: look.begun() for name, look in self._looks.items()}
+        done, _ = await asyncio.wait(looks.values(), timeout=self._seconds)
+        well = {name for name, look in looks.items() if look in done and not look.exception()}
         self._known = [name for name in self._looks if name not in well]
         self._until = asyncio.get_running_loop().time() + KEPT_SECONDS
         self._looking = None

@@ -90,11 +90,15 @@ class Stored:
         seen = self._fresh()
         return None if seen is None else Counter(run.state for run in seen.runs)
 
-    def oldest_run(self) -> float:
-        """Return the seconds since the oldest of them was asked for; 0 where there is none."""
-        seen = self._fresh()
-        begun = [run.started for run in seen.runs] if seen else []
-        return max(0.0, self._clock() - min(begun)) if begun else 0.0
+    def oldest_runs(self) -> Mapping[tuple[str, str], float]:
+        """Return the seconds since the oldest of each was asked for, by tenant and federation."""
+        oldest: dict[tuple[str, str], float] = {}
+        if seen := self._fresh():
+            now = self._clock()
+            for run in seen.runs:
+                of = (run.tenant, run.federation)
+                oldest[of] = max(oldest.get(of, 0.0), now - run.started)
+        return oldest
 
     def _fresh(self) -> _Seen | None:
         seen = self._seen
@@ -166,12 +170,15 @@ class WorkMetrics(Collector):
     def _federations(self) -> Iterable[Metric]:
         runs = GaugeMetricFamily("sealgate_federation_runs", "Runs under way", labels=["state"])
         oldest = GaugeMetricFamily(
-            "sealgate_federation_run_oldest_seconds", "Since the oldest run was asked for"
+            "sealgate_federation_run_oldest_seconds",
+            "Since the oldest run under way was asked for",
+            labels=["tenant", "federation"],
         )
         if (found := self._stored.runs()) is not None:
             for state in _GOING:
                 runs.add_metric([state], found.get(state, 0))
-            oldest.add_metric([], self._stored.oldest_run())
+        for of, seconds in self._stored.oldest_runs().items():
+            oldest.add_metric(list(of), seconds)
         steps = CounterMetricFamily(
             "sealgate_federation_steps", "Recorded steps of runs", labels=["type"]
         )

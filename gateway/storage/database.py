@@ -5,7 +5,8 @@
 2. SQLite: write-ahead log, every commit synced (FULL), deleted content overwritten
    (`secure_delete`; the log is truncated at close), foreign keys on. A writer takes the lock at its
    beginning, so what it read is still true when it writes.
-3. PostgreSQL: a reader has one snapshot; a writer waits for locks and statements a bounded time.
+3. PostgreSQL: a reader has one snapshot; a writer waits for locks and statements a bounded time,
+   and nobody waits longer for a server that hangs (`gateway.storage.postgresql_waits`).
 4. Whatever goes wrong in the driver leaves as `StorageUnavailable`, without its text.
 """
 
@@ -30,6 +31,10 @@ BUSY_MS: Final = 5_000
 """How long a writer waits for another one."""
 STATEMENT_MS: Final = 30_000
 """How long PostgreSQL works on one statement; migrations excepted."""
+CONNECT_SECONDS: Final = 10
+"""How long a connection may take until it can be used."""
+PATIENCE_SECONDS: Final = 35.0
+"""After which a server that should have given up by itself is taken to hang."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _REVISION: Final = re.compile(r'^(down_)?revision = "([^"]+)"', re.MULTILINE)
 _MIGRATION_LOCK: Final = 0x7365616C  # any number, the same for every replica
@@ -91,11 +96,12 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, patience: float = PATIENCE_SECONDS) -> Database:
     """Open the database at `url` and bring its schema up to date.
 
     Args:
         url: `sqlite:///path` or `postgresql://…`.
+        patience: Seconds for each thing that is asked of PostgreSQL; migrations excepted.
 
     Raises:
         DatabaseRefused: Another kind of database, no file, or PostgreSQL that does not speak UTF-8.
@@ -103,7 +109,8 @@ def open_database(url: str) -> Database:
         StorageUnavailable: It cannot be reached or changed now.
     """
     parsed = _parse(url)
-    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    engine = _sqlite(parsed) if sqlite else _postgresql(parsed, patience)
     database = Database(engine)
     try:
         _migrate(database)
@@ -147,31 +154,36 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(url: URL, patience: float) -> Engine:
     options = (
         f"-c lock_timeout={BUSY_MS} -c statement_timeout={STATEMENT_MS} "
         f"-c idle_in_transaction_session_timeout={STATEMENT_MS}"
     )
     try:
-        return create_engine(
+        from gateway.storage.postgresql_waits import PatientConnection
+
+        engine = create_engine(
             url,
             pool_size=8,
             max_overflow=8,
+            pool_timeout=CONNECT_SECONDS,
             pool_pre_ping=True,
-            connect_args={"options": options, "connect_timeout": 10},
+            connect_args={"options": options, "connect_timeout": CONNECT_SECONDS},
         )
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise DatabaseRefused("the `postgres` extra is not installed") from error
 
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, args: Any, named: Any) -> PatientConnection:
+        connection = PatientConnection.connect(*args, **named)
+        connection.patience = patience
+        return connection
+
+    return engine
+
 
 def _migrate(database: Database) -> None:
-    with database.writing() as connection:
-        if connection.dialect.name == "postgresql":
-            if connection.scalar(text("SHOW server_encoding")) != "UTF8":
-                raise DatabaseRefused("the database must be encoded in UTF-8")
-            connection.execute(text("SET LOCAL lock_timeout = 0"))
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+    with database.writing() as connection, _unhurried(connection):
         standing = _revisions(connection)
         if not standing or standing != newest_revisions():
             _upgrade(connection)
@@ -207,6 +219,25 @@ def _upgrade(connection: Connection) -> None:
         raise DatabaseTooNew
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+@contextmanager
+def _unhurried(connection: Connection) -> Iterator[None]:
+    """Let PostgreSQL take its time, for one migration at a time."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    if connection.scalar(text("SHOW server_encoding")) != "UTF8":
+        raise DatabaseRefused("the database must be encoded in UTF-8")
+    raw: Any = connection.connection.dbapi_connection
+    patience, raw.patience = raw.patience, None
+    try:
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        yield
+    finally:
+        raw.patience = patience
 
 
 @contextmanager

@@ -192,6 +192,7 @@ def _client_row(client: Client) -> dict[str, Any]:
         "token_binding": client.token_binding,
         "disabled": client.disabled,
         "former_json": to_text(client.former) if client.former else None,
+        "not_before": client.not_before,
     }
 
 
@@ -211,4 +212,5 @@ def _client(row: RowMapping) -> Client:
         token_binding=row["token_binding"],
         disabled=row["disabled"],
         former=former_from_text(row["former_json"]),
+        not_before=row["not_before"],
     )

@@ -83,6 +83,7 @@ client = Table(
     _string("token_binding"),
     _flag("disabled"),
     _string("former_json", nullable=True),
+    Column("not_before", BigInteger, nullable=False, server_default="0"),
     Index(None, "tenant", "id"),
 )
 

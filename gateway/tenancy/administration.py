@@ -71,6 +71,7 @@ class Administration:
         intents: Begin and end changes.
         changed: Raises the epoch under which facts are remembered.
         random_bytes: Source of secrets.
+        clock: Unix seconds.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Administration:
         intents: Intents,
         changed: Callable[[], object],
         random_bytes: Callable[[int], bytes],
+        clock: Callable[[], float],
     ) -> None:
         self._tenants = tenants
         self._clients = clients
@@ -97,6 +99,7 @@ class Administration:
         self._intents = intents
         self._changed = changed
         self._random_bytes = random_bytes
+        self._clock = clock
         intents.register(
             Kind("create_tenant", "administer", _details, self._finish_create_tenant),
             Kind("suspend_tenant", "administer", _details, self._finish_suspension),
@@ -216,7 +219,7 @@ class Administration:
         changed = {"tenant": tenant_id, "client": client_id}
         decision = self._decided(call, facts, "disable_client")
         with self._changing(call, decision, "disable_client", changed):
-            return self._revocation_state.change_client(tenant_id, client_id, _disabled)
+            return self._shut_out(tenant_id, client_id)
 
     def clients(self, call: Call, tenant_id: str, *, after: str, limit: int) -> list[Client]:
         """Return the clients of a tenant by id.
@@ -303,12 +306,17 @@ class Administration:
         tenant, client = pending.facts["tenant"], pending.facts["client"]
         if self._clients.get(client) is None:
             return UNDONE
-        self._revocation_state.change_client(tenant, client, _disabled)
+        self._shut_out(tenant, client)
         return FINISHED
 
+    def _shut_out(self, tenant: str, client_id: str) -> Client:
+        # Also those that are issued within this second, which `iat` cannot tell from one another.
+        later = int(self._clock()) + 1
 
-def _disabled(client: Client) -> Client:
-    return replace(client, disabled=True)
+        def change(client: Client) -> Client:
+            return replace(client, disabled=True, not_before=max(client.not_before, later))
+
+        return self._revocation_state.change_client(tenant, client_id, change)
 
 
 def _details(pending: Pending) -> Details:

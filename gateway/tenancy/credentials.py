@@ -21,6 +21,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from audit.event import PLATFORM_TENANT
@@ -129,7 +130,7 @@ class Credentials:
         return fresh, secrets[-1]
 
     def enable(self, call: Call, tenant: str, client_id: str) -> Client:
-        """Let a disabled client in again.
+        """Let a disabled client in again; its tokens of before stay shut out.
 
         Raises:
             NotFound: There is no such client in that tenant.
@@ -142,7 +143,10 @@ class Credentials:
             if not client.disabled:
                 raise InvalidRequest("the client is not disabled")
             with begin({}):
-                return self._revocation_state.change_client(tenant, client_id, _enabled)
+                now = int(self._clock())
+                return self._revocation_state.change_client(
+                    tenant, client_id, partial(_enabled, now)
+                )
 
     def _begin(
         self, call: Call, tenant: str, client_id: str, kind: str, *others: str
@@ -185,8 +189,8 @@ class Credentials:
         return FINISHED
 
 
-def _enabled(client: Client) -> Client:
-    return replace(client, disabled=False)
+def _enabled(now: int, client: Client) -> Client:
+    return replace(client, disabled=False, not_before=max(client.not_before, now))
 
 
 def _fingerprint(client: Client) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from audit import verify_folder
-from audit.errors import ErasureIncomplete, SubjectErased
+from audit.errors import ErasureIncomplete, KeyUnavailable, SubjectErased
 from audit.event import ERASE_ACTION, PRUNE_ACTION
 from audit.ports import SealedField
 from audit.reader import LogReader
-from audit.sealing import SubjectVault
+from audit.sealing import SubjectVault, _generation_aad
 from audit.stores.sqlite import SqliteLogStore, SqliteSubjectStore
 from tests.audit.samples import Keys, event, signer, started
 
@@ -103,4 +103,38 @@ def test_a_generation_key_that_was_rotated_away_is_in_no_file(tmp_path: Path) ->
     assert old[1] in on_disk(tmp_path)
     vault.rotate("acme")
     assert old[1] not in on_disk(tmp_path)
+    store.close()
+
+
+def test_a_rewrapping_that_a_reader_holds_up_is_wiped_by_the_next_which_has_nothing_to_wrap(
+    tmp_path: Path,
+) -> None:
+    """The next one saw the newest wrapping, did nothing, and the one before stayed on the disk."""
+    store = SqliteSubjectStore(tmp_path / "subjects.db", busy_seconds=0.01)
+    vault = SubjectVault(store, Keys(), os.urandom)
+    vault.ref("acme", "somebody")
+    old = store.generation("acme", 1)
+    assert old is not None
+    with store._file.reading() as reader:
+        reader.execute("SELECT count(*) FROM subject").fetchone()
+        with pytest.raises(ErasureIncomplete):
+            vault.rewrap("acme", lambda wrapped: wrapped != old[1])
+        assert old[1] in on_disk(tmp_path)
+    assert vault.rewrap("acme", lambda wrapped: wrapped != old[1]) == 0
+    assert old[1] not in on_disk(tmp_path)
+    store.close()
+
+
+def test_a_generation_that_is_lost_keeps_no_other_from_being_wrapped_anew(tmp_path: Path) -> None:
+    """It was the last that was looked at, and the key that the others needed was destroyed."""
+    store, keys = SqliteSubjectStore(tmp_path / "subjects.db"), Keys()
+    vault = SubjectVault(store, keys, os.urandom)
+    vault.ref("acme", "somebody")
+    lost, wrapped = bytes(60), keys.wrap("acme", bytes(32), _generation_aad("acme", 2))
+    store.rewrap_generation("acme", 1, lost)
+    store.add_generation("acme", 2, wrapped)
+    with pytest.raises(KeyUnavailable):
+        vault.rewrap("acme", lambda _: False)
+    assert store.generation("acme", 1) == (1, lost)
+    assert store.generation("acme", 2) != (2, wrapped)
     store.close()

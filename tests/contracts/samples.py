@@ -39,6 +39,7 @@ APP = Client(
         FormerCredential(2**40, bytes(range(1, 33)), None),
         FormerCredential(1, None, {"keys": [{"kty": "OKP", "x": "ü"}]}),
     ),
+    not_before=2**40,
 )
 PAYLOAD = SealedPayload(
     role="graph",

@@ -34,7 +34,9 @@ def of_document(path: Path) -> Iterator[str]:
     """Commands in code blocks and code spans; a container's name stands for the program too."""
     text = path.read_text()
     blocks = "\n".join(re.findall(r"(?ms)^```sh\n(.*?)^```", text)).replace("\\\n", " ")
-    yield from re.findall(r"(?m)(?:bin/sealgate|run --rm gateway|sealgate-site) ([a-z].*)$", blocks)
+    yield from re.findall(
+        r"(?m)(?:bin/sealgate|run --rm.* gateway|sealgate-site) +([a-z].*)$", blocks
+    )
     yield from re.findall(r"`sealgate ([^`…]+)", text)
 
 

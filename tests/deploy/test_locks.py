@@ -20,7 +20,7 @@ OF_THE_DEMO = ROOT / "gateway/demo"
 OF_OWNERS = ROOT / "gateway/conversion"
 # For applications that have these libraries; no image runs them.
 OF_OTHERS_CLIENTS = {ROOT / "gateway/client/triton.py", ROOT / "gateway/client/grpc.py"}
-OF_AN_EXTRA = {"pyarrow"}
+OF_AN_EXTRA = {"psycopg", "pyarrow"}
 """What is done without where its extra is not installed; the gateway's image has it."""
 
 

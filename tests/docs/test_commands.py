@@ -128,7 +128,7 @@ def test_what_the_projects_page_makes_exists_and_continuous_integration_makes_it
     assert "make test" in (ROOT / ".ci/run").read_text().splitlines()
 
 
-def test_issue_7_16_every_command_there_is_is_run_by_a_page() -> None:
+def test_every_command_there_is_is_run_by_a_page() -> None:
     pages = [*TUTORIALS, ROOT / "README.md"]
     shown = [step.command for page in pages for step in steps(page.read_text()) if is_run(step)]
     there = {" ".join(("sealgate", *words)) for words, _ in leaves()}

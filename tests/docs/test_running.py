@@ -20,7 +20,7 @@ def addresses(heading: str) -> set[tuple[str, str]]:
     return {(row[0], row[1]) for row in rows("http.md", heading)}
 
 
-def test_issue_7_16_the_api_reference_is_what_the_gateway_says_of_itself(demo: Demo) -> None:
+def test_the_api_reference_is_what_the_gateway_says_of_itself(demo: Demo) -> None:
     document = httpx.get(f"{demo.place.url}/openapi.json").json()
     assert PAGE.read_text() == page(document), f"make it anew: {COMMAND}"
 

@@ -41,7 +41,7 @@ TELLING: Final = (
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_issue_7_5_no_page_has_a_secret_on_a_command_line(path: Path) -> None:
+def test_no_page_has_a_secret_on_a_command_line(path: Path) -> None:
     blocks = re.findall(r"(?ms)^```(?:console|sh|bash|shell)\n(.*?)^```$", path.read_text())
     shown = "\n".join(blocks).splitlines()
     assert [line for line in shown if ARGUMENT.search(line)] == []
@@ -53,7 +53,7 @@ def test_a_secret_on_a_command_line_would_be_seen(command: str) -> None:
 
 
 @pytest.mark.e2e
-def test_issue_7_5_what_belongs_to_the_repository_is_not_ignored(tmp_path: Path) -> None:
+def test_what_belongs_to_the_repository_is_not_ignored(tmp_path: Path) -> None:
     git = require_tool("git")
     names = {path.name for path in ROOT.iterdir() if path.name in _kept()}
     assert names == _kept()

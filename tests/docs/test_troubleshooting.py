@@ -47,7 +47,7 @@ def test_there_are_symptoms() -> None:
 
 
 @pytest.mark.parametrize("quoted", QUOTED)
-def test_issue_7_16_a_symptom_is_what_the_code_says(quoted: str) -> None:
+def test_a_symptom_is_what_the_code_says(quoted: str) -> None:
     assert said(quoted)
 
 
@@ -56,7 +56,7 @@ def test_a_symptom_that_nobody_sees_would_be_found() -> None:
     assert not said("port … is taken by nobody")
 
 
-def test_issue_7_16_every_command_that_is_advised_exists() -> None:
+def test_every_command_that_is_advised_exists() -> None:
     there = {" ".join(words) for words in commands()}
     advised = re.findall(r"`sealgate ([a-z]+(?: [a-z-]+)*)", PAGE)
     assert advised

@@ -113,7 +113,11 @@ def test_without_its_client_programs_it_says_so_and_can_be_left_apart(
     assert "--database-apart" in refused.stderr
     done = command(house, "--to", str(tmp_path / "a.backup"), "--database-apart")
     assert done.returncode == 0, done.stderr
-    assert "dump them while the gateway is stopped" in done.stderr
+    assert "dump them before the gateway is started again" in done.stderr
+    assert "pg_dump --format=custom" in done.stderr
+    seen = sealgate_command("backup", "verify", str(tmp_path / "a.backup"), *unlock_of(house))
+    assert seen.returncode == 0, seen.stderr
+    assert "nothing was seen of the records in PostgreSQL" in seen.stderr
     data = str(tmp_path / "again")
     back = sealgate_command("restore", str(tmp_path / "a.backup"), "--to", data, *unlock_of(house))
     assert back.returncode == 0, back.stderr

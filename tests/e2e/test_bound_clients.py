@@ -65,7 +65,7 @@ def expected(house: House) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_issue_7_3_default_clients_call_through_stock_libraries(
+def test_default_clients_call_through_stock_libraries(
     house: House, kind: str, expected: Any
 ) -> None:
     profile = json.loads(house.cast.profile(CLIENT).read_text())

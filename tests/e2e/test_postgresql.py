@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
+import psycopg
 import pytest
 from rich.console import Console
+from sqlalchemy import make_url
 
 from gateway.demo.cast import Cast
 from gateway.demo.narrator import Narrator
 from gateway.demo.place import ORIGIN, Place
 from tests.contracts.backends import postgresql_server
-from tests.e2e.house import House, configure, sealgate_command
+from tests.e2e.house import PATIENCE, House, configure, sealgate_command, until
 from tests.e2e.models import train
+from tests.gateway.storage.stopping_proxy import stopping_proxy
 from tests.ports import free_port
+
+UNWELL = "not well: database\n"
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +71,40 @@ def test_records_on_postgresql_outlive_the_process(tmp_path: Path, database_url:
     assert refused.returncode == 1
     assert "the records of another data folder" in refused.stderr
     assert not (tmp_path / "second").exists()
+
+
+def test_a_database_that_hangs_is_told_by_readiness_and_keeps_no_metrics_from_anybody(
+    tmp_path: Path, database_url: str
+) -> None:
+    """Requests that waited for it had all threads, and readiness and metrics waited behind them."""
+    with stopping_proxy(fresh_database(database_url)) as (proxy, url):
+        place = found(tmp_path, url, free_port())
+        operations = f"http://127.0.0.1:{place.operations_port}"
+        narrator = Narrator(Console(file=io.StringIO()))
+        with House(place, Cast(place, narrator), {}) as house, ThreadPoolExecutor(40) as pool:
+            until(lambda: httpx.get(f"{operations}/health/ready").status_code == 200)
+            proxy.going.clear()
+            asking = [pool.submit(ask_for_a_token, house) for _ in range(40)]
+            until(lambda: httpx.get(f"{operations}/health/ready", timeout=PATIENCE).text == UNWELL)
+            metrics = httpx.get(f"{operations}/metrics", timeout=PATIENCE)
+            assert "sealgate_build_info" in metrics.text
+            assert not any(each.done() for each in asking), "they wait still"
+            proxy.going.set()
+            assert {each.result() for each in asking} <= {401, 503}
+            until(lambda: httpx.get(f"{operations}/health/ready").status_code == 200)
+
+
+def fresh_database(url: str) -> str:
+    """Make one more on the server: the records of a data folder are its own."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE hanging ENCODING 'UTF8' TEMPLATE template0")
+    return make_url(url).set(database="hanging").render_as_string(hide_password=False)
+
+
+def ask_for_a_token(house: House) -> int:
+    return httpx.post(
+        f"http://127.0.0.1:{house.place.port}/oauth/token",
+        data={"grant_type": "client_credentials"},
+        auth=("nobody", "x" * 43),
+        timeout=PATIENCE,
+    ).status_code

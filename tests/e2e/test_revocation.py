@@ -88,6 +88,25 @@ def test_a_disabled_client_is_out(busy: House) -> None:
             assert refused.status_code == 401
 
 
+def test_a_token_of_before_stays_dead_when_its_client_is_let_in_again(busy: House) -> None:
+    """It was good again, for as long as it had to live, and that over a restart too."""
+    body = busy.owned["digits"].body()
+    before = token_for(busy, "bank-app")
+
+    def status(token: str) -> int:
+        return busy.cast.infer(token, "digits", body).status_code
+
+    alive = status(before)
+    with busy.admin() as admin:
+        for verb in ("disable", "enable"):
+            admin.post(f"/v1/tenants/bank/clients/bank-app/{verb}")
+    assert (alive, status(before)) == (404, 401), "404: known, and of another tenant"
+    busy.stop()
+    busy.start()
+    assert status(before) == 401
+    until(lambda: status(token_for(busy, "bank-app")) == 404)
+
+
 def test_a_suspended_tenant_is_out(busy: House) -> None:
     with busy.admin() as admin, Load(busy, DIGITS) as load:
         for _ in range(8):

@@ -40,7 +40,7 @@ def refused(folder: Path, text: str, **overrides: object) -> ConfigurationError:
         ("trusted_proxies = [\n", "line 3, column 20", "`trusted_proxies = [`"),
     ],
 )
-def test_issue_7_14_a_file_that_is_no_toml_tells_line_column_and_text(
+def test_a_file_that_is_no_toml_tells_line_column_and_text(
     tmp_path: Path, text: str, place: str, shown: str
 ) -> None:
     fault = refused(tmp_path, text)
@@ -58,7 +58,7 @@ def test_issue_7_14_a_file_that_is_no_toml_tells_line_column_and_text(
         ('[engines.gpu]\n  pyhton = "x"\nproviders = ["p"]\n', "line 4, column 3", "python"),
     ],
 )
-def test_issue_7_14_an_unknown_key_tells_its_place_and_the_nearest(
+def test_an_unknown_key_tells_its_place_and_the_nearest(
     tmp_path: Path, text: str, place: str, near: str
 ) -> None:
     fault = refused(tmp_path, text)
@@ -127,9 +127,7 @@ SITE = (
         (SITE.replace("name", "nam", 1), "line 1, column 1", "did you mean `name`?"),
     ],
 )
-def test_issue_7_14_the_file_of_a_site_tells_place_and_remedy(
-    text: str, told: str, advice: str
-) -> None:
+def test_the_file_of_a_site_tells_place_and_remedy(text: str, told: str, advice: str) -> None:
     with pytest.raises(SiteConfigInvalid) as caught:
         parse_site(text.encode(), Path("/site"))
     assert told in caught.value.public

@@ -59,7 +59,7 @@ def test_a_stream_without_an_end_is_as_described(described: House) -> None:
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_issue_7_16_the_gateway_does_what_its_document_says(
+def test_the_gateway_does_what_its_document_says(
     who: str, described: House, callers: dict[str, Caller], tmp_path: Path
 ) -> None:
     found = hold(described, callers[who], tmp_path, *WHO[who])

@@ -26,7 +26,7 @@ WITHOUT: Final = {
 HOUSE: Final = "jsonhouse"
 
 
-def test_issue_7_14_every_command_has_json_or_a_reason() -> None:
+def test_every_command_has_json_or_a_reason() -> None:
     lacking = {
         words
         for words, command in leaves()
@@ -124,7 +124,7 @@ def test_a_following_is_one_value_a_line(profiles: dict[str, Path]) -> None:
         (None, "partner show /nowhere", f"{OWN}failed", ExitCode.FAILED),
     ],
 )
-def test_issue_7_14_an_error_is_one_value_with_the_problem_type(
+def test_an_error_is_one_value_with_the_problem_type(
     profiles: dict[str, Path], who: str | None, words: str, kind: str, code: ExitCode
 ) -> None:
     said = sealgate(*words.split(), *(("--profile", profiles[who]) if who else ()), "--json")

@@ -48,7 +48,7 @@ def share(owner: Path, model: str, *tenants: str) -> Said:
         ("--role zzz", "zzz", "there are `administrator`"),
     ],
 )
-def test_issue_7_14_a_wrong_role_scope_or_purpose_is_named(
+def test_a_wrong_role_scope_or_purpose_is_named(
     admin: Path, words: str, wrong: str, advice: str
 ) -> None:
     said = sealgate(
@@ -79,9 +79,7 @@ def test_a_program_finds_the_words_in_the_problem(admin: Path) -> None:
         f"tenant suspend {PARTNER}x --confirm {PARTNER}x",
     ],
 )
-def test_issue_7_14_an_administrator_is_told_which_tenant_may_be_meant(
-    admin: Path, words: str
-) -> None:
+def test_an_administrator_is_told_which_tenant_may_be_meant(admin: Path, words: str) -> None:
     said = sealgate(*words.split(), "--profile", admin)
     assert said.code == ExitCode.NOT_FOUND
     assert f"next: did you mean `{PARTNER}`" in said.err
@@ -111,7 +109,7 @@ def test_nobody_else_is_told_of_tenants(owner: Path) -> None:
         ("explain managePolicy named 1", "there are `downloadArtifact`"),
     ],
 )
-def test_issue_7_14_a_wrong_policy_action_is_named(owner: Path, words: str, told: str) -> None:
+def test_a_wrong_policy_action_is_named(owner: Path, words: str, told: str) -> None:
     said = sealgate("policy", *words.split(), "--profile", owner)
     assert said.code == ExitCode.USAGE
     assert told in said.err
@@ -128,7 +126,7 @@ def test_a_policy_with_a_wrong_action_says_which_may_be_meant(owner: Path, tmp_p
     assert "from line 4 on" in said.out
 
 
-def test_issue_7_14_sharing_with_a_tenant_that_does_not_exist_is_refused(
+def test_sharing_with_a_tenant_that_does_not_exist_is_refused(
     place: Place, owner: Path, model: str
 ) -> None:
     said = share(owner, model, PARTNER, "nobody-here")
@@ -180,9 +178,7 @@ def test_a_new_model_is_not_shared_with_nobody(place: Place, owner: Path) -> Non
     assert sealgate("model", "show", "fresh", "--profile", owner).code == ExitCode.NOT_FOUND
 
 
-def test_issue_7_14_a_policy_for_a_tenant_that_does_not_exist_is_refused(
-    owner: Path, tmp_path: Path
-) -> None:
+def test_a_policy_for_a_tenant_that_does_not_exist_is_refused(owner: Path, tmp_path: Path) -> None:
     file = tmp_path / "set.cedar"
     text = (
         '@id("partner")\npermit (principal in Tenant::"{}", action == Action::"infer", resource);\n'

@@ -30,7 +30,7 @@ def owner(place: Place, request: pytest.FixtureRequest) -> Path:
     return place.profile(HOUSE, role, token_binding=request.param, scopes=["models", "federate"])
 
 
-def test_issue_7_14_ten_commands_ask_for_one_token(place: Place, owner: Path) -> None:
+def test_ten_commands_ask_for_one_token(place: Place, owner: Path) -> None:
     sealgate("logout", "--profile", owner)
     client = json.loads(owner.read_text())["client_id"]
     before = issued(place, client)
@@ -62,7 +62,7 @@ def test_a_token_is_in_no_output_of_a_command(place: Place, owner: Path) -> None
     assert token.encode() not in beside.read_bytes()
 
 
-def test_issue_7_14_logout_ends_it_here_and_at_the_gateway(place: Place, owner: Path) -> None:
+def test_logout_ends_it_here_and_at_the_gateway(place: Place, owner: Path) -> None:
     client = json.loads(owner.read_text())["client_id"]
     with connect(owner) as connection:
         connection.get("/v1/whoami")

@@ -61,7 +61,7 @@ def test_option_over_environment_over_default(
     assert find_profile(None).name == "profile.json"
 
 
-def test_issue_7_14_a_profile_that_is_wrong_tells_where_and_what_may_be_meant(
+def test_a_profile_that_is_wrong_tells_where_and_what_may_be_meant(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "app.json"

@@ -39,7 +39,7 @@ COMPUTED = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
         '=HYPERLINK("http://x")',
     ],
 )
-def test_issue_7_14_a_text_that_would_be_computed_is_marked_as_text(text: str) -> None:
+def test_a_text_that_would_be_computed_is_marked_as_text(text: str) -> None:
     assert harmless(text).startswith("'")
     assert harmless(text).replace("'", "") == text.replace("'", "")
 

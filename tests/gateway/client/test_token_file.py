@@ -35,7 +35,7 @@ def ask(folder: Path, issuer: Issuer, of: Profile | None = None) -> int:
 
 
 @pytest.mark.parametrize("binding", ["dpop", "none"])
-def test_issue_7_14_commands_share_one_token(tmp_path: Path, binding: str) -> None:
+def test_commands_share_one_token(tmp_path: Path, binding: str) -> None:
     issuer, mine = Issuer(), profile(binding)
     assert {ask(tmp_path, issuer, mine) for _ in range(10)} == {200}
     assert issuer.issued == 1

@@ -355,3 +355,10 @@ def test_an_erasure_that_a_copy_delays_ends_when_it_is_asked_again(tmp_path: Pat
             assert officer.post(f"/v1/subjects/{ref}/erase", {"confirm": ref})["ref"] == ref
     assert "not complete" in delayed.value.what
     assert delayed.value.code == ExitCode.TRY_AGAIN
+
+
+def test_a_restore_removes_what_one_that_was_killed_left(past: Past, tmp_path: Path) -> None:
+    left = tmp_path / ".data.0123abcd.partial"
+    (left / "keystore").mkdir(parents=True)
+    put_back(past, past.early, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]

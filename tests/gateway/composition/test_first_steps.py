@@ -28,7 +28,7 @@ def done(place: Place) -> dict[str, bool | None]:
     return {step.title: step.done for step in FirstSteps(place.foundation)()}
 
 
-def test_issue_7_15_each_step_is_to_do_until_it_is_done(place: Place) -> None:
+def test_each_step_is_to_do_until_it_is_done(place: Place) -> None:
     data = place.folder / "data"
     titles = list(done(place))
     assert set(done(place).values()) == {False}
@@ -125,7 +125,7 @@ def test_the_model_of_the_page_is_screened_as_the_starter_policies_ask(place: Pl
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_issue_7_15_strangers_see_a_page_that_tells_no_tenant(place: Place, method: str) -> None:
+def test_strangers_see_a_page_that_tells_no_tenant(place: Place, method: str) -> None:
     place.tenant("acme")
     answer = httpx.request(method, f"{place.url}/")
     assert answer.status_code == 200

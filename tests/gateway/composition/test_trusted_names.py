@@ -20,7 +20,7 @@ clients = {there = "admin", app = "acme-ap"}
 """
 
 
-def test_issue_7_14_an_issuer_for_a_tenant_or_client_that_does_not_exist_is_told(
+def test_an_issuer_for_a_tenant_or_client_that_does_not_exist_is_told(
     tmp_path: Path,
 ) -> None:
     data = tmp_path / "data"

@@ -10,6 +10,7 @@ from cryptography import x509
 
 from gateway.demo.place import LOOPBACK, Place, free_port, prepare
 from gateway.errors import ConfigurationError
+from gateway.process.ownership import owned
 from gateway.settings import load_settings
 
 
@@ -106,3 +107,12 @@ def test_a_port_is_the_preferred_one_unless_it_is_taken() -> None:
         other = free_port(taken)
         assert other != taken
     assert free_port(taken) == taken
+
+
+def test_a_demo_that_runs_is_not_replaced_under_itself(tmp_path: Path) -> None:
+    """Its folder was emptied while it was looked at, and its gateway went on without files."""
+    before = prepare(tmp_path / "demo")
+    with owned(before.data), pytest.raises(ConfigurationError, match="runs in this folder"):
+        prepare(tmp_path / "demo")
+    assert (before.data / "sealgate.toml").exists()
+    prepare(tmp_path / "demo")

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from gateway.identity.errors import InvalidToken
-from gateway.identity.principal import AGE_MARGIN_SECONDS, Principal, principal_of, registered_id
+from gateway.identity.principal import (
+    AGE_MARGIN_SECONDS,
+    Principal,
+    principal_of,
+    registered_id,
+    still_valid,
+)
 from gateway.identity.records import Client, Tenant
 from gateway.identity.tokens import AccessClaims
 from gateway.identity.trust import IssuerTrust
@@ -72,7 +78,19 @@ def test_roles_and_purposes_come_from_the_registration_and_scopes_are_narrowed()
         auth_age=10 + AGE_MARGIN_SECONDS,
         token_id="t1",
         expires=int(NOW) + 290,
+        issued=int(NOW) - 10,
     )
+
+
+def test_a_token_of_before_its_client_was_let_in_again_is_refused() -> None:
+    """It was good again until its end when the client was enabled within its five minutes."""
+    kept = principal()
+    shut_out = replace(CLIENT, not_before=int(NOW) - 9)
+    with pytest.raises(InvalidToken):
+        principal(client=shut_out)
+    assert not still_valid(kept, shut_out, TENANT)
+    fresh = replace(CLAIMS, issued=int(NOW) - 9)
+    assert still_valid(principal(fresh, client=shut_out), shut_out, TENANT)
 
 
 def test_a_bound_token_makes_a_bound_principal() -> None:

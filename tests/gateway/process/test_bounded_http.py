@@ -14,7 +14,12 @@ from typing import Any, ClassVar
 import pytest
 import uvicorn
 
-from gateway.process.bounded_http import IDLE_SECONDS, MAX_HEAD_BYTES, BoundedHttp
+from gateway.process.bounded_http import (
+    IDLE_SECONDS,
+    MAX_HEAD_BYTES,
+    BoundedHttp,
+    DoorState,
+)
 from tests.audit.samples import until
 
 LINE = b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 3\r\nx: "
@@ -98,6 +103,21 @@ class Crowded(BoundedHttp):
         return 5
 
 
+class Counted(BoundedHttp):
+    """Counts how often one is looked at when there are too many."""
+
+    looks: ClassVar[int] = 0
+
+    @staticmethod
+    def most() -> int:
+        return 40
+
+    @property
+    def spare(self) -> bool:
+        Counted.looks += 1
+        return super().spare
+
+
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     with serving(BoundedHttp) as found:
@@ -128,6 +148,7 @@ def serving(protocol: type[BoundedHttp], app: Any = None) -> Iterator[int]:
             timeout_keep_alive=IDLE_SECONDS,
         )
     )
+    server.server_state = DoorState()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
@@ -310,6 +331,15 @@ def test_one_connection_more_takes_the_place_of_the_longest_silent(crowded: int)
         for line in others:
             line.sendall(LINE + b"a" + END + b"abc")
             assert answered(line).endswith(b"1 3")
+
+
+def test_one_more_is_let_in_without_a_look_at_all_of_them() -> None:
+    with serving(Counted) as port, contextlib.ExitStack() as lines:
+        for _ in range(Counted.most() + 20):
+            line = lines.enter_context(opened(port))
+            line.sendall(LINE + END + b"abc")
+            assert answered(line).startswith(b"HTTP/1.1 200")
+    assert 0 < Counted.looks <= 2 * 20
 
 
 @pytest.mark.parametrize(

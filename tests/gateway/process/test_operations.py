@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -36,6 +38,7 @@ def operations(
     log: AuditLog | None = None,
     warming: Warming | None = None,
     readiness: Readiness | None = None,
+    steps: Callable[[], Sequence[Step]] | None = None,
 ) -> OperationsApp:
     return OperationsApp(
         shop.metrics,
@@ -46,7 +49,8 @@ def operations(
         life=Life(),
         readiness=readiness or Readiness({}),
         version="1",
-        steps=lambda: [Step("a backup", False, "a disk is not for ever", "cp -a here there")],
+        steps=steps
+        or (lambda: [Step("a backup", False, "a disk is not for ever", "cp -a here there")]),
         public_url="https://models.example",
         host="Ops.internal",
         warming=warming or warmed(shop),
@@ -156,9 +160,7 @@ def test_what_is_not_there_is_told_without_repeating_it(shop: Works, path: str) 
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_issue_7_15_the_first_page_says_what_is_well_and_what_is_left(
-    shop: Works, method: str
-) -> None:
+def test_the_first_page_says_what_is_well_and_what_is_left(shop: Works, method: str) -> None:
     answer = call(operations(shop), method, "/")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -207,3 +209,35 @@ def test_a_name_that_somebody_gave_the_address_shows_no_page(
     for path in ("/metrics", "/health/live"):
         named = call(operations(shop), "GET", path, headers={"host": host})
         assert named.status_code == 200, "scraped by the name of a service"
+
+
+def test_a_database_that_hangs_keeps_neither_the_metrics_nor_the_first_page(shop: Works) -> None:
+    """They waited in the pool of threads that the database had filled."""
+    go = threading.Event()
+
+    def hang() -> list[Step]:
+        assert go.wait(240)
+        return []
+
+    app = operations(shop, readiness=Readiness({"database": hang}, 0.1), steps=hang)
+
+    async def scenario() -> tuple[int, int, str]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        waiting = loop.run_in_executor(None, hang)
+        try:
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://127.0.0.1"
+            ) as client:
+                metrics, ready, page = [
+                    await client.get(path) for path in ("/metrics", "/health/ready", "/")
+                ]
+        finally:
+            go.set()
+            await waiting
+        assert ready.text == "not well: database\n"
+        return metrics.status_code, page.status_code, page.text
+
+    metrics, page, text = asyncio.run(scenario())
+    assert (metrics, page) == (200, 200)
+    assert "cannot be looked at now" in text

@@ -111,7 +111,7 @@ def test_runs_are_told_by_state_with_the_age_of_the_oldest(desk: Desk) -> None:
     assert told["sealgate_federation_runs:starting"] == 1
     assert told["sealgate_federation_runs:running"] == 1
     assert told["sealgate_federation_runs:publishing"] == 0
-    assert told["sealgate_federation_run_oldest_seconds"] == 600
+    assert told["sealgate_federation_run_oldest_seconds:lungs,acme"] == 600
 
 
 def test_a_site_is_connected_while_it_calls(desk: Desk) -> None:
@@ -148,7 +148,7 @@ def test_what_is_kept_of_sites_is_bounded(desk: Desk) -> None:
 
 
 def test_lines_that_were_lost_are_counted_by_why(desk: Desk) -> None:
-    desk.sink.lost, desk.lines.left_out = 2, 3
+    desk.sink._lost, desk.lines.left_out = 2, 3
     told = desk.told()
     assert told["sealgate_log_lines_lost_total:write_failed"] == 2
     assert told["sealgate_log_lines_lost_total:bound"] == 3

@@ -94,6 +94,22 @@ def test_a_disabled_client_is_let_in_again_with_what_it_had(home: House) -> None
         credentials.enable(ADMINISTRATOR, TENANT, "robot")
 
 
+def test_who_is_let_in_again_has_no_token_of_before(home: House) -> None:
+    administration, credentials = home.use.administration, home.use.credentials
+    before = robot(home).not_before
+    administration.disable_client(ADMINISTRATOR, TENANT, "robot")
+    assert before == 0
+    assert robot(home).not_before == int(NOW) + 1, "those of this second are among them"
+    credentials.enable(ADMINISTRATOR, TENANT, "robot")
+    assert robot(home).not_before == int(NOW) + 1
+    credentials.rotate(ADMINISTRATOR, TENANT, "robot", None)
+    assert robot(home).not_before == int(NOW) + 1
+    credentials.enable(ADMINISTRATOR, TENANT, "out")
+    stored = home.stores.clients.get("out")
+    assert stored is not None
+    assert stored.not_before == int(NOW), "one that an earlier release had disabled"
+
+
 def test_nobody_is_let_in_while_it_is_being_shut_out(home: House) -> None:
     """An order to shut out that was cut off is carried out later: it must not meet an open door."""
     facts = {"tenant": TENANT, "client": "out"}

@@ -53,7 +53,7 @@ def contents(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[st
                 yield f"{where} {status}", kind, one
 
 
-def test_issue_7_16_every_operation_has_a_name_of_its_own_and_says_what_it_is(
+def test_every_operation_has_a_name_of_its_own_and_says_what_it_is(
     document: dict[str, Any],
 ) -> None:
     names = [operation["operationId"] for _, _, operation in told(document)]
@@ -64,7 +64,7 @@ def test_issue_7_16_every_operation_has_a_name_of_its_own_and_says_what_it_is(
         assert set(operation["tags"]) <= tags, (method, path)
 
 
-def test_issue_7_16_every_operation_says_what_it_answers(document: dict[str, Any]) -> None:
+def test_every_operation_says_what_it_answers(document: dict[str, Any]) -> None:
     for method, path, operation in told(document):
         well = {status: one for status, one in operation["responses"].items() if status < "300"}
         assert well, (method, path)
@@ -78,7 +78,7 @@ def test_issue_7_16_every_operation_says_what_it_answers(document: dict[str, Any
                 assert not empty, f"{method} {path}: say the type of what it returns"
 
 
-def test_issue_7_16_every_operation_says_how_it_refuses(document: dict[str, Any]) -> None:
+def test_every_operation_says_how_it_refuses(document: dict[str, Any]) -> None:
     for method, path, operation in told(document):
         bad = {status for status in operation["responses"] if status >= "400"}
         assert "500" in bad, (method, path)
@@ -95,7 +95,7 @@ def test_issue_7_16_every_operation_says_how_it_refuses(document: dict[str, Any]
                 assert "Retry-After" in answer["headers"], (method, path, status)
 
 
-def test_issue_7_16_every_operation_says_who_may_ask(document: dict[str, Any]) -> None:
+def test_every_operation_says_who_may_ask(document: dict[str, Any]) -> None:
     schemes = document["components"]["securitySchemes"]
     scopes = schemes["token"]["flows"]["clientCredentials"]["scopes"]
     assert set(scopes) == SCOPES
@@ -110,7 +110,7 @@ def test_issue_7_16_every_operation_says_who_may_ask(document: dict[str, Any]) -
             assert asked or "x-sealgate-decision" not in operation, (method, path)
 
 
-def test_issue_7_16_every_example_fits_its_schema(document: dict[str, Any]) -> None:
+def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
     seen = 0
     for where, kind, one in contents(document):
         given = [case["value"] for case in one.get("examples", {}).values()]

@@ -44,7 +44,7 @@ def why(hidden: Hidden, answer: httpx.Response) -> dict[str, Any]:
     return dict(record)
 
 
-def test_issue_7_4_a_forbid_is_told_with_its_text_and_what_would_lift_it(hidden: Hidden) -> None:
+def test_a_forbid_is_told_with_its_text_and_what_would_lift_it(hidden: Hidden) -> None:
     answer = ask(hidden, "caller", "/v2/models/bound/infer")
     assert answer.status_code == 404
     record = why(hidden, answer)
@@ -55,7 +55,7 @@ def test_issue_7_4_a_forbid_is_told_with_its_text_and_what_would_lift_it(hidden:
     assert record["certain"] is True
 
 
-def test_issue_7_4_where_nothing_permitted_the_nearest_permit_is_told(hidden: Hidden) -> None:
+def test_where_nothing_permitted_the_nearest_permit_is_told(hidden: Hidden) -> None:
     record = why(hidden, ask(hidden, "nobody", "/v2/models/open/infer"))
     first = record["rules"][0]
     assert (first["id"], first["applies"]) == ("caller-infer", False)
