@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from gateway.cli.approval import told_to_wait
 from gateway.cli.connection import connect
 from gateway.cli.durations import seconds_of
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
@@ -100,6 +101,8 @@ def rotate(
     key endorses the new one in the log, so who trusts the old one can go on with it. Tenant: stored
     keys are wrapped anew, models are not encrypted anew; the old key is destroyed after its time.
 
+    Where the operator asks for two people the order waits for the second one: exit code 7.
+
     Example: sealgate keys rotate token --confirm token
 
     Next: sealgate keys list
@@ -110,6 +113,8 @@ def rotate(
     check_confirmed(confirm, tenant or kind.value)
     with connect(profile) as connection:
         key = connection.post("/v1/keys/rotate", body)
+    if "approval" in key:
+        raise told_to_wait(key, as_json=as_json)
     if as_json:
         show(key, as_json=True)
         return

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,7 +56,7 @@ class Plan:
         region: Of the platform tenant.
     """
 
-    settings: dict[str, str | int]
+    settings: Mapping[str, str | int | Sequence[str]]
     region: str
 
 

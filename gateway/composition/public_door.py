@@ -27,6 +27,7 @@ from gateway.telemetry import Metrics
 from gateway.traces import Traces
 from gateway.web import (
     administration,
+    approvals,
     artifacts,
     audit,
     batches,
@@ -112,6 +113,7 @@ def public_app(
     app.add_middleware(BoundedBody, seconds=settings.body_timeout_seconds)  # the outer one
     for part in (
         administration,
+        approvals,
         artifacts,
         audit,
         batches,
@@ -150,8 +152,9 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
         use.credentials,
         use.federations,
         use.jobs,
+        use.approvals,
         use.key_list,
-        use.keys,
+        use.key_orders,
         use.overviews,
         use.policies,
         use.reasons,

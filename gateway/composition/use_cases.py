@@ -11,6 +11,7 @@ import structlog
 
 from gateway.artifacts.admission import admit
 from gateway.artifacts.sandbox import Alarm, run_sandboxed
+from gateway.authorization.approvals import Approvals
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.recorder import Recorder
@@ -42,6 +43,7 @@ from gateway.registry.versions import Versions
 from gateway.tenancy.administration import Administration
 from gateway.tenancy.credentials import Credentials
 from gateway.tenancy.key_list import KeyList
+from gateway.tenancy.key_orders import KeyOrders
 from gateway.tenancy.keys import KeyRotation
 from gateway.tenancy.overview import Overviews
 from gateway.tenancy.policy_sets import PolicySets
@@ -77,6 +79,8 @@ class UseCases:
     credentials: Credentials
     keys: KeyRotation
     key_list: KeyList
+    key_orders: KeyOrders
+    approvals: Approvals
     overviews: Overviews
     key_retirement: KeyRetirement
     federations: Federations
@@ -155,6 +159,26 @@ def make_use_cases(
         changed,
     )
 
+    rotation = KeyRotation(
+        base.keys,
+        token_keys,
+        base.log,
+        base.log_signer,
+        rewrapping,
+        stores.tenants,
+        guard=guard,
+        intents=intents,
+        recorder=recorder,
+    )
+    approvals = Approvals(
+        stores.approvals,
+        guard,
+        intents,
+        let_in=partial(_let_in, base),
+        clock=clock,
+        new_id=recorder.new_id,
+    )
+
     def close() -> None:
         alarm.ring()
         if follower is not None:
@@ -201,18 +225,10 @@ def make_use_cases(
             clock=clock,
             random_bytes=base.environment.random_bytes,
         ),
-        keys=KeyRotation(
-            base.keys,
-            token_keys,
-            base.log,
-            base.log_signer,
-            rewrapping,
-            stores.tenants,
-            guard=guard,
-            intents=intents,
-            recorder=recorder,
-        ),
+        keys=rotation,
         key_list=key_list,
+        key_orders=KeyOrders(rotation, key_list, guard, approvals),
+        approvals=approvals,
         overviews=Overviews(
             stores.tenants,
             stores.clients,
@@ -267,3 +283,11 @@ def _busy(batches: BatchStore, tenant: str, since: int) -> bool:
 
     unfinished = every(page, lambda batch: batch.id, "")
     return any(batch.tenant == tenant and batch.created <= since for batch in unfinished)
+
+
+def _let_in(base: Foundation, tenant: str, client_id: str) -> bool:
+    """Tell whether a client of a tenant is let in now."""
+    client, home = base.stores.clients.get(client_id), base.stores.tenants.get(tenant)
+    if client is None or home is None or home.suspended:
+        return False
+    return client.tenant == tenant and not client.disabled

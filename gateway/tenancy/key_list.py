@@ -94,8 +94,7 @@ class KeyList:
             Forbidden: The caller is no administrator.
         """
         self._decide(call)
-        policy = self._keys.ring("policy")
-        return [self.token(), _signing("policy", PLATFORM_TENANT, policy, _hex)]
+        return [self.token(), self.policy()]
 
     def tenants(self, call: Call, *, after: str, limit: int) -> Sequence[Tenant]:
         """Return tenants by id, for `of_tenant`.
@@ -118,9 +117,31 @@ class KeyList:
             raise NotFound
         return [self.log(tenant), *self.files(tenant)]
 
+    def one(self, kind: KeyKind, tenant: str) -> KeyFacts:
+        """Return one key, undecided.
+
+        Raises:
+            KeyUnavailable: The tenant's keys are disabled or destroyed.
+        """
+        match kind:
+            case "token":
+                return self.token()
+            case "policy":
+                return self.policy()
+            case "log":
+                return self.log(tenant)
+        found = [key for key in self.files(tenant) if key.kind == kind]
+        if not found:
+            raise KeyUnavailable
+        return found[0]
+
     def token(self) -> KeyFacts:
         """Return the key of tokens, undecided."""
         return _signing("token", PLATFORM_TENANT, self._keys.ring(PURPOSE), key_id)
+
+    def policy(self) -> KeyFacts:
+        """Return the key of policy sets, undecided."""
+        return _signing("policy", PLATFORM_TENANT, self._keys.ring("policy"), _hex)
 
     def log(self, tenant: str) -> KeyFacts:
         """Return the key of a tenant's log, undecided."""

@@ -100,12 +100,15 @@ class KeyRotation:
             Kind(ROTATE_TENANT, "administer", _details, self._finish_tenant),
         )
 
-    def rotate_token(self, call: Call, overlap: int | None = None) -> None:
+    def rotate_token(
+        self, call: Call, overlap: int | None = None, *, after: int | None = None
+    ) -> None:
         """Sign tokens with a new key from now on.
 
         Args:
             call: Who asks.
             overlap: Seconds for which tokens of the key before are accepted; 0 ends them at once.
+            after: Number of the key that is to be replaced; None: whichever it is.
 
         Raises:
             InvalidRequest: The overlap is out of bounds.
@@ -113,17 +116,22 @@ class KeyRotation:
             LimitReached: Too many former keys are accepted still.
             Forbidden: The caller is no administrator.
         """
-        seconds = _checked(overlap, TOKEN_OVERLAP)
+        seconds = token_overlap(overlap)
         decision = self._decided(call, self._guard.platform(), ROTATE_TOKEN)
         with self._one_at_a_time(ROTATE_TOKEN, PLATFORM_TENANT):
-            after = self._keys.ring(PURPOSE).number
+            after = self._keys.ring(PURPOSE).number if after is None else after
             row = {"tenant": PLATFORM_TENANT, "after": str(after)}
             with self._changing(call, decision, ROTATE_TOKEN, row):
                 self._keys.rotate_signing(PURPOSE, after=after, overlap=seconds)
                 self._token_keys.reload()
 
-    def rotate_log(self, call: Call, tenant: str) -> None:
+    def rotate_log(self, call: Call, tenant: str, *, after: int | None = None) -> None:
         """Sign a tenant's log with a new key from now on; the old one has endorsed it in the log.
+
+        Args:
+            call: Who asks.
+            tenant: Whose log.
+            after: Number of the key that is to be replaced; None: whichever it is.
 
         Raises:
             NotFound: There is no such tenant.
@@ -133,18 +141,23 @@ class KeyRotation:
         """
         decision = self._decided(call, self._facts(call, tenant), ROTATE_LOG)
         with self._one_at_a_time(ROTATE_LOG, tenant):
-            after = self._keys.ring(log_purpose(self._log, tenant)).number
-            row = {"tenant": tenant, "after": str(after)}
+            number = self._keys.ring(log_purpose(self._log, tenant)).number
+            if after not in (None, number):
+                raise StateConflict
+            row = {"tenant": tenant, "after": str(number)}
             with self._changing(call, decision, ROTATE_LOG, row) as intent:
                 self._succeed(intent.pending, call.principal)
 
-    def rotate_tenant(self, call: Call, tenant: str, overlap: int | None = None) -> None:
+    def rotate_tenant(
+        self, call: Call, tenant: str, overlap: int | None = None, *, after: int | None = None
+    ) -> None:
         """Wrap a tenant's file keys with a new key; what is encrypted stays as it is.
 
         Args:
             call: Who asks.
             tenant: Whose key.
             overlap: Seconds for which the version before is kept, for work under way.
+            after: The version that is to be replaced; None: whichever it is.
 
         Raises:
             InvalidRequest: The overlap is out of bounds.
@@ -153,10 +166,10 @@ class KeyRotation:
             KeyUnavailable: The tenant's key is disabled or destroyed.
             Forbidden: The caller is no administrator.
         """
-        seconds = _checked(overlap, TENANT_OVERLAP, least=LEAST_TENANT_OVERLAP)
+        seconds = tenant_overlap(overlap)
         decision = self._decided(call, self._facts(call, tenant), ROTATE_TENANT)
         with self._one_at_a_time(ROTATE_TENANT, tenant):
-            after = self._keys.tenant_key(tenant).version
+            after = self._keys.tenant_key(tenant).version if after is None else after
             row = {"tenant": tenant, "after": str(after), TOLD: tenant}
             with self._changing(call, decision, ROTATE_TENANT, row):
                 self._keys.rotate(tenant, after=after, overlap=seconds)
@@ -243,6 +256,24 @@ class KeyRotation:
 def log_purpose(log: AuditLog, tenant: str) -> str:
     """Return the purpose of the keys of a tenant's log."""
     return f"log/{log.origin(tenant)}"
+
+
+def token_overlap(overlap: int | None) -> int:
+    """Return for how many seconds tokens of the key before are accepted.
+
+    Raises:
+        InvalidRequest: It is out of bounds.
+    """
+    return _checked(overlap, TOKEN_OVERLAP)
+
+
+def tenant_overlap(overlap: int | None) -> int:
+    """Return for how many seconds the version before is kept.
+
+    Raises:
+        InvalidRequest: It is out of bounds.
+    """
+    return _checked(overlap, TENANT_OVERLAP, least=LEAST_TENANT_OVERLAP)
 
 
 def _checked(overlap: int | None, usual: int, *, least: int = 0) -> int:

@@ -13,6 +13,7 @@ from typing import get_args
 
 from tests.deploy.nginx import certificate
 from tests.kills import (
+    approval_changes,
     batch_changes,
     federation_changes,
     key_changes,
@@ -33,6 +34,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *upload_changes.SCENARIOS,
     *privacy_changes.SCENARIOS,
     *key_changes.SCENARIOS,
+    *approval_changes.SCENARIOS,
     *federation_changes.SCENARIOS,
     *batch_changes.SCENARIOS,
 )
