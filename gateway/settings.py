@@ -32,7 +32,14 @@ REFERENCE = "see docs/reference/settings.md"
 # Read by the command line, not by the server.
 OF_THE_COMMAND_LINE = frozenset({"SEALGATE_PROFILE", "SEALGATE_TRUST"})
 
-FourEyes = Literal["rotate_token_key", "rotate_log_key", "rotate_tenant_key"]
+FourEyes = Literal[
+    "rotate_token_key",
+    "rotate_policy_key",
+    "rotate_log_key",
+    "rotate_tenant_key",
+    "rotate_release_key",
+    "replace_lost_release_key",
+]
 """Changes that an operator may want two people for."""
 Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 

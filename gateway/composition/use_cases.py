@@ -46,7 +46,10 @@ from gateway.tenancy.key_list import KeyList
 from gateway.tenancy.key_orders import KeyOrders
 from gateway.tenancy.keys import KeyRotation
 from gateway.tenancy.overview import Overviews
+from gateway.tenancy.policy_keys import PolicyKeys
 from gateway.tenancy.policy_sets import PolicySets
+from gateway.tenancy.release_keys import ReleaseKeys
+from gateway.tenancy.turns import Turns
 from gateway.tenancy.wrapped import KeyRetirement, Rewrapping
 from gateway.work.jobs import WORKERS, Jobs
 from policies.compiled import starter_text
@@ -80,6 +83,8 @@ class UseCases:
     keys: KeyRotation
     key_list: KeyList
     key_orders: KeyOrders
+    release_keys: ReleaseKeys
+    policy_keys: PolicyKeys
     approvals: Approvals
     overviews: Overviews
     key_retirement: KeyRetirement
@@ -147,7 +152,7 @@ def make_use_cases(
     batch = make_batches(base, guard, recorder, intents, uploads, confined)
     follower, watching = None, Watching(clock)
     if coordinator is not None:
-        trained = TrainedModels(versions, base.sealer, base.keys.release_key, clock)
+        trained = TrainedModels(versions, base.sealer, base.keys.convenor_seed, clock)
         follower = RunFollower(stores.federations, coordinator, recorder, trained, watching.step)
 
     key_list = KeyList(base.keys, base.log, stores.tenants, guard)
@@ -159,6 +164,7 @@ def make_use_cases(
         changed,
     )
 
+    turns = Turns(intents)
     rotation = KeyRotation(
         base.keys,
         token_keys,
@@ -166,10 +172,15 @@ def make_use_cases(
         base.log_signer,
         rewrapping,
         stores.tenants,
+        turns,
         guard=guard,
         intents=intents,
         recorder=recorder,
     )
+    release_keys = ReleaseKeys(
+        base.keys, stores.registry, turns, guard=guard, intents=intents, changed=changed
+    )
+    policy_keys = PolicyKeys(base.keys, base.author, turns, guard=guard, intents=intents)
     approvals = Approvals(
         stores.approvals,
         guard,
@@ -227,7 +238,11 @@ def make_use_cases(
         ),
         keys=rotation,
         key_list=key_list,
-        key_orders=KeyOrders(rotation, key_list, guard, approvals),
+        key_orders=KeyOrders(
+            rotation, release_keys, policy_keys, key_list, guard=guard, approvals=approvals
+        ),
+        release_keys=release_keys,
+        policy_keys=policy_keys,
         approvals=approvals,
         overviews=Overviews(
             stores.tenants,

@@ -18,12 +18,14 @@ from gateway.authorization.records import Approval
 from gateway.errors import InvalidRequest, NotFound
 from gateway.tenancy.key_list import KeyList
 from gateway.tenancy.keys import KeyRotation, tenant_overlap, token_overlap
+from gateway.tenancy.policy_keys import PolicyKeys
+from gateway.tenancy.release_keys import LOST_RELEASE, ReleaseKeys
 from policies.facts import PlatformFacts, TenantFacts
 
 ROTATE: Final = "rotate_key"
-OF_THE_PLATFORM: Final = frozenset({"token"})
+OF_THE_PLATFORM: Final = frozenset({"token", "policy"})
 """Kinds of which there is one key for all tenants."""
-WITHOUT_OVERLAP: Final = frozenset({"log"})
+WITHOUT_OVERLAP: Final = frozenset({"log", "policy", "release"})
 """Kinds where what the old key signed stays good."""
 
 
@@ -31,16 +33,27 @@ class KeyOrders:
     """Takes orders to replace keys.
 
     Args:
-        rotation: Replaces them.
+        rotation: Replaces those of tokens, logs and tenants.
+        releases: Replaces those of releases.
+        policies: Replaces that of policy sets.
         key_list: Tells which there are.
         guard: Decides.
         approvals: Keeps what takes two.
     """
 
     def __init__(
-        self, rotation: KeyRotation, key_list: KeyList, guard: Guard, approvals: Approvals
+        self,
+        rotation: KeyRotation,
+        releases: ReleaseKeys,
+        policies: PolicyKeys,
+        key_list: KeyList,
+        *,
+        guard: Guard,
+        approvals: Approvals,
     ) -> None:
         self._rotation = rotation
+        self._releases = releases
+        self._policies = policies
         self._key_list = key_list
         self._guard = guard
         self._approvals = approvals
@@ -49,16 +62,23 @@ class KeyOrders:
                 ROTATE,
                 "administer",
                 prepare=self._prepare,
-                reason=lambda body: f"rotate_{body['kind']}_key",
+                reason=_reason,
                 about=self._about,
                 perform=self._perform,
             )
         )
 
     def order(
-        self, call: Call, kind: str, tenant: str | None, overlap: int | None
+        self, call: Call, kind: str, tenant: str | None, overlap: int | None, *, lost: bool = False
     ) -> Approval | None:
         """Replace a key, or let the order wait for a second person; None: it was replaced.
+
+        Args:
+            call: Who asks.
+            kind: Of the key.
+            tenant: Whose; None for the kinds of which there is one.
+            overlap: Seconds for which the old key is accepted; None: as is usual.
+            lost: The release key is lost, or in wrong hands: the old one names no other.
 
         Raises:
             InvalidRequest: The order contradicts itself, or the overlap is out of bounds.
@@ -66,7 +86,7 @@ class KeyOrders:
             StateConflict: Another rotation is under way, or not settled yet.
             LimitReached: Too many keys followed one another, or too many orders wait.
         """
-        body = {"kind": kind, "tenant": tenant, "overlap_s": overlap}
+        body = {"kind": kind, "tenant": tenant, "overlap_s": overlap, "lost": lost}
         return self._approvals.run(call, ROTATE, body)
 
     def _prepare(self, call: Call, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -78,6 +98,8 @@ class KeyOrders:
             raise InvalidRequest("`tenant` is required: each has a key of its own")
         if kind in WITHOUT_OVERLAP and overlap is not None:
             raise InvalidRequest("what the old key signed stays good: leave `overlap_s` out")
+        if body["lost"] and kind != "release":
+            raise InvalidRequest("`lost` is for release keys: every other kind is replaced alike")
         if kind == "token":
             token_overlap(overlap)
         if kind == "tenant":
@@ -101,3 +123,13 @@ class KeyOrders:
                 self._rotation.rotate_log(call, tenant, after=after)
             case "tenant":
                 self._rotation.rotate_tenant(call, tenant, overlap, after=after)
+            case "policy":
+                self._policies.rotate(call, after=after)
+            case "release" if body["lost"]:
+                self._releases.replace_lost(call, tenant, after=after)
+            case "release":
+                self._releases.rotate(call, tenant, after=after)
+
+
+def _reason(body: Mapping[str, Any]) -> str:
+    return LOST_RELEASE if body["lost"] else f"rotate_{body['kind']}_key"

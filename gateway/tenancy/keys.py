@@ -1,10 +1,12 @@
 """Keys follow one another: those of tokens, of a tenant's log, of a tenant's files.
 
+For those of releases and of policy sets see `release_keys` and `policy_keys`.
+
 Safety argument:
 1. Each rotation is decided as administration of the platform and is an intent: cut off at any point
    it is finished, or was not begun, at the next start; both are recorded.
-2. One rotation at a time, and none of a key while an earlier one of it is not settled: what a
-   finisher finds is what its own rotation did.
+2. One rotation at a time, and none of a key while an earlier one of it is not settled
+   (`gateway.tenancy.turns`): what a finisher finds is what its own rotation did.
 3. Tokens: the new key signs and the old one is accepted until its end, from one moment on
    (`gateway.identity.token_keys`). The old private key is forgotten in the same write.
 4. Log: the successor is durable before the log names it, the log names it before anything is signed
@@ -16,9 +18,8 @@ Safety argument:
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Final
 
 from audit.event import PLATFORM_TENANT
@@ -38,6 +39,7 @@ from gateway.identity.ports import TenantStore
 from gateway.identity.principal import Principal
 from gateway.identity.token_keys import PURPOSE, TokenKeys
 from gateway.identity.tokens import TOKEN_SECONDS
+from gateway.tenancy.turns import Turns
 from gateway.tenancy.wrapped import Rewrapping
 from policies.engine import Decision
 from policies.facts import PlatformFacts, TenantFacts
@@ -66,6 +68,7 @@ class KeyRotation:
         log_signer: Returns the signer of a tenant's log as the keystore has it now.
         rewrapping: Wraps a tenant's stored keys anew.
         tenants: Where tenants are kept.
+        turns: One at a time.
         guard: Decides and records.
         intents: Begin and end changes.
         recorder: Makes the events of logs.
@@ -79,6 +82,7 @@ class KeyRotation:
         log_signer: Callable[[str], LogSigner],
         rewrapping: Rewrapping,
         tenants: TenantStore,
+        turns: Turns,
         *,
         guard: Guard,
         intents: Intents,
@@ -93,7 +97,7 @@ class KeyRotation:
         self._guard = guard
         self._intents = intents
         self._recorder = recorder
-        self._turn = threading.Lock()
+        self._turns = turns
         intents.register(
             Kind(ROTATE_TOKEN, "administer", _details, self._finish_token),
             Kind(ROTATE_LOG, "administer", _details, self._finish_log),
@@ -118,7 +122,7 @@ class KeyRotation:
         """
         seconds = token_overlap(overlap)
         decision = self._decided(call, self._guard.platform(), ROTATE_TOKEN)
-        with self._one_at_a_time(ROTATE_TOKEN, PLATFORM_TENANT):
+        with self._turns.one(PLATFORM_TENANT, ROTATE_TOKEN):
             after = self._keys.ring(PURPOSE).number if after is None else after
             row = {"tenant": PLATFORM_TENANT, "after": str(after)}
             with self._changing(call, decision, ROTATE_TOKEN, row):
@@ -140,7 +144,7 @@ class KeyRotation:
             Forbidden: The caller is no administrator.
         """
         decision = self._decided(call, self._facts(call, tenant), ROTATE_LOG)
-        with self._one_at_a_time(ROTATE_LOG, tenant):
+        with self._turns.one(tenant, ROTATE_LOG):
             number = self._keys.ring(log_purpose(self._log, tenant)).number
             if after not in (None, number):
                 raise StateConflict
@@ -168,7 +172,7 @@ class KeyRotation:
         """
         seconds = tenant_overlap(overlap)
         decision = self._decided(call, self._facts(call, tenant), ROTATE_TENANT)
-        with self._one_at_a_time(ROTATE_TENANT, tenant):
+        with self._turns.one(tenant, ROTATE_TENANT):
             after = self._keys.tenant_key(tenant).version if after is None else after
             row = {"tenant": tenant, "after": str(after), TOLD: tenant}
             with self._changing(call, decision, ROTATE_TENANT, row):
@@ -206,18 +210,6 @@ class KeyRotation:
 
     def _decided(self, call: Call, facts: PlatformFacts | TenantFacts, kind: str) -> Decision:
         return self._guard.require(call, "administer", facts, reason=kind)
-
-    @contextmanager
-    def _one_at_a_time(self, kind: str, tenant: str) -> Iterator[None]:
-        if not self._turn.acquire(blocking=False):
-            raise StateConflict("another key is being replaced: try again in a moment")
-        try:
-            left = self._intents.unfinished(kind, PLATFORM_TENANT)
-            if any(pending.facts["tenant"] == tenant for pending in left):
-                raise StateConflict("an earlier rotation is being settled: try again in a minute")
-            yield
-        finally:
-            self._turn.release()
 
     def _changing(
         self, call: Call, decision: Decision, kind: str, row: Mapping[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field, StrictInt
+from pydantic import Field, StrictBool, StrictInt
 
 from audit.event import PLATFORM_TENANT
 from gateway.tenancy.key_list import OF_A_TENANT, KeyList
@@ -27,9 +27,12 @@ Keys = Annotated[KeyList, provided(KeyList)]
 class Rotation(Body):
     """Which key is to be replaced, and for how long what it did before is accepted."""
 
-    kind: Literal["token", "log", "tenant"]
+    kind: Literal["token", "policy", "log", "tenant", "release"]
     tenant: Name | None = None
     overlap_s: Annotated[StrictInt, Field(ge=0)] | None = None
+    lost: Annotated[
+        StrictBool, Field(description="A release key that is lost or in wrong hands.")
+    ] = False
 
 
 @router.get(
@@ -74,7 +77,7 @@ def rotate(
     Where the operator asks for two people it waits for the second one, who agrees to it by its
     digest; nothing is replaced until then.
     """
-    waits = orders.order(call, body.kind, body.tenant, body.overlap_s)
+    waits = orders.order(call, body.kind, body.tenant, body.overlap_s, lost=body.lost)
     if waits is not None:
         response.status_code = 202
         return waiting_body(waits)

@@ -19,6 +19,7 @@ from tests.kills import (
     key_changes,
     privacy_changes,
     registry_changes,
+    signing_changes,
     tenancy_changes,
     upload_changes,
 )
@@ -35,6 +36,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *privacy_changes.SCENARIOS,
     *key_changes.SCENARIOS,
     *approval_changes.SCENARIOS,
+    *signing_changes.SCENARIOS,
     *federation_changes.SCENARIOS,
     *batch_changes.SCENARIOS,
 )
