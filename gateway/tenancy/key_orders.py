@@ -89,6 +89,21 @@ class KeyOrders:
         body = {"kind": kind, "tenant": tenant, "overlap_s": overlap, "lost": lost}
         return self._approvals.run(call, ROTATE, body)
 
+    def replace_again(self, key: str) -> None:
+        """Replace a key that came back with a backup of before it was replaced.
+
+        Args:
+            key: As events name it.
+
+        Raises:
+            SealgateError: It could not be replaced: the process must not become ready.
+        """
+        kind, _, tenant = key.removeprefix("Key::").partition("/")
+        if kind == "release":
+            self._releases.lose_again(tenant)
+        else:
+            self._policies.rotate_again()
+
     def _prepare(self, call: Call, body: Mapping[str, Any]) -> Mapping[str, Any]:
         self._guard.require(call, "administer", self._guard.platform())
         kind, tenant, overlap = body["kind"], body["tenant"], body["overlap_s"]
