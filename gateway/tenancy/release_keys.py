@@ -48,6 +48,7 @@ from gateway.pages import every
 from gateway.registry.ports import Registry
 from gateway.registry.records import Model, ModelVersion
 from gateway.tenancy.turns import Turns
+from policies.engine import Decision
 
 ROTATE_RELEASE: Final = "rotate_release_key"
 LOST_RELEASE: Final = "replace_lost_release_key"
@@ -100,8 +101,7 @@ class ReleaseKeys:
             KeyUnavailable: The tenant's keys are disabled or destroyed.
             Forbidden: The caller is no administrator, or a second person is missing.
         """
-        facts = self._guard.tenant(tenant)
-        decision = self._guard.require(call, "administer", facts, reason=ROTATE_RELEASE)
+        decision = self._decide(call, tenant, ROTATE_RELEASE)
         with self._turns.one(tenant, ROTATE_RELEASE, LOST_RELEASE):
             self._check_room(tenant)
             with self._intents.changing(
@@ -124,8 +124,7 @@ class ReleaseKeys:
             KeyUnavailable: The tenant's keys are disabled or destroyed.
             Forbidden: The caller is no administrator, or a second person is missing.
         """
-        facts = self._guard.tenant(tenant)
-        decision = self._guard.require(call, "administer", facts, reason=LOST_RELEASE)
+        decision = self._decide(call, tenant, LOST_RELEASE)
         self._lose(tenant, after, by_call(call, decision))
 
     def lose_again(self, tenant: str) -> None:
@@ -141,6 +140,11 @@ class ReleaseKeys:
         except KeyUnavailable:
             return
         self._lose(tenant, after, Attribution())
+
+    def _decide(self, call: Call, tenant: str, kind: str) -> Decision:
+        """Decide first about the platform, so that only administrators learn who is a tenant."""
+        self._guard.require(call, "administer", self._guard.platform())
+        return self._guard.require(call, "administer", self._guard.tenant(tenant), reason=kind)
 
     def _lose(self, tenant: str, after: int, by: Attribution) -> None:
         row = _row(tenant, after)
