@@ -32,7 +32,7 @@ from gateway.artifacts.signature import LinkStatement, verify_link
 PREFIX: Final = b"sealgate release key succession v1\n"
 """What is signed begins so, and nothing else that a release key signs does."""
 STATEMENT_LIMIT: Final = 2048
-"""Bytes of one statement; they take some 600."""
+"""Bytes of one statement; they take some 420."""
 MAX_SUCCESSIONS: Final = 64
 """Of one chain: a key each month for five years. Each is sent with every version."""
 CHAIN_LIMIT: Final = MAX_SUCCESSIONS * 2 * STATEMENT_LIMIT
