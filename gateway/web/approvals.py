@@ -87,7 +87,10 @@ def grant(approval: str, body: Grant, call: CallDep, use: Use) -> GrantedAnswer:
 
 
 @router.delete(
-    "/{approval}", status_code=204, openapi_extra=says(decides="administer", on="Platform")
+    "/{approval}",
+    operation_id="withdraw_approval",
+    status_code=204,
+    openapi_extra=says(decides="administer", on="Platform"),
 )
 def withdraw(approval: str, call: CallDep, use: Use) -> Response:
     """Forget a request: whoever could agree to it may say no."""
