@@ -32,6 +32,15 @@ REFERENCE = "see docs/reference/settings.md"
 # Read by the command line, not by the server.
 OF_THE_COMMAND_LINE = frozenset({"SEALGATE_PROFILE", "SEALGATE_TRUST"})
 
+FourEyes = Literal[
+    "rotate_token_key",
+    "rotate_policy_key",
+    "rotate_log_key",
+    "rotate_tenant_key",
+    "rotate_release_key",
+    "replace_lost_release_key",
+]
+"""Changes that an operator may want two people for."""
 Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 
 
@@ -112,6 +121,7 @@ class Settings(BaseSettings):
     )
     audit_origin: str = Field(min_length=1)
     issuers: tuple[TrustedIssuer, ...] = ()
+    four_eyes: tuple[FourEyes, ...] = ()
     federation: Literal["auto", "on", "off"] = "auto"
 
     max_body_bytes: int = Field(default=32 << 20, ge=1024, le=1 << 30)

@@ -4,6 +4,8 @@
 2. A bundle is durable before it is in force, and `publish` returns after both: a decision that
    begins later, here or after a restart, uses this set or a newer one.
 3. Two publishers at once get two epochs or an error, never one epoch twice: the store refuses.
+4. What signs, and what signed before, is asked anew each time; while a key follows another nothing
+   is published, so that no newest set is left with the key of before (`policies.signers`).
 """
 
 from __future__ import annotations
@@ -12,13 +14,12 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from policies.bundle import SignedBundle, sign_bundle, verify_chain
+from policies.bundle import SignedBundle, sign_bundle
 from policies.compiled import compile_set
 from policies.engine import PolicyEngine
 from policies.errors import PolicySetInvalid, Problem
 from policies.ports import BundleStore
+from policies.signers import BundleKeys
 
 PAGE: Final = 200
 """Bundles or tenants read from the store at once."""
@@ -30,7 +31,7 @@ class PolicyAuthor:
     Args:
         engine: Where they come into force.
         store: Where they are kept.
-        signing_key: Signs and verifies bundles.
+        keys: Returns what signs and verifies bundles now.
         clock: Unix seconds.
     """
 
@@ -38,12 +39,12 @@ class PolicyAuthor:
         self,
         engine: PolicyEngine,
         store: BundleStore,
-        signing_key: Ed25519PrivateKey,
+        keys: Callable[[], BundleKeys],
         clock: Callable[[], float],
     ) -> None:
         self._engine = engine
         self._store = store
-        self._key = signing_key
+        self._keys = keys
         self._clock = clock
         self._lock = threading.Lock()
 
@@ -73,7 +74,7 @@ class PolicyAuthor:
         """
         compile_set(text)
         with self._lock:
-            latest = self._store.latest(tenant)
+            key, latest = self._keys().key, self._store.latest(tenant)
             bundle = sign_bundle(
                 SignedBundle(
                     tenant=tenant,
@@ -83,10 +84,10 @@ class PolicyAuthor:
                     text=text,
                     created=int(self._clock()),
                 ),
-                self._key,
+                key,
             )
             self._store.put(bundle)
-            self._engine.load(bundle, self._key.public_key(), tenant=tenant)
+            self._engine.load(bundle, key.public_key(), tenant=tenant)
         return bundle
 
     def current(self, tenant: str) -> SignedBundle | None:
@@ -101,8 +102,25 @@ class PolicyAuthor:
         with self._lock:
             newest = self._store.latest(tenant)
             if newest is not None:
-                self._engine.load(newest, self._key.public_key(), tenant=tenant)
+                self._engine.load(newest, self._keys().newest(newest), tenant=tenant)
         return newest
+
+    def resign(self, then: Callable[[], object]) -> None:
+        """Let the key that is about to sign sign the newest set of every tenant; then call `then`.
+
+        Nothing is published meanwhile. It may be repeated, also when `then` was called.
+
+        Args:
+            then: Lets that key be the one that signs.
+        """
+        with self._lock:
+            keys = self._keys()
+            key = keys.successor or keys.key
+            for tenant in self._tenants():
+                newest = self._store.latest(tenant)
+                if newest is not None:
+                    self._store.resign(sign_bundle(newest, key))
+            then()
 
     def restore(self) -> int:
         """Bring the newest set of every tenant into force, after checking its whole history.
@@ -113,12 +131,12 @@ class PolicyAuthor:
         Raises:
             BundleRefused: A history was tampered with: the process must not become ready.
         """
-        count = 0
+        count, keys = 0, self._keys()
         for tenant in self._tenants():
-            verify_chain(self._history(tenant), tenant, self._key.public_key())
+            keys.verify_chain(self._history(tenant), tenant)
             newest = self._store.latest(tenant)
             if newest is not None:
-                self._engine.load(newest, self._key.public_key(), tenant=tenant)
+                self._engine.load(newest, keys.newest(newest), tenant=tenant)
                 count += 1
         return count
 

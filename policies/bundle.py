@@ -13,7 +13,6 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -152,20 +151,6 @@ def verify_bundle(bundle: SignedBundle, public_key: Ed25519PublicKey) -> None:
         public_key.verify(bundle.signature, bundle.signed_bytes())
     except InvalidSignature:
         raise BundleRefused("the policy bundle is not signed by the expected key") from None
-
-
-def verify_chain(bundles: Iterable[SignedBundle], tenant: str, key: Ed25519PublicKey) -> None:
-    """Check that bundles are a tenant's whole history, from epoch 1 on, each genuine.
-
-    Raises:
-        BundleRefused: One is missing, replaced, not the tenant's or not genuine.
-    """
-    previous: str | None = None
-    for epoch, bundle in enumerate(bundles, start=1):
-        verify_bundle(bundle, key)
-        if (bundle.tenant, bundle.epoch, bundle.previous) != (tenant, epoch, previous):
-            raise BundleRefused("the history of the policy bundles is broken")
-        previous = bundle.digest
 
 
 def _canonical(fields: dict[str, object]) -> bytes:

@@ -244,6 +244,7 @@ class ContextFacts:
         verdict: For `releaseOutput`.
         approvals: Distinct principals who stand behind the change, the caller included.
         solo: The recorded single-administrator mode is in force.
+        four_eyes: The operator asks for two people for this change.
         recipient: For `downloadArtifact`: the recipient key.
     """
 
@@ -257,4 +258,5 @@ class ContextFacts:
     verdict: VerdictFacts | None = None
     approvals: int = 1
     solo: bool = False
+    four_eyes: bool = False
     recipient: str | None = None

@@ -9,7 +9,7 @@ from policies.bundle import SignedBundle
 
 
 class BundleStore(Protocol):
-    """The signed bundles of every tenant: append-only, by (tenant, epoch).
+    """The signed bundles of every tenant: append-only but for signatures, by (tenant, epoch).
 
     Methods are synchronous and may block. Tenants compare byte for byte.
     """
@@ -19,6 +19,14 @@ class BundleStore(Protocol):
 
         Raises:
             EpochExists: The tenant has a bundle of this epoch; it is left as it was.
+        """
+        ...
+
+    def resign(self, bundle: SignedBundle) -> None:
+        """Replace the signature of a stored bundle. When this returns it is durable.
+
+        Raises:
+            EpochExists: What is stored under its epoch is another bundle, or nothing.
         """
         ...
 

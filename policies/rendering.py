@@ -93,6 +93,7 @@ def context_of(context: ContextFacts, now: int) -> str:
         "now": {"__extn": {"fn": "datetime", "arg": moment}},
         "approvals": context.approvals,
         "solo": context.solo,
+        "four_eyes": context.four_eyes,
         "epoch": context.epoch,
     }
     if context.purpose is not None:

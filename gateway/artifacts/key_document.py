@@ -25,7 +25,8 @@ class TenantKeys(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
         state: A destroyed tenant keeps its name and nothing else.
         versions: The tenant key, oldest first; version 1 is at index 0. Retired ones are empty.
         mac: The key for look-ups.
-        release: The seed of the release key.
+        release: The seed of the release key that signs; what else is known of it is among `rings`.
+        convenor: Of `gateway.artifacts.convenor`; empty while it follows from the release key.
         made: When a version was made (Unix seconds), where that is known.
         until: How long versions before the newest are promised to unwrap (Unix seconds).
     """
@@ -36,6 +37,7 @@ class TenantKeys(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     release: bytes
     made: dict[str, int] = {}
     until: int = 0
+    convenor: bytes = b""
 
 
 class FormerRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+Endorse = Callable[[Ed25519PrivateKey, Ed25519PrivateKey, int], str]
+"""(key before, key after, Unix seconds) → what the first signs to name the second."""
 
 UNKNOWN: Final = 0
 """Instead of a time that was not written down: keys of earlier releases have no age."""
@@ -99,7 +103,13 @@ class KeyProvider(Protocol):
         """Return the tenant's 32-byte key for look-ups; it does not change with `rotate`."""
 
     def release_key(self, tenant: str) -> Ed25519PrivateKey:
-        """Return the key that signs the tenant's releases; it does not change with `rotate`."""
+        """Return the key that signs the tenant's releases; it does not change with `rotate`.
+
+        Its ring is that of the purpose `gateway.artifacts.signing_rings.release_purpose`.
+        """
+
+    def convenor_seed(self, tenant: str) -> bytes:
+        """Return the tenant's `convenor_seed`: it outlives release keys, but for lost ones."""
 
     def signing_key(self, purpose: str) -> Ed25519PrivateKey:
         """Return the platform's signing key for a purpose, made when it is first asked for.
@@ -107,7 +117,8 @@ class KeyProvider(Protocol):
         These outlive tenants: what they signed stays verifiable after a `destroy`.
 
         Args:
-            purpose: `token`, `policy` or `log/<origin>`.
+            purpose: `token`, `policy`, `log/<origin>` or `release/<tenant>`, which goes with the
+                tenant.
         """
 
     def ring(self, purpose: str) -> SigningRing:
@@ -126,6 +137,21 @@ class KeyProvider(Protocol):
             LimitReached: Too many former keys are accepted still.
         """
 
+    def replace_release_key(self, tenant: str, *, after: int, endorse: Endorse) -> None:
+        """Sign releases with a new key from now on, in one step, which the old one has named.
+
+        Args:
+            tenant: Whose.
+            after: Number of the key that is to be replaced.
+            endorse: Returns what the old key signs; it is kept. No release is signed meanwhile.
+
+        Raises:
+            StateConflict: Another key signs by now, or a successor is being arranged.
+        """
+
+    def forget_former(self, purpose: str) -> None:
+        """Accept nothing any more that a former key of the purpose signed."""
+
     def prepare_successor(self, purpose: str, *, after: int) -> None:
         """Make what is to sign next, unless it is there; nothing is signed with it yet.
 
@@ -137,7 +163,8 @@ class KeyProvider(Protocol):
     def complete_succession(self, purpose: str, *, after: int, endorsement: str) -> None:
         """Let the successor sign, and forget the private half of the key before it.
 
-        Does nothing when that is done. What the former key signed is accepted for ever.
+        Does nothing when that is done. What the former key signed is accepted until
+        `forget_former`. A release key without endorsement is lost, and the convenor's with it.
 
         Raises:
             StateConflict: There is no successor of that key.

@@ -21,18 +21,17 @@ The root key stays in this process's memory while the keystore is open.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.artifacts.convenor import convenor_seed
+from gateway.artifacts.document_file import DocumentFile
 from gateway.artifacts.errors import (
     KeystoreAbsent,
     KeystoreCorrupt,
@@ -40,12 +39,7 @@ from gateway.artifacts.errors import (
     KeyUnavailable,
     KeyUnwrapFailed,
 )
-from gateway.artifacts.guarded_file import (
-    check_owner_only,
-    create_guarded,
-    read_guarded,
-    replace_guarded,
-)
+from gateway.artifacts.guarded_file import check_owner_only, create_guarded, read_guarded
 from gateway.artifacts.key_document import (
     DOCUMENT_LIMIT,
     NONCE_LENGTH,
@@ -57,10 +51,17 @@ from gateway.artifacts.key_document import (
     label_of,
     open_key,
     seal_key,
-    verify_document,
 )
-from gateway.artifacts.keys import UNKNOWN, SigningRing, TenantKey
-from gateway.artifacts.signing_rings import check_room, complete, opened_ring, prepare
+from gateway.artifacts.keys import UNKNOWN, Endorse, SigningRing, TenantKey
+from gateway.artifacts.signing_rings import (
+    check_room,
+    complete,
+    forget_former,
+    opened_ring,
+    prepare,
+    release_purpose,
+    released_by,
+)
 from gateway.artifacts.unlock import SALT_LENGTH, Unlock
 from gateway.errors import StateConflict
 from gateway.names import is_name
@@ -69,7 +70,6 @@ RandomBytes = Callable[[int], bytes]
 Clock = Callable[[], float]
 
 _FILE: Final = "keys"
-_LOCK: Final = "lock"
 _KEY_LENGTH: Final = 32
 _VERSION_LENGTH: Final = 4
 _PURPOSE: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -79,13 +79,10 @@ class LocalKeyStore:
     """A `gateway.artifacts.keys.KeyProvider` in a folder. Make one by `create` or `open`."""
 
     def __init__(self, folder: Path, root: bytes, random_bytes: RandomBytes, clock: Clock) -> None:
-        self._path = folder / _FILE
         self._root = root
         self._random = random_bytes
         self._clock = clock
-        self._mutex = threading.RLock()
-        self._seen: tuple[int, ...] = ()
-        self._document = self._read()
+        self._file = DocumentFile(folder / _FILE, root)
 
     @classmethod
     def create(
@@ -160,7 +157,7 @@ class LocalKeyStore:
         """Make a tenant's keys; see `KeyProvider`."""
         if not is_name(tenant):
             raise KeyUnavailable
-        with self._change() as document:
+        with self._file.change() as document:
             known = document.tenants.get(tenant)
             if known is None:
                 document.tenants[tenant] = TenantKeys(
@@ -201,9 +198,16 @@ class LocalKeyStore:
 
     def release_key(self, tenant: str) -> Ed25519PrivateKey:
         """Return the key that signs releases; see `KeyProvider`."""
-        sealed = self._tenant(tenant).release
-        seed = open_key(self._root, sealed, label_of("release", tenant))
-        return Ed25519PrivateKey.from_private_bytes(seed)
+        return self.ring(release_purpose(tenant)).key
+
+    def convenor_seed(self, tenant: str) -> bytes:
+        """Return the convenor's seed; see `KeyProvider`."""
+        return self._convenor(tenant, self._tenant(tenant))
+
+    def _convenor(self, tenant: str, keys: TenantKeys) -> bytes:
+        if keys.convenor:
+            return open_key(self._root, keys.convenor, label_of("convenor", tenant))
+        return convenor_seed(self.release_key(tenant))
 
     def signing_key(self, purpose: str) -> Ed25519PrivateKey:
         """Return a signing key of the platform; see `KeyProvider`."""
@@ -213,16 +217,19 @@ class LocalKeyStore:
         """Return the keys of a purpose; see `KeyProvider`."""
         if not _PURPOSE.fullmatch(purpose):
             raise KeyUnavailable
-        document = self._current()
-        if purpose not in document.signing:
-            with self._change() as document:
+        document = self._file.current()
+        tenant = released_by(purpose)
+        if tenant is not None:
+            _usable(document, tenant)
+        elif purpose not in document.signing:
+            with self._file.change() as document:
                 self._found(document, purpose)
         return opened_ring(document, self._root, purpose, self._clock())
 
     def rotate_signing(self, purpose: str, *, after: int, overlap: int) -> None:
         """Sign with a new key at once; see `KeyProvider`."""
         now = int(self._clock())
-        with self._change() as document:
+        with self._file.change() as document:
             self._found(document, purpose)
             check_room(document, purpose, now, overlap)
             ring = document.rings.get(purpose)
@@ -231,17 +238,39 @@ class LocalKeyStore:
             prepare(document, purpose, after, self._fresh)
             complete(document, self._root, purpose, after, now=now, overlap=overlap)
 
+    def replace_release_key(self, tenant: str, *, after: int, endorse: Endorse) -> None:
+        """Sign with a new key that the old one names; see `KeyProvider`."""
+        now, purpose = int(self._clock()), release_purpose(tenant)
+        with self._file.change() as document:
+            self._found(document, purpose)
+            prepared = document.rings.get(purpose)
+            if prepared is not None and prepared.successor:
+                raise StateConflict
+            self._keep_convenor(document, tenant)
+            prepare(document, purpose, after, self._fresh)
+            ring = opened_ring(document, self._root, purpose, now)
+            assert ring.successor is not None, "it is prepared"
+            named = endorse(ring.key, ring.successor, now)
+            complete(document, self._root, purpose, after, now=now, overlap=None, endorsement=named)
+
+    def forget_former(self, purpose: str) -> None:
+        """Forget former keys; see `KeyProvider`."""
+        with self._file.change() as document:
+            forget_former(document, purpose)
+
     def prepare_successor(self, purpose: str, *, after: int) -> None:
         """Make what signs next; see `KeyProvider`."""
-        with self._change() as document:
+        with self._file.change() as document:
             self._found(document, purpose)
             prepare(document, purpose, after, self._fresh)
 
     def complete_succession(self, purpose: str, *, after: int, endorsement: str) -> None:
         """Let the successor sign; see `KeyProvider`."""
-        now = int(self._clock())
-        with self._change() as document:
+        now, tenant = int(self._clock()), released_by(purpose)
+        with self._file.change() as document:
             self._found(document, purpose)
+            if tenant is not None and not endorsement:
+                document.tenants[tenant].convenor = b""
             complete(
                 document,
                 self._root,
@@ -255,7 +284,7 @@ class LocalKeyStore:
     def rotate(self, tenant: str, *, after: int | None = None, overlap: int = 0) -> None:
         """Make a new version; see `KeyProvider`."""
         now = int(self._clock())
-        with self._change() as document:
+        with self._file.change() as document:
             keys = _usable(document, tenant)
             if after not in (None, len(keys.versions)):
                 raise StateConflict
@@ -279,13 +308,13 @@ class LocalKeyStore:
         """Return who has versions to retire; see `KeyProvider`."""
         return [
             tenant
-            for tenant, keys in self._current().tenants.items()
+            for tenant, keys in self._file.current().tenants.items()
             if keys.state == "active" and keys.until <= now and _oldest(keys) < len(keys.versions)
         ]
 
     def retire(self, tenant: str, *, version: int) -> None:
         """Destroy older versions; see `KeyProvider`."""
-        with self._change() as document:
+        with self._file.change() as document:
             keys = _usable(document, tenant)
             for number in range(1, min(version, len(keys.versions))):
                 keys.versions[number - 1] = b""
@@ -301,79 +330,47 @@ class LocalKeyStore:
 
     def destroy(self, tenant: str) -> None:
         """Forget a tenant's keys for ever; see `KeyProvider`."""
-        with self._change() as document:
+        with self._file.change() as document:
             if tenant not in document.tenants:
                 raise KeyUnavailable
             document.tenants[tenant] = TenantKeys("destroyed", [], b"", b"")
+            document.rings.pop(release_purpose(tenant), None)
 
     def _set_state(self, tenant: str, state: str) -> None:
-        with self._change() as document:
+        with self._file.change() as document:
             keys = document.tenants.get(tenant)
             if keys is None or keys.state == "destroyed":
                 raise KeyUnavailable
             keys.state = "active" if state == "active" else "disabled"
 
     def _tenant(self, tenant: str) -> TenantKeys:
-        return _usable(self._current(), tenant)
+        return _usable(self._file.current(), tenant)
 
     def _tenant_key(self, tenant: str, keys: TenantKeys, version: int) -> bytes:
         label = label_of("tenant", tenant, str(version))
         return open_key(self._root, keys.versions[version - 1], label)
 
     def _found(self, document: KeyDocument, purpose: str) -> None:
-        """Make the first key of a purpose, unless there is one."""
-        if purpose not in document.signing:
+        """Make the first key of a purpose, unless there is one; tenants have theirs."""
+        tenant = released_by(purpose)
+        if tenant is not None:
+            _usable(document, tenant)
+        elif purpose not in document.signing:
             document.signing[purpose] = self._fresh("signing", purpose)
             document.rings[purpose] = RingRecord(made=int(self._clock()))
+
+    def _keep_convenor(self, document: KeyDocument, tenant: str) -> None:
+        """Keep what follows from the first release key, before that is gone."""
+        keys = document.tenants[tenant]
+        seed = self._convenor(tenant, keys)
+        keys.convenor = seal_key(
+            self._root, self._random(NONCE_LENGTH), seed, label_of("convenor", tenant)
+        )
 
     def _fresh(self, *label: str) -> bytes:
         """Make a key, wrapped under the root."""
         nonce = self._random(NONCE_LENGTH)
         return seal_key(self._root, nonce, self._random(_KEY_LENGTH), label_of(*label))
-
-    def _current(self) -> KeyDocument:
-        """Return the document, read anew if any process has replaced the file."""
-        with self._mutex:
-            if self._signature() != self._seen:
-                self._document = self._read()
-            return self._document
-
-    def _signature(self) -> tuple[int, ...]:
-        try:
-            status = self._path.stat()
-        except FileNotFoundError:
-            raise KeystoreAbsent from None
-        return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
-
-    def _read(self) -> KeyDocument:
-        """Read and authenticate the file, again if it was replaced meanwhile."""
-        while True:
-            signature = self._signature()
-            data = read_guarded(self._path, DOCUMENT_LIMIT)
-            if self._signature() != signature:
-                continue
-            verify_document(data, self._root)
-            self._seen = signature
-            return decode_document(data)
-
-    @contextmanager
-    def _change(self) -> Iterator[KeyDocument]:
-        """Change the newest document; no other process or thread changes it at the same time.
-
-        INVARIANT: what is yielded is a copy; if the block raises, nothing has changed.
-        """
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        with self._mutex:
-            lock = os.open(self._path.with_name(_LOCK), flags, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                document = self._read()
-                self._seen = ()  # what is remembered is older: read anew, also if the block raises
-                yield document
-                replace_guarded(self._path, encode_document(document, self._root))
-                self._document = self._read()
-            finally:
-                os.close(lock)
 
 
 def _usable(document: KeyDocument, tenant: str) -> TenantKeys:

@@ -85,7 +85,20 @@ def release_under(key: Ed25519PublicKey, manifest: bytes, link: bytes, *, now: f
     Raises:
         StatementInvalid: As `load_release`.
     """
-    statement = verify_link(key, link)
+    return release_of(verify_link(key, link), manifest, now=now)
+
+
+def release_of(statement: LinkStatement, manifest: bytes, *, now: float) -> Release:
+    """Hold a version's manifest against its link.
+
+    Args:
+        statement: The link, whose signature was verified.
+        manifest: Its canonical bytes.
+        now: Unix seconds.
+
+    Raises:
+        StatementInvalid: As `load_release`.
+    """
     if hashlib.sha256(manifest).hexdigest() != statement.manifest:
         raise StatementInvalid("the manifest is not the one that was released")
     parsed = parse_manifest(manifest)

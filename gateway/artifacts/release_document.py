@@ -2,8 +2,9 @@
 
 The safety argument of `verify`, in the order of the code:
 
-1. The tenant's release key, as the kit has it, signed the link; the link names the manifest by its
-   digest; both say the same tenant, model and version; the manifest has not expired.
+1. The tenant's release key, as the kit has it, signed the link, or one that is in a chain with it
+   (`gateway.artifacts.release_keys`) did while it was not replaced; the link names the manifest by
+   its digest; both say the same tenant, model and version; the manifest has not expired.
 2. The tenant is the kit's. A kit says nothing of another tenant's models.
 3. The link names the owner's bundle by its digest, and a key that the kit has signed it, over
    exactly one file: the content of the payload that is delivered. So whoever holds the release key
@@ -28,7 +29,13 @@ from gateway.artifacts.canonical import encode_canonical, parse_canonical, well_
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.kit import Kit, owner_key_id
 from gateway.artifacts.manifest import MANIFEST_LIMIT
-from gateway.artifacts.release import Release, release_under
+from gateway.artifacts.release import Release, release_of
+from gateway.artifacts.release_keys import (
+    CHAIN_LIMIT,
+    MAX_SUCCESSIONS,
+    ReleaseRing,
+    SignedSuccession,
+)
 from gateway.artifacts.signature import (
     BUNDLE_LIMIT,
     LINK_LIMIT,
@@ -38,13 +45,15 @@ from gateway.artifacts.signature import (
 
 GRAPH: Final = "graph"
 """Role of the payload whose content the owner signed."""
-DOCUMENT_LIMIT: Final = 2 * (MANIFEST_LIMIT + 2 * LINK_LIMIT + BUNDLE_LIMIT)
+DOCUMENT_LIMIT: Final = 2 * (MANIFEST_LIMIT + 2 * LINK_LIMIT + BUNDLE_LIMIT) + CHAIN_LIMIT
 """Base64 takes a third more than the bytes."""
 CLOCK_LEEWAY: Final = 86_400
 """Seconds by which the gateway's clock may be ahead of ours; clocks off by a time zone fit."""
 
 
-class ReleaseDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReleaseDocument(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """The signed statements of a version, none of them verified.
 
     Attributes:
@@ -52,12 +61,16 @@ class ReleaseDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         link: The signed link.
         owner_bundle: The owner's signature.
         owner_key: The owner's public key, PEM.
+        successions: How the tenant's release keys followed one another; oldest first.
     """
 
     manifest: bytes
     link: bytes
     owner_bundle: bytes
     owner_key: Annotated[str, msgspec.Meta(max_length=4096)]
+    successions: Annotated[
+        tuple[SignedSuccession, ...], msgspec.Meta(max_length=MAX_SUCCESSIONS)
+    ] = ()
 
     def encode(self) -> bytes:
         """Return the bytes of the file.
@@ -92,20 +105,23 @@ def parse_release_document(data: bytes) -> ReleaseDocument:
     return parse_canonical(data, ReleaseDocument, DOCUMENT_LIMIT)
 
 
-def verify(document: ReleaseDocument, kit: Kit, *, now: float) -> Verified:
+def verify(
+    document: ReleaseDocument, kit: Kit, *, now: float, ring: ReleaseRing | None = None
+) -> Verified:
     """Verify a version under the keys of a kit.
 
     Args:
         document: Of anybody's.
         kit: Accepted by a person.
         now: Unix seconds.
+        ring: What is known of the release keys; None: the kit and what the document says.
 
     Raises:
         StatementInvalid: A part is malformed, signed by another key, of another tenant or version,
             has expired, or is from the future.
     """
-    key = kit.public_release_key()
-    release = release_under(key, document.manifest, document.link, now=now)
+    ring = ring or ReleaseRing.of(kit.release_key, kit.tenant, document.successions)
+    release = release_of(ring.verify(document.link), document.manifest, now=now)
     if release.manifest.tenant != kit.tenant:
         raise StatementInvalid("the version is another tenant's")
     signer, content = _owner(document, release)

@@ -30,13 +30,42 @@ MAX_ACCEPTED: Final = 8
 MAX_FORMER: Final = 1_000
 """Former keys of one purpose: eighty years of one each month; each takes 700 bytes of the file."""
 
+RELEASE: Final = "release/"
+"""What the purpose of a tenant's release key begins with: its seed is among the tenant's keys."""
+
 Fresh = Callable[..., bytes]
 """Makes a key, wrapped under the root with these labels."""
 
 
+def release_purpose(tenant: str) -> str:
+    """Return the purpose of a tenant's release key."""
+    return f"{RELEASE}{tenant}"
+
+
+def released_by(purpose: str) -> str | None:
+    """Return the tenant whose release key a purpose is; None: it is one of the platform's."""
+    return purpose.removeprefix(RELEASE) if purpose.startswith(RELEASE) else None
+
+
 def seed_labels(purpose: str, number: int) -> tuple[str, ...]:
     """Return what the seed of a key is bound to; the first of a purpose has no number in it."""
-    return ("signing", purpose) if number == 1 else ("signing", purpose, str(number))
+    tenant = released_by(purpose)
+    first = ("signing", purpose) if tenant is None else ("release", tenant)
+    return first if number == 1 else (*first, str(number))
+
+
+def seed_of(document: KeyDocument, purpose: str) -> bytes:
+    """Return the wrapped seed of the key of a purpose that signs."""
+    tenant = released_by(purpose)
+    return document.signing[purpose] if tenant is None else document.tenants[tenant].release
+
+
+def _keep_seed(document: KeyDocument, purpose: str, seed: bytes) -> None:
+    tenant = released_by(purpose)
+    if tenant is None:
+        document.signing[purpose] = seed
+    else:
+        document.tenants[tenant].release = seed
 
 
 def opened_ring(document: KeyDocument, root: bytes, purpose: str, now: float) -> SigningRing:
@@ -50,7 +79,7 @@ def opened_ring(document: KeyDocument, root: bytes, purpose: str, now: float) ->
     return SigningRing(
         record.number,
         record.made,
-        _private(root, document.signing[purpose], purpose, record.number),
+        _private(root, seed_of(document, purpose), purpose, record.number),
         (
             _private(root, record.successor, purpose, record.number + 1)
             if record.successor
@@ -105,17 +134,23 @@ def complete(
         return
     if record.number != after or not record.successor:
         raise StateConflict
-    private = _private(root, document.signing[purpose], purpose, after)
+    private = _private(root, seed_of(document, purpose), purpose, after)
     public = private.public_key().public_bytes_raw()
     ends = None if overlap is None else now + overlap
     kept = [one for one in record.former if _accepted(one, now)]
     for one in kept:
         one.ends = one.ends if ends is None else min(ends, one.ends or ends)
     kept.append(FormerRecord(after, public, now, record.made, ends, endorsement))
-    document.signing[purpose] = record.successor
+    _keep_seed(document, purpose, record.successor)
     document.rings[purpose] = RingRecord(
         after + 1, now, former=[one for one in kept if _accepted(one, now)]
     )
+
+
+def forget_former(document: KeyDocument, purpose: str) -> None:
+    """Accept nothing any more that a former key signed."""
+    if purpose in document.rings:
+        document.rings[purpose].former = []
 
 
 def check_room(document: KeyDocument, purpose: str, now: int, overlap: int) -> None:

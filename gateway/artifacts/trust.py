@@ -10,22 +10,33 @@ The safety argument:
    somebody was shown two things.
 4. Kit and what was seen are one record in one file, so that neither is lost without the other, and
    a record is whole or no record at all.
+5. Release keys follow one another by what the trusted one signed (`release_keys`), and never back:
+   a key that another one replaced here is not trusted as the newest again, whatever a kit says.
 
 Times are Unix seconds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from gateway.artifacts.canonical import encode_canonical, parse_canonical
 from gateway.artifacts.errors import StatementInvalid
-from gateway.artifacts.kit import MODEL_LIMIT, Kit
+from gateway.artifacts.kit import MODEL_LIMIT, Kit, ReleaseKey
 from gateway.artifacts.manifest import Digest, Name, Seconds, Version
 from gateway.artifacts.release_document import Verified
+from gateway.artifacts.release_keys import (
+    MAX_SUCCESSIONS,
+    ReleaseRing,
+    SignedSuccession,
+    merged,
+)
 
+RETIRED_KEPT: Final = 256
+"""Release keys that are remembered as gone; a kit each year takes centuries."""
 RECORD_LIMIT: Final = 8 << 20
 """Bytes: as many models and versions as are kept take 6 MB."""
 VERSIONS_KEPT: Final = 64
@@ -58,18 +69,34 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     versions: Annotated[dict[Version, Known], msgspec.Meta(max_length=VERSIONS_KEPT)]
 
 
-class TrustRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TrustRecord(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """What a partner keeps of a tenant.
 
     Attributes:
         kit: As it was accepted.
         accepted: When.
         models: What was seen, by model.
+        successions: How release keys followed that of the kit, and what it followed; oldest first.
+        retired: Release keys of kits whose place another one took, with those of their chains.
     """
 
     kit: Kit
     accepted: Seconds
     models: Annotated[dict[Name, Seen], msgspec.Meta(max_length=2 * MODEL_LIMIT)]
+    successions: Annotated[
+        tuple[SignedSuccession, ...], msgspec.Meta(max_length=MAX_SUCCESSIONS)
+    ] = ()
+    retired: Annotated[tuple[ReleaseKey, ...], msgspec.Meta(max_length=RETIRED_KEPT)] = ()
+
+    def ring(self) -> ReleaseRing:
+        """Return the release keys that are trusted.
+
+        Raises:
+            StatementInvalid: They do not belong together.
+        """
+        return ReleaseRing.of(self.kit.release_key, self.kit.tenant, self.successions)
 
     def encode(self) -> bytes:
         """Return the bytes of the file.
@@ -89,7 +116,8 @@ def accepting(kit: Kit, now: float, before: TrustRecord | None = None) -> TrustR
         before: What was kept so far; what was seen stays seen.
 
     Raises:
-        StatementInvalid: `before` is another tenant's, or of a kit that is newer.
+        StatementInvalid: `before` is another tenant's, of a kit that is newer, or has replaced the
+            kit's release key.
     """
     models = dict(before.models) if before is not None else {}
     if before is not None and before.kit.tenant != kit.tenant:
@@ -99,7 +127,43 @@ def accepting(kit: Kit, now: float, before: TrustRecord | None = None) -> TrustR
     for model, floor in kit.newest.items():
         seen = models.get(model, Seen(newest=0, versions={}))
         models[model] = Seen(newest=max(seen.newest, floor), versions=seen.versions)
-    return TrustRecord(kit=kit, accepted=int(now), models=models)
+    successions, retired = _keys_after(kit, before) if before is not None else ((), ())
+    return TrustRecord(
+        kit=kit, accepted=int(now), models=models, successions=successions, retired=retired
+    )
+
+
+def _keys_after(
+    kit: Kit, before: TrustRecord
+) -> tuple[tuple[SignedSuccession, ...], tuple[str, ...]]:
+    """Return the chain that goes on to hold, and the keys that are trusted no more.
+
+    Raises:
+        StatementInvalid: The kit's key was replaced by one that is trusted.
+    """
+    ring = before.ring()
+    if kit.release_key in (*ring.former, *before.retired):
+        raise StatementInvalid("the kit has a release key that another one has replaced")
+    if kit.release_key == ring.newest:
+        return before.successions, before.retired
+    gone = (*before.retired, *ring.former, ring.newest)
+    return (), tuple(dict.fromkeys(gone))[-RETIRED_KEPT:]
+
+
+def following(record: TrustRecord, told: Sequence[SignedSuccession]) -> TrustRecord:
+    """Return the record with release keys that stand in a chain with the one that it trusts.
+
+    Args:
+        record: What is trusted.
+        told: Of anybody's, oldest first.
+
+    Raises:
+        StatementInvalid: They do not begin with a key that is trusted, or it is known that another
+            one followed.
+    """
+    chain = merged(record.successions, told)
+    ReleaseRing.of(record.kit.release_key, record.kit.tenant, chain)
+    return msgspec.structs.replace(record, successions=chain)
 
 
 def parse_record(data: bytes) -> TrustRecord:
@@ -144,4 +208,4 @@ def remembering(record: TrustRecord, found: Verified) -> TrustRecord:
     kept = sorted(versions, key=lambda name: versions[name].created)[-VERSIONS_KEPT:]
     fresh = Seen(newest=max(seen.newest, created), versions={name: versions[name] for name in kept})
     models = {**record.models, manifest.model: fresh}
-    return TrustRecord(kit=record.kit, accepted=record.accepted, models=models)
+    return msgspec.structs.replace(record, models=models)

@@ -67,6 +67,7 @@ class Guard:
         region: Where this gateway stands.
         epoch: The revocation epoch in force.
         solo: Whether the recorded solo mode of the one administrator is on.
+        four_eyes: Reasons of `administer` for which the operator asks for two people.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Guard:
         region: str,
         epoch: Callable[[], int],
         solo: Callable[[], bool],
+        four_eyes: frozenset[str] = frozenset(),
     ) -> None:
         self._engine = engine
         self._tenants = tenants
@@ -89,6 +91,7 @@ class Guard:
         self._region = region
         self._epoch = epoch
         self._solo = solo
+        self._four_eyes = four_eyes
         self._tenant_facts: EpochMemo[str, TenantFacts] = EpochMemo(epoch)
         self._askers: FairMemory[_Asker] = FairMemory(MAX_ASKERS)
         self._known = self._askers.known
@@ -144,15 +147,20 @@ class Guard:
         *,
         verdict: VerdictFacts | None = None,
         approvals: int = 1,
+        four_eyes: bool = False,
         recipient: str | None = None,
     ) -> Decision:
-        """Decide, without recording anything."""
+        """Decide, without recording anything; who agrees to another's request counts as two."""
         principal, purpose = call.principal, call.purpose
         epoch, solo = self._epoch(), self._solo()
-        key = (id(principal), purpose, verdict, approvals, recipient, epoch, solo)
+        if call.agreed is not None:
+            approvals = max(approvals, len({call.agreed.by, principal.client_id}))
+        key = (id(principal), purpose, verdict, approvals, four_eyes, recipient, epoch, solo)
         asker = self._known.get(key)
         if asker is None or asker[0] is not principal:
-            context = self._context(call, epoch, solo, verdict, approvals, recipient)
+            context = self._context(
+                call, epoch, solo, verdict, approvals, recipient, four_eyes=four_eyes
+            )
             asker = principal, self.principal(principal), context
             self._askers.keep(principal.tenant, principal.client_id, key, asker)
         return self._engine.decide(asker[1], action, resource, asker[2])
@@ -171,6 +179,8 @@ class Guard:
         verdict: VerdictFacts | None,
         approvals: int,
         recipient: str | None,
+        *,
+        four_eyes: bool = False,
     ) -> ContextFacts:
         principal = call.principal
         return ContextFacts(
@@ -184,8 +194,21 @@ class Guard:
             verdict=verdict,
             approvals=approvals,
             solo=solo,
+            four_eyes=four_eyes,
             recipient=recipient,
         )
+
+    def confirm(self, call: Call) -> None:
+        """Look whether the caller is valid at this moment; may block.
+
+        Raises:
+            InvalidToken: The caller is no longer valid.
+        """
+        self._confirm(call.principal)
+
+    def wants_two(self, action: str, reason: str) -> bool:
+        """Tell whether the operator asks for two people for such a change."""
+        return action == "administer" and reason in self._four_eyes
 
     def may_read(self, call: Call, about: ResourceFacts | None) -> bool:
         """Tell whether there is a thing that the caller may know of; nothing is recorded.
@@ -244,7 +267,12 @@ class Guard:
         """
         self._confirm(call.principal)
         decision = self.decide(
-            call, action, about, approvals=approvals, recipient=details.get("recipient")
+            call,
+            action,
+            about,
+            approvals=approvals,
+            four_eyes=self.wants_two(action, details.get("reason", "")),
+            recipient=details.get("recipient"),
         )
         if not decision.allowed:
             self.refuse(call, action, about, decision, new=new, **details)

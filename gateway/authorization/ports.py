@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.authorization.records import Pending
+from gateway.authorization.records import Approval, Pending
 
 
 class PendingStore(Protocol):
@@ -21,3 +21,26 @@ class PendingStore(Protocol):
 
     def list_pending(self, *, after: tuple[int, str], limit: int) -> list[Pending]:
         """Rows of every tenant by (`at`, `id`), greater than `after`, ascending."""
+
+
+class ApprovalStore(Protocol):
+    """Requests that wait for a second person, by (tenant, id).
+
+    A write that returned survives the death of the process.
+    """
+
+    def add_approval(self, approval: Approval) -> None:
+        """Put it.
+
+        Raises:
+            AlreadyExists: There is one of that id.
+        """
+
+    def get_approval(self, tenant: str, approval_id: str) -> Approval | None:
+        """Return it; None when it is absent."""
+
+    def remove_approval(self, tenant: str, approval_id: str) -> bool:
+        """Forget it; True for exactly one of all who remove it."""
+
+    def list_approvals(self, tenant: str, *, after: str, limit: int) -> list[Approval]:
+        """Those of a tenant by id, greater than `after`, ascending."""

@@ -42,6 +42,9 @@ CATEGORIES: Final = {
     "joinFederation": "federation",
     "restore": "administration",
     "administer": "administration",
+    "askApproval": "administration",
+    "grantApproval": "administration",
+    "withdrawApproval": "administration",
     "initialise": "administration",
     "rotateLogKey": "administration",
     "issueToken": "identity",
@@ -90,12 +93,30 @@ class Details(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """The request of somebody else that a caller agrees to (`gateway.authorization.approvals`).
+
+    Attributes:
+        by: The client that asked.
+        digest: SHA-256 of the request, hex.
+    """
+
+    by: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """One authenticated request: who asks, for which purpose, under which id."""
+    """One authenticated request: who asks, for which purpose, under which id.
+
+    Attributes:
+        agreed: What another one asked for and this caller agrees to; None: it asks by itself.
+    """
 
     principal: Principal
     purpose: str | None
     request_id: str
+    agreed: Agreed | None = None
 
 
 def registered_purpose(principal: Principal, purpose: str | None) -> str:
@@ -105,10 +126,13 @@ def registered_purpose(principal: Principal, purpose: str | None) -> str:
 
 def of_call(call: Call) -> Details:
     """Return the fields of an event that come from the call itself."""
-    return {
+    details: Details = {
         "purpose": registered_purpose(call.principal, call.purpose),
         "request_id": call.request_id,
     }
+    if call.agreed is not None:
+        details["input_commit"] = call.agreed.digest
+    return details
 
 
 class Recorder:

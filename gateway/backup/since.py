@@ -3,6 +3,7 @@
 1. An export counts when it verifies with the log's key and has grown out of the backup's log. It
    names the keys that followed since, each signed by the one before: they count as the log's.
 2. Erasures are done again before the restored gateway serves (`gateway.composition.restored`).
+   So is each replacement of a key that signs releases or policy sets: the backup has the old key.
    Everything else that was taken away or given is told, for a person to do again.
 """
 
@@ -26,6 +27,8 @@ CHANGES: Final = frozenset(
     {"administer", "managePolicy", "promote", "revokeToken", "rollback", "rotateLogKey"}
 )
 """Actions whose results are told, beside erasures."""
+SIGNING_KEYS: Final = ("Key::release/", "Key::policy/")
+"""What the resources of such keys begin with."""
 UPLOAD: Final = "uploadArtifact"
 """Told after those: a version that is not there harms nobody, a grant that is back may."""
 MOST_TOLD: Final = 1000
@@ -50,6 +53,7 @@ class Since:
         keys: The vkeys that the log was signed with, oldest first, if it ever changed.
         tenant: Whose log it is.
         erased: References of subjects that were erased.
+        replaced: Keys for releases and policy sets that others followed, as resources.
         changes: The other changes, at most `MOST_TOLD`, and behind them as many uploads.
         cut: How many more there were.
     """
@@ -58,6 +62,7 @@ class Since:
     keys: tuple[str, ...]
     tenant: str
     erased: tuple[str, ...]
+    replaced: tuple[str, ...]
     changes: tuple[Change, ...]
     cut: int
 
@@ -103,6 +108,7 @@ def checkpoint_of_export(path: Path) -> Head:
 
 def _read(archive: zipfile.ZipFile, tree: Tree, size: int) -> Since:
     erased: dict[str, None] = {}
+    replaced: dict[str, None] = {}
     changes: list[Change] = []
     uploads: list[Change] = []
     cut = 0
@@ -110,6 +116,8 @@ def _read(archive: zipfile.ZipFile, tree: Tree, size: int) -> Since:
     for index, event in _events(archive, open_note(note).size, size):
         if event.action == ERASE_ACTION and event.outcome in ("allow", "done"):
             erased.update(dict.fromkeys(event.subject_refs))
+        elif event.outcome == "done" and event.resource.startswith(SIGNING_KEYS):
+            replaced[event.resource] = None
         elif event.outcome == "done" and event.action in CHANGES | {UPLOAD}:
             told = uploads if event.action == UPLOAD else changes
             if len(told) == MOST_TOLD:
@@ -122,6 +130,7 @@ def _read(archive: zipfile.ZipFile, tree: Tree, size: int) -> Since:
         keys=tuple(tree.keys),
         tenant=tree.origin.rpartition("/")[2],
         erased=tuple(erased),
+        replaced=tuple(replaced),
         changes=(*changes, *uploads),
         cut=cut,
     )

@@ -7,21 +7,26 @@ The safety argument:
 2. Another kit takes the place of the one that is trusted only when that is said, and what was seen
    stays seen. An older kit never does.
 3. What was lost is never made anew unsaid, and nothing that is whole is thrown away.
+4. A release key that was replaced never comes back by a kit (`gateway.artifacts.trust`), and one
+   that follows is trusted for what the trusted one signed, whoever brings it.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.kit import KIT_LIMIT, Kit, parse_kit
+from gateway.artifacts.release_keys import CHAIN_LIMIT, Chain, SignedSuccession, parse_chain
 from gateway.artifacts.trust import TrustRecord, accepting
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import moment
 from gateway.cli.reading import read_bounded, unverified
 from gateway.cli.trust_folder import RecordLost, TrustFolder
+from gateway.cli.trusting import followed
 
 
 def accept_kit(folder: TrustFolder, kit: Kit, *, replace: bool, start_again: bool) -> None:
@@ -48,9 +53,38 @@ def accept_kit(folder: TrustFolder, kit: Kit, *, replace: bool, start_again: boo
                 folder.forget(kit.tenant)  # where it was not kept, the next try is a first one, too
 
 
+def follow_chain(folder: TrustFolder, chain: Chain) -> tuple[TrustRecord, TrustRecord]:
+    """Trust the release keys of a chain that follow the trusted one; returns before and after.
+
+    Raises:
+        CommandFailed: They do not follow it, nothing is trusted of that tenant, or it cannot be
+            kept.
+    """
+    folder.choose(chain.tenant)
+    with folder.locked(chain.tenant):
+        before = folder.load(chain.tenant)
+        after = followed(before, chain.successions)
+        if after != before:
+            folder.save(after)
+    return before, after
+
+
+def read_chain(path: Path) -> Chain:
+    """Read the file of release keys that follow one another.
+
+    Raises:
+        CommandFailed: It cannot be read, or is none.
+    """
+    try:
+        return parse_chain(read_bounded(path, CHAIN_LIMIT + 1))
+    except StatementInvalid as error:
+        advice = "ask the owner for the file again, unchanged: not pasted, not opened and saved"
+        raise unverified(error, advice) from error
+
+
 def rows_of(record: TrustRecord) -> list[dict[str, Any]]:
     """Return what is trusted and was seen, a row for each model."""
-    about = {"tenant": record.kit.tenant, "release_key": record.kit.release_key}
+    about = {"tenant": record.kit.tenant, "release_key": record.ring().newest}
     rows = []
     for model, seen in sorted(record.models.items()):
         names = [name for name, known in seen.versions.items() if known.created == seen.newest]
@@ -120,7 +154,7 @@ def _before(
         return None
     record = folder.load(kit.tenant)
     if record.kit != kit and not replace:
-        same = record.kit.release_key == kit.release_key
+        same = record.ring().newest == kit.release_key
         what = "the release key is the same" if same else "the release key is another one"
         raise CommandFailed(
             f"you trust another kit of this tenant; {what}",
@@ -140,15 +174,15 @@ def _check_lost(folder: TrustFolder, tenant: str) -> None:
     raise CommandFailed(what, ExitCode.USAGE, "leave out --start-again")
 
 
-def check_known(folder: TrustFolder, kit: Kit) -> None:
+def check_known(folder: TrustFolder, kit: Kit, chain: Sequence[SignedSuccession] = ()) -> None:
     """Tell who makes a kit that the gateway shows another key than they trust.
 
     Raises:
         CommandFailed: It does.
     """
     if folder.was_here(kit.tenant):
-        record = folder.load(kit.tenant)
-        if record.kit.release_key != kit.release_key:
+        record = followed(folder.load(kit.tenant), chain)
+        if record.ring().newest != kit.release_key:
             raise CommandFailed(
                 "the gateway shows another release key than the kit that you accepted",
                 ExitCode.UNVERIFIED,

@@ -176,6 +176,7 @@ def told_of(checked: Checked) -> dict[str, Any]:
         "damaged": checked.manifest.damaged,
         "missing": checked.missing,
         "erased": [ref for _, ref in checked.erased],
+        "keys_replaced": checked.replaced,
         "changes": [
             {
                 "receipt": one.receipt,

@@ -4,7 +4,8 @@ The safety argument of a verified download, in the order of the code:
 
 1. What is trusted is read before the gateway is asked. A lost record ends the command.
 2. The gateway's manifest and signatures verify under the kit, and are the model and version that
-   were asked for; the release key that the gateway shows is the kit's (`gateway.cli.trusting`).
+   were asked for; the release key that the gateway shows is the kit's, or one that followed it as
+   the kit's key itself signed (`gateway.cli.trusting`).
 3. Only then bytes are fetched, as many as the signed manifest says and no more, and their digest is
    the signed one.
 4. The document is written beside the file, so that whoever gets both can verify them offline.
@@ -26,7 +27,7 @@ from gateway.artifacts.errors import AgeError, StatementInvalid
 from gateway.artifacts.release_document import ReleaseDocument
 from gateway.cli.connection import Connection
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import Advance, progress
+from gateway.cli.output import Advance, note, progress
 from gateway.cli.part_file import BLOCK, Part, growing
 from gateway.cli.reading import appearing, unverified
 from gateway.cli.released import AS_IT_IS, NOT_OURS, fetch_bounded, fetch_told
@@ -36,6 +37,7 @@ from gateway.cli.trusting import (
     beside,
     check_release_key,
     decide,
+    followed,
     remember,
     warning,
 )
@@ -105,7 +107,7 @@ def download_verified(
     """
     record = trust.load(trust.choose(tenant))
     told = fetch_told(connection, wanted.resource)
-    check_release_key(record, told.release_key_id())
+    check_release_key(followed(record, told.document.successions), told.release_key_id())
     asked = (wanted.model, wanted.version)
     decided = decide(record, told.document, asked=asked, allow_older=allow_older)
     entry = decided.found.release.manifest.payload(wanted.role)
@@ -116,6 +118,8 @@ def download_verified(
     except StatementInvalid as error:
         raise unverified(error, "do not use it; ask the owner over another channel") from error
     remember(trust, decided)
+    if decided.followed:
+        note(f"the release key was replaced, as the one that you trust signed: {decided.followed}")
     with growing(wanted.out) as part:
         _fill(connection, wanted, part, entry.digest, entry.length)
         _write_document(wanted.out, told.document)

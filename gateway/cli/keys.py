@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from gateway.cli.approval import told_to_wait
 from gateway.cli.connection import connect
 from gateway.cli.durations import seconds_of
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
@@ -21,6 +22,7 @@ from gateway.cli.output import (
     planned,
     show,
     show_list,
+    warn,
 )
 
 app = typer.Typer(
@@ -41,8 +43,16 @@ class Kind(StrEnum):
     """Keys that can be replaced."""
 
     TOKEN = "token"  # noqa: S105 - the name of a kind
+    POLICY = "policy"
     LOG = "log"
     TENANT = "tenant"
+    RELEASE = "release"
+
+
+OF_THE_PLATFORM: Final = frozenset({Kind.TOKEN, Kind.POLICY})
+"""Of which there is one for all tenants."""
+WITH_OVERLAP: Final = frozenset({Kind.TOKEN, Kind.TENANT})
+"""Of which the old one ends; what the others signed stays good."""
 
 
 @app.command("list")
@@ -73,12 +83,13 @@ def rotate(
     kind: Annotated[
         Kind,
         typer.Argument(
-            help="token (what access tokens are signed with), log (what a tenant's log is signed "
-            "with) or tenant (what wraps the keys of a tenant's files)."
+            help="token (what access tokens are signed with), policy (what policy sets are signed "
+            "with), log (what a tenant's log is signed with), tenant (what wraps the keys of a "
+            "tenant's files) or release (what a tenant's partners verify models with)."
         ),
     ],
     tenant: Annotated[
-        str | None, typer.Argument(help="Whose log or files; not for tokens.")
+        str | None, typer.Argument(help="Whose; not for tokens and policy sets.")
     ] = None,
     overlap: Annotated[
         str | None,
@@ -87,8 +98,15 @@ def rotate(
             "ends all that it signed at once. Tenant: 24h by default, 1h at least."
         ),
     ] = None,
+    lost: Annotated[
+        bool,
+        typer.Option(
+            "--lost",
+            help="A release key that is lost or in wrong hands: partners need new kits by hand.",
+        ),
+    ] = False,
     confirm: Annotated[
-        str, typer.Option(help="Repeat the tenant, or `token`: others may know the old key.")
+        str, typer.Option(help="Repeat the tenant, or the kind: others may know the old key.")
     ] = "",
     profile: ProfileOption = None,
     plan: PlanFlag = False,
@@ -99,42 +117,63 @@ def rotate(
     Tokens: the new key signs at once, and both are published until the old one ends. Log: the old
     key endorses the new one in the log, so who trusts the old one can go on with it. Tenant: stored
     keys are wrapped anew, models are not encrypted anew; the old key is destroyed after its time.
+    Policy: the new key signs the set in force of every tenant. Release: the old key names the new
+    one, which partners follow by themselves; with --lost it names nothing, all releases are signed
+    anew, and partners refuse them until you give them a new kit.
+
+    Where the operator asks for two people the order waits for the second one: exit code 7.
 
     Example: sealgate keys rotate token --confirm token
 
     Next: sealgate keys list
     """
-    body = _order(kind, tenant, overlap)
+    body = _order(kind, tenant, overlap, lost=lost)
     if planned(plan, as_json, f"replace the key of kind {kind.value}", **body):
         return
     check_confirmed(confirm, tenant or kind.value)
     with connect(profile) as connection:
         key = connection.post("/v1/keys/rotate", body)
+    if "approval" in key:
+        raise told_to_wait(key, as_json=as_json)
     if as_json:
         show(key, as_json=True)
         return
     show(key_row(key), as_json=False, fields=("kind", "tenant", "number", "made", "former", "id"))
+    _tell_next(kind, lost=lost)
+
+
+def _tell_next(kind: Kind, *, lost: bool) -> None:
+    """Say what the people on the other side need."""
     if kind is Kind.LOG:
         note("next: hand the new log key out; the old one verifies the log across the change, too")
+    if kind is Kind.RELEASE and not lost:
+        note("next: sealgate partner keys MODEL --out FILE, for partners without the gateway")
+    if kind is Kind.RELEASE and lost:
+        warn("partners refuse every model of this tenant until each has accepted a new kit")
+        note("next: sealgate partner kit MODEL --out FILE, and tell the hash by another way")
 
 
-def _order(kind: Kind, tenant: str | None, overlap: str | None) -> dict[str, Any]:
-    if kind is Kind.TOKEN and tenant is not None:
+def _order(kind: Kind, tenant: str | None, overlap: str | None, *, lost: bool) -> dict[str, Any]:
+    if kind in OF_THE_PLATFORM and tenant is not None:
         raise CommandFailed(
-            "tokens have one key for all tenants",
+            f"there is one {kind.value} key for all tenants",
             ExitCode.USAGE,
-            "sealgate keys rotate token --confirm token",
+            f"sealgate keys rotate {kind.value} --confirm {kind.value}",
         )
-    if kind is not Kind.TOKEN and tenant is None:
+    if kind not in OF_THE_PLATFORM and tenant is None:
         raise CommandFailed(
             "a tenant is missing: each has a key of its own",
             ExitCode.USAGE,
             f"sealgate keys rotate {kind.value} TENANT --confirm TENANT",
         )
-    if kind is Kind.LOG and overlap is not None:
-        raise CommandFailed("what a log's key signed stays good", ExitCode.USAGE, "no --overlap")
+    if kind not in WITH_OVERLAP and overlap is not None:
+        what = f"what a {kind.value} key signed stays good"
+        raise CommandFailed(what, ExitCode.USAGE, "leave out --overlap")
+    if lost and kind is not Kind.RELEASE:
+        what = "--lost is for release keys; of the other kinds the old key ends either way"
+        raise CommandFailed(what, ExitCode.USAGE, "leave out --lost")
     seconds = None if overlap is None else seconds_of("--overlap", overlap)
-    return {"kind": kind.value, "tenant": tenant, "overlap_s": seconds}
+    return {"kind": kind.value, "tenant": tenant, "overlap_s": seconds, "lost": lost}
 
 
 def key_row(key: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 The safety argument:
 
-1. The gateway shows one release key for all versions, and it signed each of them.
+1. The gateway shows one release key for all versions; it signed each of them, or one did that it
+   followed, as both have signed.
 2. The maker's own keys, given as files, are what the owner's signatures are held against; without
    them the kit says what the gateway says, and the command says so.
 3. Whoever has accepted a kit of this tenant before is told when the gateway now shows another key.
@@ -25,8 +26,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.kit import Kit, make_kit, owner_key_id
-from gateway.artifacts.release import Release, public_release_key, release_under
+from gateway.artifacts.manifest import parse_manifest
+from gateway.artifacts.release import Release, public_release_key, release_of
 from gateway.artifacts.release_document import check_owner
+from gateway.artifacts.release_keys import ReleaseRing, SignedSuccession
 from gateway.cli.connection import Connection
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.reading import read_bounded, unverified
@@ -53,11 +56,13 @@ class Made:
         kit: What is handed over.
         unheld: Owners' keys that only the gateway told.
         left_out: Versions that none of the given keys signed, as `model version`.
+        successions: How the release keys followed one another, oldest first.
     """
 
     kit: Kit
     unheld: tuple[str, ...]
     left_out: tuple[str, ...]
+    successions: tuple[SignedSuccession, ...] = ()
 
 
 def gather(
@@ -92,7 +97,8 @@ def gather(
         kit = make_kit(tenant, key, keys, _floors(found, keys), int(time.time()))
     except StatementInvalid as error:
         raise CommandFailed(error.public, advice="name fewer models or keys") from error
-    return Made(kit, tuple(sorted(keys - given)), tuple(_left_out(found, kit)))
+    told_keys = found[0].told.document.successions
+    return Made(kit, tuple(sorted(keys - given)), tuple(_left_out(found, kit)), told_keys)
 
 
 def read_owner_key(path: Path) -> str:
@@ -124,9 +130,12 @@ def _version(connection: Connection, model: str, version: str, *, served: bool) 
     told = fetch_told(connection, f"/v1/models/{model}/versions/{version}")
     document = told.document
     try:
-        key = public_release_key(told.release_key)
+        shown, tenant = told.release_key_id(), parse_manifest(document.manifest).tenant
+        ring = ReleaseRing.of(shown, tenant, document.successions)
+        if ring.newest != shown:
+            raise StatementInvalid("the release key that is shown was replaced")
         # One that has expired still tells who signs; nobody is handed it.
-        release = release_under(key, document.manifest, document.link, now=0.0)
+        release = release_of(ring.verify(document.link), document.manifest, now=0.0)
         signer = check_owner(document, release)
     except StatementInvalid as error:
         raise unverified(error, _ALARM) from error

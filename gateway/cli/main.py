@@ -45,6 +45,7 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "tenant": ("gateway.cli.tenant", "Create, show and suspend tenants."),
     "client": ("gateway.cli.client", "Register clients, replace their secrets, shut them out."),
     "keys": ("gateway.cli.keys", "List keys and replace them."),
+    "approval": ("gateway.cli.approval", "Agree to what takes two, or not."),
     "federation": ("gateway.cli.federation", "Train with partner sites."),
     "artifact": ("gateway.cli.artifact", "Open, verify and inspect artifacts offline."),
     "partner": (

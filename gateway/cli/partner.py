@@ -57,7 +57,7 @@ def hand_out(
     check_absent(out)
     with connect(profile) as connection:
         made = gather(connection, models, owner_key or [], also_told=also_told)
-    check_known(find_trust(trust), made.kit)
+    check_known(find_trust(trust), made.kit, made.successions)
     with appearing(out) as file:
         file.write(made.kit.encode())
     told = {"file": str(out), "sha256": made.kit.digest(), **about_kit(made.kit)}
@@ -104,6 +104,75 @@ def accept(
     told: dict[str, Any] = {"accepted": True, "sha256": given.digest(), **about_kit(given)}
     if start_again:
         told["warning"] = warning("what you had seen is lost: only the kit keeps old releases out")
+    show(told, as_json=as_json)
+
+
+@app.command("keys")
+def hand_out_keys(
+    model: Annotated[str, typer.Argument(help="A model that has a version.")],
+    out: Annotated[Path, typer.Option(help="New file for the keys.")],
+    trust: TrustOption = None,
+    profile: ProfileOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write down how your release keys followed one another, for partners without the gateway.
+
+    Each key names the next one under its signature: the file needs no hash. Who gets models by
+    `model download` learns of a new key by itself.
+
+    Example: sealgate partner keys tumour --out clinic.keys
+
+    Next: sealgate partner follow clinic.keys
+    """
+    from gateway.artifacts.release_keys import Chain
+    from gateway.cli.accepting import check_known
+    from gateway.cli.connection import connect
+    from gateway.cli.failures import CommandFailed, ExitCode
+    from gateway.cli.kit_making import gather
+    from gateway.cli.reading import appearing, check_absent
+    from gateway.cli.trust_folder import find_trust
+
+    check_absent(out)
+    with connect(profile) as connection:
+        made = gather(connection, [model], [])
+    check_known(find_trust(trust), made.kit, made.successions)
+    if not made.successions:
+        what = "your release key is the first one, or followed one that was lost"
+        advice = f"hand out a kit: sealgate partner kit {model} --out FILE"
+        raise CommandFailed(what, ExitCode.USAGE, advice)
+    chain = Chain(tenant=made.kit.tenant, successions=made.successions)
+    with appearing(out) as file:
+        file.write(chain.encode())
+    newest = made.successions[-1].statement
+    told = {"file": str(out), "tenant": chain.tenant, "number": newest.number}
+    show({**told, "release_key": newest.after}, as_json=as_json)
+
+
+@app.command()
+def follow(
+    keys: Annotated[Path, typer.Argument(help="File of release keys.")],
+    trust: TrustOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Trust the release key that followed the one you trust, as that one itself has signed.
+
+    Works offline. A key never comes back; one that was lost is followed by nothing: then the owner
+    gives you a new kit.
+
+    Example: sealgate partner follow clinic.keys
+
+    Next: sealgate partner list
+    """
+    from gateway.cli.accepting import follow_chain, read_chain
+    from gateway.cli.trust_folder import find_trust
+
+    before, after = follow_chain(find_trust(trust), read_chain(keys))
+    newest = after.ring().newest
+    told = {
+        "tenant": after.kit.tenant,
+        "release_key": newest,
+        "followed": newest != before.ring().newest,
+    }
     show(told, as_json=as_json)
 
 

@@ -13,6 +13,7 @@ from gateway.artifacts.kit import release_key_id
 from gateway.artifacts.manifest import MANIFEST_LIMIT
 from gateway.artifacts.release import public_release_key
 from gateway.artifacts.release_document import DOCUMENT_LIMIT, ReleaseDocument
+from gateway.artifacts.release_keys import parse_succession
 from gateway.cli.connection import Connection
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.reading import unverified
@@ -52,6 +53,7 @@ class _Signatures(msgspec.Struct, frozen=True):
     owner_bundle: bytes
     owner_key: str
     link: bytes
+    successions: tuple[bytes, ...] = ()
 
 
 def fetch_told(connection: Connection, resource: str) -> Told:
@@ -69,6 +71,7 @@ def fetch_told(connection: Connection, resource: str) -> Told:
     try:
         with well_formed():
             told = msgspec.json.decode(signatures, type=_Signatures)
+        successions = tuple(map(parse_succession, told.successions))
     except StatementInvalid as error:
         raise _not_ours() from error
     document = ReleaseDocument(
@@ -76,6 +79,7 @@ def fetch_told(connection: Connection, resource: str) -> Told:
         link=told.link,
         owner_bundle=told.owner_bundle,
         owner_key=told.owner_key,
+        successions=successions,
     )
     return Told(document, told.release_key.encode("ascii", "replace"))
 

@@ -65,6 +65,10 @@ def restore(
     show(told, as_json=as_json, fields=fields)
     undone = f"what was changed after {told['shows']} is undone"
     note(f"{undone}: erasures and revocations too, but for what is told under `erased`")
+    for key in checked.replaced:
+        note(f"at its start the gateway replaces {key} once more, as a key that was lost")
+    if any(key.startswith("Key::release/") for key in checked.replaced):
+        note("hand out new kits: partners refuse every model of those tenants until then")
     for change in checked.changes:
         what = " ".join(word for word in (change.action, change.reason, change.resource) if word)
         note(f"do again: {what} ({change.receipt})")

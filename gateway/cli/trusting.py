@@ -2,7 +2,8 @@
 
 The safety argument, in the order of the code:
 
-1. What is trusted is chosen and read first; without it nothing goes on.
+1. What is trusted is chosen and read first; without it nothing goes on. A release key that follows
+   the trusted one, as that one signed, is trusted from then on, and the person is told.
 2. The document verifies under the kit's keys (`gateway.artifacts.release_document`), and is the
    model and the version that was asked for, where one was.
 3. It is not older than what was seen. A person may say otherwise for an older one, loudly; never
@@ -13,6 +14,7 @@ The safety argument, in the order of the code:
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +27,8 @@ from gateway.artifacts.release_document import (
     parse_release_document,
     verify,
 )
-from gateway.artifacts.trust import TrustRecord, objection, remembering
+from gateway.artifacts.release_keys import SignedSuccession
+from gateway.artifacts.trust import TrustRecord, following, objection, remembering
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import moment, warn
 from gateway.cli.reading import read_bounded, unverified
@@ -43,10 +46,14 @@ class Decided:
 
     Attributes:
         found: It.
+        chain: How the tenant's release keys follow one another, as far as that was told.
+        followed: The release key that is trusted from now on; empty where it is the one of before.
         warning: What a person overruled, or empty.
     """
 
     found: Verified
+    chain: tuple[SignedSuccession, ...] = ()
+    followed: str = ""
     warning: str = ""
 
     def about(self) -> dict[str, Any]:
@@ -60,6 +67,8 @@ class Decided:
             "released": self.found.release.link.created,
             "owner_key": self.found.owner_key,
         }
+        if self.followed:
+            told["release_key_followed_by"] = self.followed
         return {**told, "warning": self.warning} if self.warning else told
 
 
@@ -98,10 +107,13 @@ def decide(
     Raises:
         CommandFailed: It is not to be used; exit code 6.
     """
+    trusted = followed(record, document.successions)
     try:
-        found = verify(document, record.kit, now=time.time())
+        ring, known = trusted.ring(), record.ring()
+        found = verify(document, record.kit, now=time.time(), ring=ring)
     except StatementInvalid as error:
         raise unverified(error, f"{_ASK}; for a new key they give you a new kit") from error
+    successor = "" if ring.newest == known.newest else ring.newest
     manifest = found.release.manifest
     if asked is not None and asked != (manifest.model, manifest.version):
         raise _refused("this is another model or version than was asked for", _ASK)
@@ -111,8 +123,21 @@ def decide(
     if against == "older" and not allow_older:
         raise _refused(f"{_OLDER}: {_newest(record, found)}", f"{_ASK}; then: --allow-older")
     if against == "older":
-        return Decided(found, warning(f"{_OLDER}, as you allowed: {_newest(record, found)}"))
-    return Decided(found)
+        told = warning(f"{_OLDER}, as you allowed: {_newest(record, found)}")
+        return Decided(found, trusted.successions, successor, told)
+    return Decided(found, trusted.successions, successor)
+
+
+def followed(record: TrustRecord, told: Sequence[SignedSuccession]) -> TrustRecord:
+    """Return the record with the release keys that follow the trusted one.
+
+    Raises:
+        CommandFailed: They do not, or another one is known to have followed.
+    """
+    try:
+        return following(record, told)
+    except StatementInvalid as error:
+        raise unverified(error, f"{_ASK}; if the key was lost they give you a new kit") from error
 
 
 def remember(trust: TrustFolder, decided: Decided) -> None:
@@ -125,7 +150,7 @@ def remember(trust: TrustFolder, decided: Decided) -> None:
     with trust.locked(tenant):
         before = trust.load(tenant)
         try:
-            after = remembering(before, decided.found)
+            after = remembering(following(before, decided.chain), decided.found)
             if after != before:
                 trust.save(after)
         except StatementInvalid as error:
@@ -133,17 +158,28 @@ def remember(trust: TrustFolder, decided: Decided) -> None:
 
 
 def check_release_key(record: TrustRecord, shown: str) -> None:
-    """Compare the key that the gateway shows with the kit's; both as kits write keys.
+    """Compare the key that the gateway shows with the one that is trusted; both as kits write keys.
+
+    Args:
+        record: What is trusted, with the keys that followed (`followed`).
+        shown: By the gateway.
 
     Raises:
         CommandFailed: They differ.
     """
-    if shown != record.kit.release_key:
+    ring = record.ring()
+    if shown == ring.newest:
+        return
+    if shown in (*ring.former, *record.retired):
         raise _refused(
-            f"the gateway shows another release key ({shown[:16]}…) than your kit"
-            f" ({record.kit.release_key[:16]}…)",
-            f"{_ASK}; if the key was changed they give you a new kit",
+            f"the gateway shows a release key ({shown[:16]}…) that was replaced",
+            f"{_ASK}: the gateway may have been restored from an old backup",
         )
+    raise _refused(
+        f"the gateway shows another release key ({shown[:16]}…) than you trust"
+        f" ({ring.newest[:16]}…), and that one has not named it",
+        f"{_ASK}; if the key was lost they give you a new kit",
+    )
 
 
 def warning(text: str) -> str:

@@ -47,6 +47,7 @@ def make_guard(base: Foundation, recorder: Recorder) -> Guard:
         region=base.settings.region,
         epoch=epoch,
         solo=SoloMode(base.stores.clients, solo_since(base), clock, epoch),
+        four_eyes=frozenset(base.settings.four_eyes),
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ class Plan:
         region: Of the platform tenant.
     """
 
-    settings: dict[str, str | int]
+    settings: Mapping[str, str | int | Sequence[str]]
     region: str
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit.log import AuditLog
 from audit.note import LogSigner, NoteVerifier
@@ -33,6 +36,7 @@ from gateway.storage.database import open_database
 from gateway.storage.stores import ControlStores, sql_stores
 from policies.author import PolicyAuthor
 from policies.engine import PolicyEngine
+from policies.signers import BundleKeys
 
 KEYSTORE: Final = "keystore"
 KEYS_FILE: Final = "keys"
@@ -168,8 +172,15 @@ def assemble(
         sealer=Sealer(keys, stores.artifacts, random_bytes),
         revocation_state=revocation_state,
         engine=engine,
-        author=PolicyAuthor(engine, control.bundles, keys.signing_key("policy"), clock),
+        author=PolicyAuthor(engine, control.bundles, partial(_bundle_keys, keys), clock),
     )
+
+
+def _bundle_keys(keys: KeyProvider) -> BundleKeys:
+    """Return what signs policy sets, and what did before."""
+    ring = keys.ring("policy")
+    former = [Ed25519PublicKey.from_public_bytes(one.public) for one in reversed(ring.former)]
+    return BundleKeys(ring.key, ring.successor, tuple(former))
 
 
 def _refuse_incomplete(settings: Settings) -> None:

@@ -131,7 +131,9 @@ def compose(
     counts = watch_work(metrics, base, use, sink, lines, certificates)
     housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming, engines, counts)
 
-    restored = Restored(base.settings.data_dir, recorder, use.subjects.erase_again)
+    restored = Restored(
+        base.settings.data_dir, recorder, use.subjects.erase_again, use.key_orders.replace_again
+    )
     life = Life()
 
     def ready() -> bool:

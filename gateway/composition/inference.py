@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from gateway.artifacts.own_release_keys import verify_release
 from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Recorder
 from gateway.composition.foundation import Foundation
@@ -89,7 +91,7 @@ def physical_memory() -> int:
 def make_directory(base: Foundation, pipeline: Pipeline) -> ModelDirectory:
     """Make what answers about models, for every door."""
     manifests = SignedManifests(
-        lambda tenant: base.keys.release_key(tenant).public_key(),
+        partial(verify_release, base.keys),
         lambda: base.revocation_state.epoch,
         base.environment.clock,
     )
@@ -117,7 +119,7 @@ def make_pipeline(
     environment = base.environment
     loader = ModelLoader(
         base.sealer.open_payload,
-        lambda tenant: base.keys.release_key(tenant).public_key(),
+        partial(verify_release, base.keys),
         engines.serve,
         kinds=engines.kinds.keys(),
         clock=environment.clock,

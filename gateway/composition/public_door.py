@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -12,6 +14,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from audit.errors import AuditError
+from gateway.artifacts.keys import KeyProvider
+from gateway.artifacts.own_release_keys import chain_of
+from gateway.artifacts.signing_rings import release_purpose
 from gateway.authorization.recorder import Recorder
 from gateway.batch.intake import MAX_ROWS_BYTES
 from gateway.composition.foundation import Foundation
@@ -27,6 +32,7 @@ from gateway.telemetry import Metrics
 from gateway.traces import Traces
 from gateway.web import (
     administration,
+    approvals,
     artifacts,
     audit,
     batches,
@@ -112,6 +118,7 @@ def public_app(
     app.add_middleware(BoundedBody, seconds=settings.body_timeout_seconds)  # the outer one
     for part in (
         administration,
+        approvals,
         artifacts,
         audit,
         batches,
@@ -150,8 +157,9 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
         use.credentials,
         use.federations,
         use.jobs,
+        use.approvals,
         use.key_list,
-        use.keys,
+        use.key_orders,
         use.overviews,
         use.policies,
         use.reasons,
@@ -166,7 +174,7 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
             use.publisher,
             use.releases,
             use.jobs,
-            lambda tenant: public_pem(base.keys.release_key(tenant)),
+            partial(_release_keys, base.keys),
         ),
         uploads.Receiving(
             use.uploads,
@@ -176,6 +184,13 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
             MAX_ROWS_BYTES,
         ),
     )
+
+
+def _release_keys(keys: KeyProvider, tenant: str) -> tuple[str, list[str]]:
+    """Return a tenant's public release key as PEM, and base64 of how it followed others."""
+    ring = keys.ring(release_purpose(tenant))
+    chain = [base64.b64encode(one.encode()).decode() for one in chain_of(ring)]
+    return public_pem(ring.key), chain
 
 
 def public_pem(key: Ed25519PrivateKey) -> str:

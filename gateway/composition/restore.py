@@ -82,6 +82,7 @@ class Checked:
         manifest: What it says of itself.
         missing: How many entries it lacks, by origin, of those that checkpoints tell of.
         erased: Tenant and reference of subjects that were erased after it.
+        replaced: Keys for releases and policy sets that others followed after it, as resources.
         changes: What else was changed after it, as far as exports tell; uploads last.
         cut: How many more of these there are.
     """
@@ -89,6 +90,7 @@ class Checked:
     manifest: Manifest
     missing: dict[str, int]
     erased: list[tuple[str, str]]
+    replaced: list[str]
     changes: list[Change]
     cut: int
 
@@ -256,6 +258,7 @@ def _check(draft: _Draft) -> Checked:
         manifest=draft.manifest,
         missing=missing,
         erased=[(one.tenant, ref) for one in exports for ref in one.erased],
+        replaced=sorted({one for export in exports for one in export.replaced}),
         changes=sorted(
             (change for one in exports for change in one.changes),
             key=lambda change: change.action == UPLOAD,
@@ -332,6 +335,7 @@ def _note(draft: _Draft, checked: Checked) -> RestoreNote:
         entries={_tenant(origin): size for origin, size in sizes.items()},
         kept={_tenant(origin): size for origin, size in kept.items() if origin in sizes},
         erase=checked.erased,
+        replace=checked.replaced,
     )
 
 

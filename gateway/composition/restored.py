@@ -1,4 +1,4 @@
-"""What a restored gateway does before it serves: it records the restore, and erases again.
+"""What a restored gateway does before it serves: it records the restore, and takes back again.
 
 Safety argument:
 1. `sealgate restore` leaves a note in the folder. While it is there the gateway is not ready: at
@@ -6,7 +6,9 @@ Safety argument:
    with an id that follows from the note. Killed in between, the next start goes on.
 2. Then each erasure that the restore undid is made again, as an intent like any other: key, mapping
    and sealed fields are gone, and the log says why, before a request comes in.
-3. The note goes away when all of it is durable.
+3. Each key for releases or policy sets that was replaced is replaced once more, as one that is
+   lost: the backup's is in force nowhere, and partners who know its successor get a new kit.
+4. The note goes away when all of it is durable.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ class RestoreNote(msgspec.Struct, frozen=True, kw_only=True):
         entries: Of each log in the backup, by tenant.
         kept: Entries by the newest checkpoint that was kept, by tenant, where it was given.
         erase: Tenant and reference of each subject to erase again.
+        replace: Each key to replace again, as events name it.
     """
 
     id: str
@@ -46,6 +49,7 @@ class RestoreNote(msgspec.Struct, frozen=True, kw_only=True):
     entries: dict[str, int]
     kept: dict[str, int]
     erase: list[tuple[str, str]]
+    replace: list[str] = []
 
 
 class Restored:
@@ -55,15 +59,23 @@ class Restored:
         data: The data folder.
         recorder: Makes events durable.
         erase: Erases (tenant, reference) again; can be repeated.
+        replace: Replaces a key again, as events name it; can be repeated.
 
     Raises:
         ConfigurationError: The note is there and cannot be read.
     """
 
-    def __init__(self, data: Path, recorder: Recorder, erase: Callable[[str, str], object]) -> None:
+    def __init__(
+        self,
+        data: Path,
+        recorder: Recorder,
+        erase: Callable[[str, str], object],
+        replace: Callable[[str], object],
+    ) -> None:
         self._path = data / RESTORE_FILE
         self._recorder = recorder
         self._erase = erase
+        self._replace = replace
         self._note = _read(self._path)
 
     def record(self) -> None:
@@ -81,19 +93,24 @@ class Restored:
                 self._write(note, tenant, event_id)
 
     def finish(self) -> None:
-        """Erase again what was erased, and forget the note; blocks. Call it after recovery.
+        """Take back again what was taken back, and forget the note; blocks. Call it after recovery.
 
         Raises:
-            SealgateError: Something could not be erased: the process must not become ready.
+            SealgateError: Something could not be taken back: the process must not become ready.
         """
         if self._note is None:
             return
         for tenant, ref in self._note.erase:
             self._erase(tenant, ref)
+        for key in self._note.replace:
+            self._replace(key)
         self._path.unlink()
         sync_folder(self._path.parent)
         structlog.get_logger().warning(
-            "restored", backup=self._note.backup, erased_again=len(self._note.erase)
+            "restored",
+            backup=self._note.backup,
+            erased_again=len(self._note.erase),
+            replaced_again=self._note.replace,
         )
         self._note = None
 

@@ -11,6 +11,7 @@ import structlog
 
 from gateway.artifacts.admission import admit
 from gateway.artifacts.sandbox import Alarm, run_sandboxed
+from gateway.authorization.approvals import Approvals
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.recorder import Recorder
@@ -42,9 +43,13 @@ from gateway.registry.versions import Versions
 from gateway.tenancy.administration import Administration
 from gateway.tenancy.credentials import Credentials
 from gateway.tenancy.key_list import KeyList
+from gateway.tenancy.key_orders import KeyOrders
 from gateway.tenancy.keys import KeyRotation
 from gateway.tenancy.overview import Overviews
+from gateway.tenancy.policy_keys import PolicyKeys
 from gateway.tenancy.policy_sets import PolicySets
+from gateway.tenancy.release_keys import ReleaseKeys
+from gateway.tenancy.turns import Turns
 from gateway.tenancy.wrapped import KeyRetirement, Rewrapping
 from gateway.work.jobs import WORKERS, Jobs
 from policies.compiled import starter_text
@@ -77,6 +82,10 @@ class UseCases:
     credentials: Credentials
     keys: KeyRotation
     key_list: KeyList
+    key_orders: KeyOrders
+    release_keys: ReleaseKeys
+    policy_keys: PolicyKeys
+    approvals: Approvals
     overviews: Overviews
     key_retirement: KeyRetirement
     federations: Federations
@@ -143,7 +152,7 @@ def make_use_cases(
     batch = make_batches(base, guard, recorder, intents, uploads, confined)
     follower, watching = None, Watching(clock)
     if coordinator is not None:
-        trained = TrainedModels(versions, base.sealer, base.keys.release_key, clock)
+        trained = TrainedModels(versions, base.sealer, base.keys.convenor_seed, clock)
         follower = RunFollower(stores.federations, coordinator, recorder, trained, watching.step)
 
     key_list = KeyList(base.keys, base.log, stores.tenants, guard)
@@ -153,6 +162,32 @@ def make_use_cases(
         (stores.registry, stores.uploads, stores.batches, stores.federations),
         base.vault,
         changed,
+    )
+
+    turns = Turns(intents)
+    rotation = KeyRotation(
+        base.keys,
+        token_keys,
+        base.log,
+        base.log_signer,
+        rewrapping,
+        stores.tenants,
+        turns,
+        guard=guard,
+        intents=intents,
+        recorder=recorder,
+    )
+    release_keys = ReleaseKeys(
+        base.keys, stores.registry, turns, guard=guard, intents=intents, changed=changed
+    )
+    policy_keys = PolicyKeys(base.keys, base.author, turns, guard=guard, intents=intents)
+    approvals = Approvals(
+        stores.approvals,
+        guard,
+        intents,
+        let_in=partial(_let_in, base),
+        clock=clock,
+        new_id=recorder.new_id,
     )
 
     def close() -> None:
@@ -202,18 +237,14 @@ def make_use_cases(
             clock=clock,
             random_bytes=base.environment.random_bytes,
         ),
-        keys=KeyRotation(
-            base.keys,
-            token_keys,
-            base.log,
-            base.log_signer,
-            rewrapping,
-            stores.tenants,
-            guard=guard,
-            intents=intents,
-            recorder=recorder,
-        ),
+        keys=rotation,
         key_list=key_list,
+        key_orders=KeyOrders(
+            rotation, release_keys, policy_keys, key_list, guard=guard, approvals=approvals
+        ),
+        release_keys=release_keys,
+        policy_keys=policy_keys,
+        approvals=approvals,
         overviews=Overviews(
             stores.tenants,
             stores.clients,
@@ -268,3 +299,11 @@ def _busy(batches: BatchStore, tenant: str, since: int) -> bool:
 
     unfinished = every(page, lambda batch: batch.id, "")
     return any(batch.tenant == tenant and batch.created <= since for batch in unfinished)
+
+
+def _let_in(base: Foundation, tenant: str, client_id: str) -> bool:
+    """Tell whether a client of a tenant is let in now."""
+    client, home = base.stores.clients.get(client_id), base.stores.tenants.get(tenant)
+    if client is None or home is None or home.suspended:
+        return False
+    return client.tenant == tenant and not client.disabled

@@ -2,7 +2,7 @@
 
 Who is its owner? Nobody at a site or at the convenor holds the finished model, so nobody outside
 can sign it. The convening tenant signs the owner's statement with an EC P-256 key derived from its
-own release key (HKDF, RFC 5869): stable for the tenant, kept nowhere, gone with its keys. The
+first release key (`gateway.artifacts.convenor`): stable for the tenant, gone with its keys. The
 statement says as much as it can: this tenant's gateway published these bytes for this run.
 """
 
@@ -13,10 +13,8 @@ from collections.abc import Callable
 
 import msgspec
 import structlog
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.signature import MODEL_FILE, owner_statement
@@ -27,9 +25,6 @@ from gateway.registry.packaging import Material
 from gateway.registry.records import ModelVersion
 from gateway.registry.versions import Versions
 
-_INFO = b"sealgate owner key of a convening tenant v1"
-# 64 bytes reduced into the order of P-256 leave no usable bias (FIPS 186-5, A.2.1).
-_SEED_BYTES = 64
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -39,7 +34,7 @@ class TrainedModels:
     Args:
         versions: Publishes.
         sealer: Opens the convenor's calibration set.
-        release_key: Returns a tenant's release key.
+        seed: Returns a tenant's `gateway.artifacts.convenor.convenor_seed`.
         clock: Unix seconds.
     """
 
@@ -47,12 +42,12 @@ class TrainedModels:
         self,
         versions: Versions,
         sealer: Sealer,
-        release_key: Callable[[str], Ed25519PrivateKey],
+        seed: Callable[[str], bytes],
         clock: Callable[[], float],
     ) -> None:
         self._versions = versions
         self._sealer = sealer
-        self._release_key = release_key
+        self._seed = seed
         self._clock = clock
 
     def __call__(self, federation: Federation, run: Run, trained: bytes) -> None:
@@ -62,7 +57,7 @@ class TrainedModels:
             AlreadyExists: The version name was taken meanwhile.
             SealgateError: The version was rejected.
         """
-        key = convenor_key(self._release_key(run.tenant))
+        key = convenor_key(self._seed(run.tenant))
         digest = hashlib.sha256(trained).hexdigest()
         bundle = msgspec.json.encode(owner_statement({MODEL_FILE: digest}, key, name=run.id))
         pem = key.public_key().public_bytes(
@@ -100,11 +95,10 @@ class TrainedModels:
         self._versions.publish(version, by, material, _unwatched)
 
 
-def convenor_key(release_key: Ed25519PrivateKey) -> ec.EllipticCurvePrivateKey:
-    """Derive the key with which a convening tenant owns what its federations trained."""
-    derive = HKDF(algorithm=hashes.SHA256(), length=_SEED_BYTES, salt=None, info=_INFO)
-    seed = int.from_bytes(derive.derive(release_key.private_bytes_raw()), "big")
-    return ec.derive_private_key(seed % (_ORDER - 1) + 1, ec.SECP256R1())
+def convenor_key(seed: bytes) -> ec.EllipticCurvePrivateKey:
+    """Return the key with which a convening tenant owns what its federations trained."""
+    number = int.from_bytes(seed, "big")
+    return ec.derive_private_key(number % (_ORDER - 1) + 1, ec.SECP256R1())
 
 
 def _unwatched(stage: str, done: int, total: int) -> None:

@@ -18,11 +18,9 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.errors import PayloadAbsent, PayloadCorrupt, StatementInvalid
-from gateway.artifacts.signature import LinkStatement, verify_link
+from gateway.artifacts.signature import LinkStatement
 from gateway.engine.memory_files import seal
 from gateway.engine.pool import Graph
 from gateway.engine.ports import PLAIN
@@ -47,7 +45,7 @@ class ModelLoader:
 
     Args:
         open_payload: Decrypts a stored payload into one buffer, which the caller wipes.
-        release_key: Returns the public release key of a tenant.
+        verify: Checks the signature of a tenant's link, and reads it.
         serve: Starts an engine for a graph.
         kinds: Names of the kinds of engines that there are.
         clock: Unix seconds.
@@ -56,7 +54,7 @@ class ModelLoader:
     def __init__(
         self,
         open_payload: OpenPayload,
-        release_key: Callable[[str], Ed25519PublicKey],
+        verify: Callable[[str, bytes], LinkStatement],
         serve: Callable[[Graph], Served],
         *,
         kinds: Collection[str],
@@ -64,7 +62,7 @@ class ModelLoader:
     ) -> None:
         self._kinds = kinds
         self._open_payload = open_payload
-        self._release_key = release_key
+        self._verify = verify
         self._serve = serve
         self._clock = clock
 
@@ -78,7 +76,7 @@ class ModelLoader:
             SealgateError: The store or the keys are not available.
         """
         try:
-            link = verify_link(self._release_key(version.tenant), version.link)
+            link = self._verify(version.tenant, version.link)
             manifest = manifest_of(version, link)
             stored = _linked_payloads(version, link)
             profile = self._profile(version.tenant, stored.get("profile"), link)

@@ -14,11 +14,9 @@ import hmac
 from collections.abc import Callable
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from gateway.artifacts.errors import StatementInvalid
 from gateway.artifacts.manifest import Manifest, parse_manifest
-from gateway.artifacts.signature import LinkStatement, verify_link
+from gateway.artifacts.signature import LinkStatement
 from gateway.engine.process import Border
 from gateway.epoch_memo import EpochMemo
 from gateway.inference.errors import ModelUnavailable
@@ -33,18 +31,18 @@ class SignedManifests:
     """Reads manifests.
 
     Args:
-        release_key: Returns the public release key of a tenant.
+        verify: Checks the signature of a tenant's link, and reads it.
         epoch: Changes with every revocation and every change of the registry.
         clock: Unix seconds.
     """
 
     def __init__(
         self,
-        release_key: Callable[[str], Ed25519PublicKey],
+        verify: Callable[[str, bytes], LinkStatement],
         epoch: Callable[[], int],
         clock: Callable[[], float],
     ) -> None:
-        self._release_key = release_key
+        self._verify = verify
         self._clock = clock
         self._known: EpochMemo[tuple[str, str, str], Manifest] = EpochMemo(epoch, CAPACITY)
 
@@ -63,7 +61,7 @@ class SignedManifests:
 
     def _read(self, version: ModelVersion) -> Manifest:
         try:
-            link = verify_link(self._release_key(version.tenant), version.link)
+            link = self._verify(version.tenant, version.link)
             return manifest_of(version, link)
         except StatementInvalid as broken:
             raise ModelUnavailable from broken

@@ -25,6 +25,15 @@ class MemoryBundleStore:
                 raise EpochExists
             self._bundles[bundle.tenant, bundle.epoch] = kept
 
+    def resign(self, bundle: SignedBundle) -> None:
+        """See the port."""
+        kept = SignedBundle.from_bytes(bundle.to_bytes())
+        with self._lock:
+            stored = self._bundles.get((bundle.tenant, bundle.epoch))
+            if stored is None or stored.digest != kept.digest:
+                raise EpochExists
+            self._bundles[bundle.tenant, bundle.epoch] = kept
+
     def latest(self, tenant: str) -> SignedBundle | None:
         """See the port."""
         with self._lock:

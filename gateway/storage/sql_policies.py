@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gateway.storage import tables
@@ -29,6 +29,17 @@ class SqlBundleStore:
                 connection.execute(insert(tables.policy_bundle), row)
             except IntegrityError:
                 raise EpochExists from None
+
+    def resign(self, bundle: SignedBundle) -> None:
+        """See the port."""
+        table, document = tables.policy_bundle, bundle.to_bytes()
+        where = (table.c.tenant == bundle.tenant, table.c.epoch == bundle.epoch)
+        with self._database.writing() as connection:
+            query = select(table.c.document).where(*where).with_for_update()
+            stored = connection.execute(query).scalar_one_or_none()
+            if stored is None or SignedBundle.from_bytes(stored).digest != bundle.digest:
+                raise EpochExists
+            connection.execute(update(table).where(*where), {"document": document})
 
     def latest(self, tenant: str) -> SignedBundle | None:
         """See the port."""

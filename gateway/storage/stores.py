@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.authorization.ports import PendingStore
+from gateway.authorization.ports import ApprovalStore, PendingStore
 from gateway.batch.ports import BatchStore
 from gateway.federation.ports import FederationStore
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
 from gateway.registry.ports import Registry, UploadStore
 from gateway.storage.database import Database
+from gateway.storage.memory_approvals import MemoryApprovalStore
 from gateway.storage.memory_batches import MemoryBatchStore
 from gateway.storage.memory_federation import MemoryFederationStore
 from gateway.storage.memory_identity import (
@@ -21,6 +22,7 @@ from gateway.storage.memory_pending import MemoryPendingStore
 from gateway.storage.memory_policies import MemoryBundleStore
 from gateway.storage.memory_registry import MemoryRegistry
 from gateway.storage.memory_uploads import MemoryUploadStore
+from gateway.storage.sql_approvals import SqlApprovalStore
 from gateway.storage.sql_batches import SqlBatchStore
 from gateway.storage.sql_federation import SqlFederationStore
 from gateway.storage.sql_identity import SqlClientStore, SqlRevocationStore, SqlTenantStore
@@ -43,6 +45,7 @@ class ControlStores:
     federations: FederationStore
     batches: BatchStore
     pending: PendingStore
+    approvals: ApprovalStore
     bundles: BundleStore
 
 
@@ -57,6 +60,7 @@ def sql_stores(database: Database) -> ControlStores:
         federations=SqlFederationStore(database),
         batches=SqlBatchStore(database),
         pending=SqlPendingStore(database),
+        approvals=SqlApprovalStore(database),
         bundles=SqlBundleStore(database),
     )
 
@@ -72,5 +76,6 @@ def memory_stores() -> ControlStores:
         federations=MemoryFederationStore(),
         batches=MemoryBatchStore(),
         pending=MemoryPendingStore(),
+        approvals=MemoryApprovalStore(),
         bundles=MemoryBundleStore(),
     )

@@ -286,6 +286,18 @@ pending = Table(
     Index(None, "at", "id"),
 )
 
+approval = Table(
+    "approval",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _string("operation"),
+    _string("body"),
+    _string("asked_by"),
+    _number("at"),
+    _number("expires"),
+)
+
 policy_bundle = Table(
     "policy_bundle",
     metadata,

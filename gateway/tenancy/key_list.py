@@ -14,7 +14,7 @@ from audit.log import AuditLog
 from audit.note import NoteVerifier
 from gateway.artifacts.errors import KeyUnavailable
 from gateway.artifacts.keys import KeyProvider, SigningRing
-from gateway.artifacts.kit import release_key_id
+from gateway.artifacts.signing_rings import release_purpose
 from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Call
 from gateway.errors import NotFound
@@ -38,7 +38,7 @@ class Former:
         id: As of `KeyFacts`.
         ends: Unix seconds at which it ends; None: what it signed stays good.
         replaced: Unix seconds; None where it is not known.
-        endorsement: The signed note by which a log's key names the next; empty for others.
+        endorsement: What a log's or a release key signed to name the next; empty for others.
     """
 
     number: int
@@ -94,8 +94,7 @@ class KeyList:
             Forbidden: The caller is no administrator.
         """
         self._decide(call)
-        policy = self._keys.ring("policy")
-        return [self.token(), _signing("policy", PLATFORM_TENANT, policy, _hex)]
+        return [self.token(), self.policy()]
 
     def tenants(self, call: Call, *, after: str, limit: int) -> Sequence[Tenant]:
         """Return tenants by id, for `of_tenant`.
@@ -118,9 +117,31 @@ class KeyList:
             raise NotFound
         return [self.log(tenant), *self.files(tenant)]
 
+    def one(self, kind: KeyKind, tenant: str) -> KeyFacts:
+        """Return one key, undecided.
+
+        Raises:
+            KeyUnavailable: The tenant's keys are disabled or destroyed.
+        """
+        match kind:
+            case "token":
+                return self.token()
+            case "policy":
+                return self.policy()
+            case "log":
+                return self.log(tenant)
+        found = [key for key in self.files(tenant) if key.kind == kind]
+        if not found:
+            raise KeyUnavailable
+        return found[0]
+
     def token(self) -> KeyFacts:
         """Return the key of tokens, undecided."""
         return _signing("token", PLATFORM_TENANT, self._keys.ring(PURPOSE), key_id)
+
+    def policy(self) -> KeyFacts:
+        """Return the key of policy sets, undecided."""
+        return _signing("policy", PLATFORM_TENANT, self._keys.ring("policy"), _hex)
 
     def log(self, tenant: str) -> KeyFacts:
         """Return the key of a tenant's log, undecided."""
@@ -134,14 +155,14 @@ class KeyList:
     def files(self, tenant: str) -> Iterable[KeyFacts]:
         """Return the keys of a tenant's files and releases, undecided."""
         try:
-            key, release = self._keys.tenant_key(tenant), self._keys.release_key(tenant)
+            key, ring = self._keys.tenant_key(tenant), self._keys.ring(release_purpose(tenant))
         except KeyUnavailable:
             return []
         earlier = range(key.version - 1, key.oldest - 1, -1)
         former = tuple(Former(number, "", key.until) for number in earlier)
         return [
             KeyFacts("tenant", tenant, key.version, "", key.made or None, former),
-            KeyFacts("release", tenant, 1, release_key_id(release.public_key()), None),
+            _signing("release", tenant, ring, _hex),
         ]
 
     def _decide(self, call: Call) -> None:

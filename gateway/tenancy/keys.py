@@ -1,10 +1,12 @@
 """Keys follow one another: those of tokens, of a tenant's log, of a tenant's files.
 
+For those of releases and of policy sets see `release_keys` and `policy_keys`.
+
 Safety argument:
 1. Each rotation is decided as administration of the platform and is an intent: cut off at any point
    it is finished, or was not begun, at the next start; both are recorded.
-2. One rotation at a time, and none of a key while an earlier one of it is not settled: what a
-   finisher finds is what its own rotation did.
+2. One rotation at a time, and none of a key while an earlier one of it is not settled
+   (`gateway.tenancy.turns`): what a finisher finds is what its own rotation did.
 3. Tokens: the new key signs and the old one is accepted until its end, from one moment on
    (`gateway.identity.token_keys`). The old private key is forgotten in the same write.
 4. Log: the successor is durable before the log names it, the log names it before anything is signed
@@ -16,9 +18,8 @@ Safety argument:
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Final
 
 from audit.event import PLATFORM_TENANT
@@ -38,6 +39,7 @@ from gateway.identity.ports import TenantStore
 from gateway.identity.principal import Principal
 from gateway.identity.token_keys import PURPOSE, TokenKeys
 from gateway.identity.tokens import TOKEN_SECONDS
+from gateway.tenancy.turns import Turns
 from gateway.tenancy.wrapped import Rewrapping
 from policies.engine import Decision
 from policies.facts import PlatformFacts, TenantFacts
@@ -66,6 +68,7 @@ class KeyRotation:
         log_signer: Returns the signer of a tenant's log as the keystore has it now.
         rewrapping: Wraps a tenant's stored keys anew.
         tenants: Where tenants are kept.
+        turns: One at a time.
         guard: Decides and records.
         intents: Begin and end changes.
         recorder: Makes the events of logs.
@@ -79,6 +82,7 @@ class KeyRotation:
         log_signer: Callable[[str], LogSigner],
         rewrapping: Rewrapping,
         tenants: TenantStore,
+        turns: Turns,
         *,
         guard: Guard,
         intents: Intents,
@@ -93,19 +97,22 @@ class KeyRotation:
         self._guard = guard
         self._intents = intents
         self._recorder = recorder
-        self._turn = threading.Lock()
+        self._turns = turns
         intents.register(
             Kind(ROTATE_TOKEN, "administer", _details, self._finish_token),
             Kind(ROTATE_LOG, "administer", _details, self._finish_log),
             Kind(ROTATE_TENANT, "administer", _details, self._finish_tenant),
         )
 
-    def rotate_token(self, call: Call, overlap: int | None = None) -> None:
+    def rotate_token(
+        self, call: Call, overlap: int | None = None, *, after: int | None = None
+    ) -> None:
         """Sign tokens with a new key from now on.
 
         Args:
             call: Who asks.
             overlap: Seconds for which tokens of the key before are accepted; 0 ends them at once.
+            after: Number of the key that is to be replaced; None: whichever it is.
 
         Raises:
             InvalidRequest: The overlap is out of bounds.
@@ -113,17 +120,22 @@ class KeyRotation:
             LimitReached: Too many former keys are accepted still.
             Forbidden: The caller is no administrator.
         """
-        seconds = _checked(overlap, TOKEN_OVERLAP)
+        seconds = token_overlap(overlap)
         decision = self._decided(call, self._guard.platform(), ROTATE_TOKEN)
-        with self._one_at_a_time(ROTATE_TOKEN, PLATFORM_TENANT):
-            after = self._keys.ring(PURPOSE).number
+        with self._turns.one(PLATFORM_TENANT, ROTATE_TOKEN):
+            after = self._keys.ring(PURPOSE).number if after is None else after
             row = {"tenant": PLATFORM_TENANT, "after": str(after)}
             with self._changing(call, decision, ROTATE_TOKEN, row):
                 self._keys.rotate_signing(PURPOSE, after=after, overlap=seconds)
                 self._token_keys.reload()
 
-    def rotate_log(self, call: Call, tenant: str) -> None:
+    def rotate_log(self, call: Call, tenant: str, *, after: int | None = None) -> None:
         """Sign a tenant's log with a new key from now on; the old one has endorsed it in the log.
+
+        Args:
+            call: Who asks.
+            tenant: Whose log.
+            after: Number of the key that is to be replaced; None: whichever it is.
 
         Raises:
             NotFound: There is no such tenant.
@@ -132,19 +144,24 @@ class KeyRotation:
             Forbidden: The caller is no administrator.
         """
         decision = self._decided(call, self._facts(call, tenant), ROTATE_LOG)
-        with self._one_at_a_time(ROTATE_LOG, tenant):
-            after = self._keys.ring(log_purpose(self._log, tenant)).number
-            row = {"tenant": tenant, "after": str(after)}
+        with self._turns.one(tenant, ROTATE_LOG):
+            number = self._keys.ring(log_purpose(self._log, tenant)).number
+            if after not in (None, number):
+                raise StateConflict
+            row = {"tenant": tenant, "after": str(number)}
             with self._changing(call, decision, ROTATE_LOG, row) as intent:
                 self._succeed(intent.pending, call.principal)
 
-    def rotate_tenant(self, call: Call, tenant: str, overlap: int | None = None) -> None:
+    def rotate_tenant(
+        self, call: Call, tenant: str, overlap: int | None = None, *, after: int | None = None
+    ) -> None:
         """Wrap a tenant's file keys with a new key; what is encrypted stays as it is.
 
         Args:
             call: Who asks.
             tenant: Whose key.
             overlap: Seconds for which the version before is kept, for work under way.
+            after: The version that is to be replaced; None: whichever it is.
 
         Raises:
             InvalidRequest: The overlap is out of bounds.
@@ -153,10 +170,10 @@ class KeyRotation:
             KeyUnavailable: The tenant's key is disabled or destroyed.
             Forbidden: The caller is no administrator.
         """
-        seconds = _checked(overlap, TENANT_OVERLAP, least=LEAST_TENANT_OVERLAP)
+        seconds = tenant_overlap(overlap)
         decision = self._decided(call, self._facts(call, tenant), ROTATE_TENANT)
-        with self._one_at_a_time(ROTATE_TENANT, tenant):
-            after = self._keys.tenant_key(tenant).version
+        with self._turns.one(tenant, ROTATE_TENANT):
+            after = self._keys.tenant_key(tenant).version if after is None else after
             row = {"tenant": tenant, "after": str(after), TOLD: tenant}
             with self._changing(call, decision, ROTATE_TENANT, row):
                 self._keys.rotate(tenant, after=after, overlap=seconds)
@@ -193,18 +210,6 @@ class KeyRotation:
 
     def _decided(self, call: Call, facts: PlatformFacts | TenantFacts, kind: str) -> Decision:
         return self._guard.require(call, "administer", facts, reason=kind)
-
-    @contextmanager
-    def _one_at_a_time(self, kind: str, tenant: str) -> Iterator[None]:
-        if not self._turn.acquire(blocking=False):
-            raise StateConflict("another key is being replaced: try again in a moment")
-        try:
-            left = self._intents.unfinished(kind, PLATFORM_TENANT)
-            if any(pending.facts["tenant"] == tenant for pending in left):
-                raise StateConflict("an earlier rotation is being settled: try again in a minute")
-            yield
-        finally:
-            self._turn.release()
 
     def _changing(
         self, call: Call, decision: Decision, kind: str, row: Mapping[str, str]
@@ -243,6 +248,24 @@ class KeyRotation:
 def log_purpose(log: AuditLog, tenant: str) -> str:
     """Return the purpose of the keys of a tenant's log."""
     return f"log/{log.origin(tenant)}"
+
+
+def token_overlap(overlap: int | None) -> int:
+    """Return for how many seconds tokens of the key before are accepted.
+
+    Raises:
+        InvalidRequest: It is out of bounds.
+    """
+    return _checked(overlap, TOKEN_OVERLAP)
+
+
+def tenant_overlap(overlap: int | None) -> int:
+    """Return for how many seconds the version before is kept.
+
+    Raises:
+        InvalidRequest: It is out of bounds.
+    """
+    return _checked(overlap, TENANT_OVERLAP, least=LEAST_TENANT_OVERLAP)
 
 
 def _checked(overlap: int | None, usual: int, *, least: int = 0) -> int:

@@ -29,7 +29,9 @@ class FormerKey(TypedDict):
     id: str | None
     replaced: int | None
     ends: Annotated[int | None, Field(description="When it is accepted no more.")]
-    endorsement: Annotated[str | None, Field(description="Of a log: the note that names the next.")]
+    endorsement: Annotated[
+        str | None, Field(description="Of a log or a release key: what names the next.")
+    ]
 
 
 class KeyAnswer(TypedDict):

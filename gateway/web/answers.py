@@ -117,6 +117,13 @@ class SignaturesAnswer(TypedDict):
     """Both signatures of a version; only a key that came another way proves anything."""
 
     release_key: Annotated[str, Field(description="The tenant's public release key, PEM.")]
+    successions: Annotated[
+        list[str],
+        Field(
+            description="How release keys followed one another, oldest first: base64 of statements "
+            "that both keys signed."
+        ),
+    ]
     owner_bundle: Annotated[str, Field(description="The owner's DSSE bundle, base64.")]
     owner_key: Annotated[str, Field(description="The owner's public key, PEM.")]
     link: Annotated[str, Field(description="The signed link to the sealed payloads, base64.")]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
-from pydantic import Field, StrictInt
+from fastapi import APIRouter, Query, Response
+from pydantic import Field, StrictBool, StrictInt
 
-from gateway.errors import InvalidRequest
+from audit.event import PLATFORM_TENANT
 from gateway.tenancy.key_list import OF_A_TENANT, KeyList
-from gateway.tenancy.keys import KeyRotation
+from gateway.tenancy.key_orders import KeyOrders
 from gateway.web.administration_answers import KeyAnswer
 from gateway.web.answers import Page
+from gateway.web.approvals import WaitingAnswer, waiting_body
 from gateway.web.bodies import Body, Name
 from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.operations import says
@@ -19,16 +20,19 @@ from gateway.web.shapes import key_body, page_body
 from gateway.web.strict_route import StrictRoute
 
 router = APIRouter(route_class=StrictRoute, prefix="/v1/keys", tags=["administration"])
-Use = Annotated[KeyRotation, provided(KeyRotation)]
+Orders = Annotated[KeyOrders, provided(KeyOrders)]
 Keys = Annotated[KeyList, provided(KeyList)]
 
 
 class Rotation(Body):
     """Which key is to be replaced, and for how long what it did before is accepted."""
 
-    kind: Literal["token", "log", "tenant"]
+    kind: Literal["token", "policy", "log", "tenant", "release"]
     tenant: Name | None = None
     overlap_s: Annotated[StrictInt, Field(ge=0)] | None = None
+    lost: Annotated[
+        StrictBool, Field(description="A release key that is lost or in wrong hands.")
+    ] = False
 
 
 @router.get(
@@ -63,20 +67,18 @@ def list_keys(
         on="Platform",
         also=("administer", "Tenant"),
     ),
+    responses={202: {"model": WaitingAnswer, "description": "It waits for a second person."}},
 )
-def rotate(body: Rotation, call: CallDep, use: Use, keys: Keys) -> KeyAnswer:
-    """Replace a key; what is signed or wrapped from then on is so by the new one."""
-    if body.kind == "token":
-        if body.tenant is not None:
-            raise InvalidRequest("tokens have one key for all tenants: leave `tenant` out")
-        use.rotate_token(call, body.overlap_s)
-        return key_body(keys.token())
-    if body.tenant is None:
-        raise InvalidRequest("`tenant` is required: each has a key of its own")
-    if body.kind == "log":
-        if body.overlap_s is not None:
-            raise InvalidRequest("what a log's key signed stays good: leave `overlap_s` out")
-        use.rotate_log(call, body.tenant)
-        return key_body(keys.log(body.tenant))
-    use.rotate_tenant(call, body.tenant, body.overlap_s)
-    return key_body(next(key for key in keys.files(body.tenant) if key.kind == "tenant"))
+def rotate(
+    body: Rotation, call: CallDep, orders: Orders, keys: Keys, response: Response
+) -> KeyAnswer | WaitingAnswer:
+    """Replace a key; what is signed or wrapped from then on is so by the new one.
+
+    Where the operator asks for two people it waits for the second one, who agrees to it by its
+    digest; nothing is replaced until then.
+    """
+    waits = orders.order(call, body.kind, body.tenant, body.overlap_s, lost=body.lost)
+    if waits is not None:
+        response.status_code = 202
+        return waiting_body(waits)
+    return key_body(keys.one(body.kind, body.tenant or PLATFORM_TENANT))

@@ -36,13 +36,17 @@ router = APIRouter(route_class=StrictRoute, prefix="/v1/models", tags=["models"]
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What these routes need; `release_key` returns a tenant's public release key as PEM."""
+    """What these routes need.
+
+    Attributes:
+        release_keys: Returns a tenant's public release key as PEM, and how it followed others.
+    """
 
     catalogue: Catalogue
     publisher: Publisher
     releases: Releases
     jobs: Jobs
-    release_key: Callable[[str], str]
+    release_keys: Callable[[str], tuple[str, list[str]]]
 
 
 Use = Annotated[Models, provided(Models)]
@@ -212,11 +216,14 @@ def get_signatures(model: str, version: str, call: CallDep, use: Use) -> Signatu
     """Return both signatures: the owner's over the files, the tenant's over the link.
 
     The release key is here so that it can be compared with one that came another way; only such a
-    pinned key proves anything.
+    pinned key proves anything. One that is in a chain of `successions` with it was named by it, or
+    named it, and may have signed the link while it was not replaced.
     """
     found = use.catalogue.version(call, model, version)[1]
+    release_key, successions = use.release_keys(found.tenant)
     return {
-        "release_key": use.release_key(found.tenant),
+        "release_key": release_key,
+        "successions": successions,
         "owner_bundle": base64.b64encode(found.owner_bundle).decode(),
         "owner_key": found.owner_key_pem.decode("ascii", "replace"),
         "link": base64.b64encode(found.link).decode(),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.authorization.records import Pending
+from gateway.authorization.records import Approval, Pending
 from gateway.batch.records import Batch, Part
 from gateway.federation.records import Federation, Run, Site
 from gateway.identity.records import Client, FormerCredential, Tenant
@@ -139,6 +139,7 @@ PART = Part(
     rules=("screen.trust", "screen.age"),
 )
 PENDING = Pending(id="e1", tenant="acme", kind="publish", facts={"model": "ecg"}, at=5)
+APPROVAL = Approval("a1", "acme", "rotate_key", '{"kind":"log"}', "ann", 5, 9)
 BUNDLE = sign_bundle(SignedBundle("acme", 1, None, "app", "// ü\n", 1_790_000_000), KEY)
 
 

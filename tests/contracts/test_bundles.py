@@ -6,10 +6,11 @@ import pytest
 
 from gateway.storage.stores import ControlStores
 from policies.author import PolicyAuthor
-from policies.bundle import SignedBundle, sign_bundle, verify_chain
+from policies.bundle import SignedBundle, sign_bundle
 from policies.compiled import starter_text
 from policies.engine import PolicyEngine
 from policies.errors import BundleRefused, EpochExists
+from policies.signers import BundleKeys
 from tests.contracts.samples import BUNDLE, KEY, next_bundle
 
 
@@ -41,7 +42,7 @@ def test_the_tenth_epoch_comes_after_the_ninth(stores: ControlStores) -> None:
         stores.bundles.put(bundle)
     assert stores.bundles.latest("acme") == history[-1]
     assert list(stores.bundles.list("acme", after=0, limit=99)) == history
-    verify_chain(stores.bundles.list("acme", after=0, limit=99), "acme", KEY.public_key())
+    BundleKeys(KEY).verify_chain(stores.bundles.list("acme", after=0, limit=99), "acme")
 
 
 def test_tenants_are_listed_once_in_order(stores: ControlStores) -> None:
@@ -60,9 +61,11 @@ def test_what_no_bundle_may_be_is_not_stored(stores: ControlStores) -> None:
 
 
 def test_an_author_publishes_and_restores_through_the_store(stores: ControlStores) -> None:
-    author = PolicyAuthor(PolicyEngine(lambda: 5), stores.bundles, KEY, lambda: 5)
+    author = PolicyAuthor(
+        PolicyEngine(lambda: 5), stores.bundles, lambda: BundleKeys(KEY), lambda: 5
+    )
     for tenant in ("acme", "other", "acme"):
         author.publish(tenant, starter_text(), "ann")
     engine = PolicyEngine(lambda: 5)
-    assert PolicyAuthor(engine, stores.bundles, KEY, lambda: 5).restore() == 2
+    assert PolicyAuthor(engine, stores.bundles, lambda: BundleKeys(KEY), lambda: 5).restore() == 2
     assert (engine.epoch("acme"), engine.epoch("other")) == (2, 1)

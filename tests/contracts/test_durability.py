@@ -8,6 +8,7 @@ from tests.contracts.backends import POSTGRESQL, Backend
 from tests.contracts.samples import (
     ACME,
     APP,
+    APPROVAL,
     BATCH,
     BUNDLE,
     ECG,
@@ -39,6 +40,7 @@ def test_what_was_written_is_there_for_another_connection_at_once(backend: Backe
     mine.batches.add_batch(BATCH)
     mine.batches.put_part(PART)
     mine.pending.add_pending(PENDING)
+    mine.approvals.add_approval(APPROVAL)
     mine.bundles.put(BUNDLE)
     assert mine.revocations.revoke_token("iss", "jti", 9) == 1
 
@@ -56,6 +58,7 @@ def test_what_was_written_is_there_for_another_connection_at_once(backend: Backe
         assert stores.batches.get_batch("acme", "b1") == BATCH
         assert stores.batches.get_part("acme", "b1", 0) == PART
         assert stores.pending.list_pending(after=(-1, ""), limit=9) == [PENDING]
+        assert stores.approvals.get_approval("acme", "a1") == APPROVAL
         assert stores.bundles.latest("acme") == BUNDLE
         assert stores.revocations.epoch() == 1
         assert stores.revocations.revoked(0) == {("iss", "jti"): 9}

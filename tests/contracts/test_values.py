@@ -12,7 +12,18 @@ from gateway.storage.bounds import MAX_BLOB_BYTES, MAX_KEY_BYTES, MAX_TEXT_BYTES
 from gateway.storage.errors import ValueRefused
 from gateway.storage.stores import ControlStores
 from tests.contracts.backends import Backend
-from tests.contracts.samples import ACME, APP, ECG, PENDING, RUN, SITE, TRIAL, UPLOAD, VERSION
+from tests.contracts.samples import (
+    ACME,
+    APP,
+    APPROVAL,
+    ECG,
+    PENDING,
+    RUN,
+    SITE,
+    TRIAL,
+    UPLOAD,
+    VERSION,
+)
 
 UNSTORABLE = ["\0", "a\0b", "\ud800", "x" * (MAX_KEY_BYTES + 1)]
 
@@ -39,6 +50,8 @@ def test_a_key_that_cannot_be_kept_is_refused(stores: ControlStores, bad: str) -
         lambda: stores.federations.add_run(replace(RUN, id=bad)),
         lambda: stores.federations.replace_run(replace(RUN, id=bad)),
         lambda: stores.pending.add_pending(replace(PENDING, id=bad)),
+        lambda: stores.approvals.add_approval(replace(APPROVAL, id=bad)),
+        lambda: stores.approvals.list_approvals("acme", after=bad, limit=1),
         lambda: stores.uploads.list_uploads(bad, after="", limit=1),
         lambda: stores.tenants.list(bad, 1),
         lambda: stores.clients.list(bad, None, 1),
@@ -64,6 +77,8 @@ def test_a_look_up_by_a_key_that_cannot_be_kept_finds_nothing(
     assert stores.federations.site_by_key(bad) is None
     assert stores.federations.get_run("acme", bad) is None
     stores.pending.remove_pending("acme", bad)
+    assert stores.approvals.get_approval("acme", bad) is None
+    assert not stores.approvals.remove_approval("acme", bad)
     assert stores.bundles.latest(bad) is None
 
 

@@ -30,6 +30,7 @@ from policies.author import PolicyAuthor
 from policies.bundle import SignedBundle
 from policies.engine import PolicyEngine
 from policies.errors import BundleRefused
+from policies.signers import BundleKeys
 from tests.audit.samples import until
 from tests.gateway.cli.command import sealgate
 from tests.gateway.federation.test_federations import PLAN, Rounds, _key
@@ -191,7 +192,7 @@ class Altered(MemoryBundleStore):
 
 def test_every_policy_set_is_restored_and_every_history_checked() -> None:
     store = Altered()
-    author = PolicyAuthor(PolicyEngine(lambda: NOW), store, KEY, lambda: NOW)
+    author = PolicyAuthor(PolicyEngine(lambda: NOW), store, lambda: BundleKeys(KEY), lambda: NOW)
     tenants = [f"tenant-{number:05}" for number in range(BUNDLES + 5)]
     for tenant in tenants:
         author.publish(tenant, POLICY, "c")
@@ -200,7 +201,10 @@ def test_every_policy_set_is_restored_and_every_history_checked() -> None:
 
     def restored() -> PolicyEngine:
         engine = PolicyEngine(lambda: NOW)
-        assert PolicyAuthor(engine, store, KEY, lambda: NOW).restore() == len(tenants) + 1
+        assert (
+            PolicyAuthor(engine, store, lambda: BundleKeys(KEY), lambda: NOW).restore()
+            == len(tenants) + 1
+        )
         return engine
 
     engine = restored()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from audit.succession import ACTION
+from gateway.authorization.recorder import Agreed
 from gateway.composition.foundation import Foundation
 from gateway.identity.records import Client
 from tests.gateway.parts import client_record
@@ -14,6 +15,8 @@ from tests.kills.tenancy_changes import ADMINISTRATOR
 from tests.kills.world import World
 
 LOG = "log/kills/acme"
+SECOND = replace(ADMINISTRATOR, agreed=Agreed("another", "0" * 64))
+"""Agrees to what another one asked for."""
 
 
 def _files(world: World) -> Notes:
@@ -115,7 +118,7 @@ SCENARIOS = (
     Scenario(
         "rotate_log_key",
         _logged,
-        lambda world, _: world.use.keys.rotate_log(ADMINISTRATOR, "acme"),
+        lambda world, _: world.use.keys.rotate_log(SECOND, "acme"),
         finished=lambda base, _: _rotated_log(base),
         undone=lambda base, _: _old_log(base),
     ),

@@ -87,6 +87,7 @@ READS = (
         "due",
         "mac_key",
         "release_key",
+        "convenor_seed",
         "close",
         "usage",
         "next_",

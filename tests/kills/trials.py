@@ -13,11 +13,13 @@ from typing import get_args
 
 from tests.deploy.nginx import certificate
 from tests.kills import (
+    approval_changes,
     batch_changes,
     federation_changes,
     key_changes,
     privacy_changes,
     registry_changes,
+    signing_changes,
     tenancy_changes,
     upload_changes,
 )
@@ -33,6 +35,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     *upload_changes.SCENARIOS,
     *privacy_changes.SCENARIOS,
     *key_changes.SCENARIOS,
+    *approval_changes.SCENARIOS,
+    *signing_changes.SCENARIOS,
     *federation_changes.SCENARIOS,
     *batch_changes.SCENARIOS,
 )

@@ -51,10 +51,11 @@ ENVIRONMENT = Environment(
 TENANTS = ("acme", "rival")
 RULES = '@id("all")\npermit (principal, action, resource);\n'
 """Of the tenants: every start compiles them, and nothing here is about decisions."""
-SETTINGS: dict[str, str | int] = {
+SETTINGS: dict[str, str | int | list[str]] = {
     "public_url": "http://127.0.0.1:8080",
     "audit_origin": "kills",
     "federation": "off",
+    "four_eyes": ["rotate_log_key"],
 }
 
 

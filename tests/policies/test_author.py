@@ -7,10 +7,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from policies.author import PolicyAuthor
-from policies.bundle import SignedBundle, sign_bundle, verify_chain
+from policies.bundle import SignedBundle, sign_bundle
 from policies.compiled import starter_text
 from policies.engine import PolicyEngine
 from policies.errors import BundleRefused, EpochExists, PolicySetInvalid
+from policies.signers import BundleKeys
 from tests.policies.world import APP, CONTEXT, ECG, KEY, PERMIT_ALL, DictStore, clock
 
 SHUT = '@id("none") forbid (principal, action, resource);'
@@ -28,7 +29,7 @@ def engine() -> PolicyEngine:
 
 @pytest.fixture
 def author(engine: PolicyEngine, store: DictStore) -> PolicyAuthor:
-    return PolicyAuthor(engine, store, KEY, clock)
+    return PolicyAuthor(engine, store, lambda: BundleKeys(KEY), clock)
 
 
 def test_publishing_stores_signs_chains_and_takes_effect(
@@ -41,7 +42,7 @@ def test_publishing_stores_signs_chains_and_takes_effect(
     assert (decision.allowed, decision.epoch) == (False, 2)
     assert (first.epoch, second.epoch, second.previous) == (1, 2, first.digest)
     assert (second.author, second.created) == ("bob", int(clock()))
-    verify_chain(store.list("acme", after=0, limit=9), "acme", KEY.public_key())
+    BundleKeys(KEY).verify_chain(store.list("acme", after=0, limit=9), "acme")
     assert author.current("acme") == second
     assert engine.epoch("acme") == 2
 
@@ -67,7 +68,7 @@ def test_a_restart_restores_what_was_in_force(author: PolicyAuthor, store: DictS
     author.publish("acme", starter_text(), "ann")
     author.publish("other", SHUT, "ann")
     again = PolicyEngine(clock)
-    assert PolicyAuthor(again, store, KEY, clock).restore() == 2
+    assert PolicyAuthor(again, store, lambda: BundleKeys(KEY), clock).restore() == 2
     assert again.decide(APP, "infer", ECG, CONTEXT).allowed
     assert (again.epoch("acme"), again.epoch("other")) == (2, 1)
 
@@ -76,7 +77,9 @@ def test_what_was_stored_without_its_author_knowing_can_be_enforced(
     author: PolicyAuthor, engine: PolicyEngine, store: DictStore
 ) -> None:
     author.publish("acme", PERMIT_ALL, "ann")
-    PolicyAuthor(PolicyEngine(clock), store, KEY, clock).publish("acme", SHUT, "bob")
+    PolicyAuthor(PolicyEngine(clock), store, lambda: BundleKeys(KEY), clock).publish(
+        "acme", SHUT, "bob"
+    )
     assert engine.epoch("acme") == 1
     newest = author.enforce("acme")
     assert (newest, engine.epoch("acme")) == (author.current("acme"), 2)
@@ -110,7 +113,7 @@ def test_a_restart_refuses_a_history_that_was_tampered_with(
         case "spliced":
             _forge(store, sign_bundle(replace(first, text=PERMIT_ALL), KEY))
     with pytest.raises(BundleRefused):
-        PolicyAuthor(PolicyEngine(clock), store, KEY, clock).restore()
+        PolicyAuthor(PolicyEngine(clock), store, lambda: BundleKeys(KEY), clock).restore()
 
 
 def test_the_engine_refuses_what_is_older_foreign_or_forged(engine: PolicyEngine) -> None:
@@ -147,7 +150,7 @@ def test_two_publishers_of_two_processes_never_share_an_epoch(store: DictStore) 
             store.put(bundle)
             raise EpochExists
 
-    author = PolicyAuthor(PolicyEngine(clock), Raced(), KEY, clock)
+    author = PolicyAuthor(PolicyEngine(clock), Raced(), lambda: BundleKeys(KEY), clock)
     with pytest.raises(EpochExists):
         author.publish("acme", PERMIT_ALL, "ann")
 

@@ -13,9 +13,9 @@ from policies.bundle import (
     SignedBundle,
     sign_bundle,
     verify_bundle,
-    verify_chain,
 )
 from policies.errors import BundleRefused
+from policies.signers import BundleKeys
 from tests.policies.world import KEY, PERMIT_ALL
 
 FIRST = sign_bundle(SignedBundle("acme", 1, None, "ann", PERMIT_ALL, 1_790_000_000), KEY)
@@ -113,8 +113,8 @@ def test_a_changed_byte_is_noticed(position: int, byte: bytes) -> None:
 
 
 def test_a_whole_history_is_accepted() -> None:
-    verify_chain([], "acme", KEY.public_key())
-    verify_chain([FIRST, SECOND], "acme", KEY.public_key())
+    BundleKeys(KEY).verify_chain([], "acme")
+    BundleKeys(KEY).verify_chain([FIRST, SECOND], "acme")
 
 
 @pytest.mark.parametrize(
@@ -131,4 +131,4 @@ def test_a_whole_history_is_accepted() -> None:
 )
 def test_a_history_with_a_hole_or_a_forgery_is_refused(history: list[SignedBundle]) -> None:
     with pytest.raises(BundleRefused):
-        verify_chain(history, "acme", KEY.public_key())
+        BundleKeys(KEY).verify_chain(history, "acme")

@@ -15,6 +15,7 @@ from policies.engine import PolicyEngine
 from policies.errors import PolicySetInvalid
 from policies.facts import ContextFacts
 from policies.memo import MAX_FACTS, KeyPlan, Memo
+from policies.signers import BundleKeys
 from tests.policies.test_isolation import contexts, principals, resources, tenants
 from tests.policies.world import (
     ACME,
@@ -262,7 +263,7 @@ def test_the_very_same_facts_are_answered_from_what_these_sets_said() -> None:
 
 def test_the_very_same_facts_are_asked_anew_of_another_set() -> None:
     engine = PolicyEngine(clock)
-    author = PolicyAuthor(engine, DictStore(), KEY, clock)
+    author = PolicyAuthor(engine, DictStore(), lambda: BundleKeys(KEY), clock)
     author.publish("acme", PERMIT_ALL, "author")
     assert engine.decide(APP, "infer", ECG, CONTEXT).allowed
     author.publish("acme", '@id("none") forbid (principal, action, resource);', "author")
@@ -272,7 +273,7 @@ def test_the_very_same_facts_are_asked_anew_of_another_set() -> None:
 def test_the_very_same_facts_are_asked_anew_where_the_time_counts() -> None:
     moment = [1_500_000_000.0]
     engine = PolicyEngine(lambda: moment[0])
-    author = PolicyAuthor(engine, DictStore(), KEY, clock)
+    author = PolicyAuthor(engine, DictStore(), lambda: BundleKeys(KEY), clock)
     early = 'when { context.now < datetime("2020-01-01") };'
     author.publish("acme", f'@id("early") permit (principal, action, resource) {early}', "author")
     assert engine.decide(APP, "infer", ECG, CONTEXT).allowed

@@ -12,6 +12,7 @@ from policies.compiled import compile_set, schema
 from policies.engine import PolicyEngine
 from policies.errors import PolicySetInvalid
 from policies.rendering import context_of, entity_slice
+from policies.signers import BundleKeys
 from tests.policies.world import (
     ACME,
     APP,
@@ -111,7 +112,9 @@ def test_facts_out_of_bounds_are_a_deny(context: object) -> None:
 
 def test_a_clock_out_of_range_is_a_deny() -> None:
     engine = PolicyEngine(lambda: 1e18)
-    PolicyAuthor(engine, DictStore(), KEY, clock).publish("acme", PERMIT_ALL, "author")
+    PolicyAuthor(engine, DictStore(), lambda: BundleKeys(KEY), clock).publish(
+        "acme", PERMIT_ALL, "author"
+    )
     assert engine.decide(APP, "promote", ECG, CONTEXT).error == "facts"
 
 

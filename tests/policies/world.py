@@ -27,6 +27,7 @@ from policies.facts import (
     UserFacts,
     VerdictFacts,
 )
+from policies.signers import BundleKeys
 
 NOW = 1_790_000_000.0
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -101,6 +102,12 @@ class DictStore:
             raise EpochExists
         self.rows[bundle.tenant, bundle.epoch] = bundle
 
+    def resign(self, bundle: SignedBundle) -> None:
+        stored = self.rows.get((bundle.tenant, bundle.epoch))
+        if stored is None or stored.digest != bundle.digest:
+            raise EpochExists
+        self.rows[bundle.tenant, bundle.epoch] = bundle
+
     def latest(self, tenant: str) -> SignedBundle | None:
         return max(
             (b for (t, _), b in self.rows.items() if t == tenant),
@@ -118,7 +125,7 @@ class DictStore:
 def engine_with(**texts: str) -> PolicyEngine:
     """An engine in which each named tenant has that text in force."""
     engine = PolicyEngine(clock)
-    author = PolicyAuthor(engine, DictStore(), KEY, clock)
+    author = PolicyAuthor(engine, DictStore(), lambda: BundleKeys(KEY), clock)
     for tenant, text in texts.items():
         author.publish(tenant, text, "author")
     return engine

@@ -130,7 +130,12 @@ def test_a_list_of_small_pages_is_the_same_list(own: Place) -> None:
         ("log", "clinic", "--overlap", "1h", "--confirm", "clinic"),
         ("log", "clinic", "--confirm", "rival"),
         ("token", "--overlap", "soon", "--confirm", "token"),
-        ("policy", "--confirm", "policy"),
+        ("policy", "clinic", "--confirm", "clinic"),
+        ("policy", "--overlap", "1h", "--confirm", "policy"),
+        ("policy", "--lost", "--confirm", "policy"),
+        ("release", "--confirm", "release"),
+        ("release", "clinic", "--overlap", "1h", "--confirm", "clinic"),
+        ("session", "--confirm", "session"),
     ],
 )
 def test_what_is_asked_for_wrongly_changes_nothing_and_says_what_helps(
@@ -153,7 +158,13 @@ def test_what_is_asked_for_wrongly_changes_nothing_and_says_what_helps(
         {"kind": "token", "overlap_s": -1},
         {"kind": "token", "overlap_s": 1.5},
         {"kind": "token", "overlap_s": True},
-        {"kind": "policy"},
+        {"kind": "policy", "tenant": "clinic"},
+        {"kind": "policy", "overlap_s": 60},
+        {"kind": "policy", "lost": True},
+        {"kind": "release"},
+        {"kind": "release", "tenant": "clinic", "overlap_s": 60},
+        {"kind": "release", "tenant": "clinic", "lost": 1},
+        {"kind": "session"},
         {},
     ],
 )
@@ -275,7 +286,10 @@ def test_after_a_restart_in_the_overlap_everything_goes_on(
         anchor = log_key(place, "clinic")
         with place.client("clinic", "officer") as client:
             headers = client.headers("GET", place.url + "/v1/whoami")
-        for key in (("token",), ("log", "clinic"), ("tenant", "clinic"), ("log", "platform")):
+        for key in (
+            *(("token",), ("log", "clinic"), ("tenant", "clinic"), ("log", "platform")),
+            *(("policy",), ("release", "clinic"), ("policy",)),
+        ):
             rotated = as_admin(place, "keys", "rotate", *key, "--confirm", key[-1])
             assert rotated.code == ExitCode.OK, rotated.err
         published, newest = kids(place), log_key(place, "clinic")

@@ -20,7 +20,7 @@ from gateway.composition.backup import ADMINISTRATOR_AAD, back_up
 from gateway.composition.restore import Evidence, restore, verify
 from gateway.settings import load_settings
 from tests.gateway.composition.backups import HOUSE, content_of, copied, fetched, silent
-from tests.gateway.place import ENVIRONMENT, found_folder, served_place
+from tests.gateway.place import ENVIRONMENT, Place, found_folder, served_place
 from tests.gateway.web.test_subjects import consulted
 
 
@@ -156,3 +156,38 @@ def test_a_key_of_the_administrator_that_is_replaced_meanwhile_is_taken_anew(
     backup = remade(first, tmp_path / "b", written_meanwhile, data)
     restore(backup, tmp_path / "again", Evidence(secret=secret), ENVIRONMENT, silent)
     assert (tmp_path / "again/admin.key").read_bytes() == b"the new one"
+
+
+def test_signing_keys_that_were_replaced_after_the_backup_do_not_come_back(
+    tmp_path: Path,
+) -> None:
+    """An export tells of it: the gateway replaces them once more, as lost, before it serves."""
+    with served_place(tmp_path) as place:
+        place.tenant(HOUSE)
+        place.profile(HOUSE, "officer")
+        backup = copied(place, tmp_path / "backup")
+        old = release_key(place, HOUSE)
+        with place.admin() as admin:
+            admin.post("/v1/keys/rotate", {"kind": "release", "tenant": HOUSE})
+            admin.post("/v1/keys/rotate", {"kind": "policy"})
+            export = tmp_path / "platform.zip"
+            export.write_bytes(admin.send("GET", "/v1/audit/export").content)
+        gone = release_key(place, HOUSE)
+    kept = Evidence(secret=tmp_path / "data/keystore/unlock.key", exports=[export])
+    again = tmp_path / "again"
+    again.mkdir()
+    back = restore(backup, again / "data", kept, ENVIRONMENT, silent, accept_loss=True)
+    assert back.replaced == [f"Key::policy/{PLATFORM_TENANT}", f"Key::release/{HOUSE}"]
+    for _ in range(2):  # a second start replaces nothing
+        with served_place(again) as place, place.admin() as admin:
+            assert release_key(place, HOUSE) not in {old, gone}
+            [release] = [
+                key for key in admin.items("/v1/keys", tenant=HOUSE) if key["kind"] == "release"
+            ]
+            assert (release["number"], release["former"]) == (2, [])
+            assert place.foundation.keys.ring("policy").number == 2
+    assert (again / "data" / "restore.json").exists() is False
+
+
+def release_key(place: Place, tenant: str) -> bytes:
+    return place.foundation.keys.release_key(tenant).public_key().public_bytes_raw()

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from gateway.artifacts.errors import (
     KeyUnavailable,
 )
 from gateway.artifacts.manifest import parse_manifest
+from gateway.artifacts.own_release_keys import verify_release
 from gateway.artifacts.signature import sign_link, verify_link
 from gateway.engine.errors import RunFailed
 from gateway.errors import SealgateError
@@ -65,7 +67,7 @@ def loader(shop: Works, open_payload: Any, **changes: Any) -> ModelLoader:
     clock = changes.pop("clock", lambda: NOW)
     return ModelLoader(
         open_payload,
-        lambda tenant: shop.keys.release_key(tenant).public_key(),
+        partial(verify_release, shop.keys),
         shop.engines.serve,
         kinds=shop.engines.kinds.keys(),
         clock=clock,

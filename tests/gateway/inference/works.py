@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from gateway.artifacts import admission_job
 from gateway.artifacts.admission import AdmissionReport
 from gateway.artifacts.age import SecretBuffer
 from gateway.artifacts.manifest import Manifest
+from gateway.artifacts.own_release_keys import verify_release
 from gateway.artifacts.sandbox import SandboxResult
 from gateway.artifacts.signature import owner_statement
 from gateway.composition.inference import make_pipeline
@@ -100,14 +101,14 @@ class Works:
         self.authenticator, self.records = self.made.authenticator, self.made.records
         self.loader = ModelLoader(
             base.sealer.open_payload,
-            lambda tenant: base.keys.release_key(tenant).public_key(),
+            partial(verify_release, base.keys),
             self.engines.serve,
             kinds=self.engines.kinds.keys(),
             clock=base.environment.clock,
         )
         self.models = Models(self._load)
         self.manifests = SignedManifests(
-            lambda tenant: base.keys.release_key(tenant).public_key(),
+            partial(verify_release, base.keys),
             lambda: base.revocation_state.epoch,
             base.environment.clock,
         )
