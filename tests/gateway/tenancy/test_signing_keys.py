@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -40,13 +40,14 @@ def order(home: House, kind: str, tenant: str | None = None, *, lost: bool = Fal
 @pytest.mark.parametrize("who", [call("owner"), call("officer", "rival")])
 def test_nobody_but_the_platforms_administrators_replaces_them(home: House, who: Call) -> None:
     orders = home.use.key_orders
-    for ask in (
+    asks: tuple[Callable[[], object], ...] = (
         lambda: orders.order(who, "policy", None, None),
         lambda: orders.order(who, "release", TENANT, None),
         lambda: orders.order(who, "release", TENANT, None, lost=True),
         lambda: home.use.release_keys.replace_lost(who, TENANT, after=1),
         lambda: home.use.policy_keys.rotate(who, after=1),
-    ):
+    )
+    for ask in asks:
         with pytest.raises(NotFound):
             ask()
     assert home.use.key_list.policy().number == 1
