@@ -115,8 +115,11 @@ class Warming:
         with self._lock:
             self._under_way.add(key)
         warmed = self._models.warm(version, partial(self._wanted, key))
+        # Whoever waits for a future may go on before its callbacks have run.
+        noted: Future[None] = Future()
         warmed.add_done_callback(partial(self._ended, key))
-        return warmed
+        warmed.add_done_callback(lambda _: noted.set_result(None))
+        return noted
 
     def _wanted(self, key: Key) -> bool:
         """Whether there is room yet, when the turn of a version has come."""
