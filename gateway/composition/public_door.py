@@ -38,6 +38,7 @@ from gateway.web import (
     oip,
     policies,
     reasons,
+    sharing,
     start,
     subjects,
     uploads,
@@ -121,6 +122,7 @@ def public_app(
         models,
         policies,
         reasons,
+        sharing,
         subjects,
         uploads,
     ):
@@ -156,6 +158,7 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
         use.policies,
         use.reasons,
         use.runs,
+        use.sharings,
         use.subjects,
         batches.BatchJobs(
             use.batch.batches, lambda digest, length: base.artifacts.read_range(digest, 0, length)

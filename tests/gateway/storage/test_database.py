@@ -14,7 +14,9 @@ from gateway.registry.records import SealedPayload, Upload
 from gateway.storage import tables
 from gateway.storage.database import Database, open_database, sqlite_url
 from gateway.storage.errors import DatabaseRefused, DatabaseTooNew, StorageUnavailable
+from gateway.storage.sharing_rows import sharing_row
 from gateway.storage.sql_uploads import SqlUploadStore
+from tests.sharings import sharing
 
 SECRET = bytes(range(200, 248))
 ROW = {"issuer": "iss", "token_id": "jti", "expires": 1}
@@ -89,10 +91,10 @@ def test_an_exception_undoes_a_transaction(database: Database) -> None:
 
 
 def test_a_reference_to_nothing_is_refused(database: Database) -> None:
-    row = {"tenant": "acme", "name": "absent", "shared_with": "other"}
+    row = sharing_row(sharing("acme", "absent", "other"))
     with database.writing() as connection:
         with pytest.raises(IntegrityError):
-            connection.execute(insert(tables.model_share), row)
+            connection.execute(insert(tables.sharing), row)
         connection.rollback()
 
 
