@@ -56,6 +56,11 @@ class Guests:
         finally:
             self._next(key, queue)
 
+    def waiting(self, owner: str, model: str, tenant: str) -> int:
+        """Return how many requests of a tenant wait for a model of another."""
+        queue = self._queues.get((owner, model, tenant))
+        return 0 if queue is None else len(queue.waiting)
+
     async def _turn(self, queue: _Queue) -> None:
         if len(queue.waiting) >= MAX_WAITING:
             raise TooManyRequests
