@@ -183,7 +183,7 @@ def _accept(connection: Connection, path: str, offer: str) -> dict[str, Any]:
     try:
         taken: dict[str, Any] = connection.put(path, {"offer": offer})
     except CommandFailed as refused:
-        if refused.problem.get("type", "").endswith("state_conflict"):
+        if refused.problem.get("type", "").endswith("state-conflict"):
             refused.advice = "the offer has other terms now: sealgate model shared"
         raise
     return taken
