@@ -76,7 +76,7 @@ class Details(TypedDict, total=False):
     model_version: str
     model_digest: str
     recipient: str
-    transfer: str
+    terms: str
     phase: Phase
     intent_id: str
     request_id: str

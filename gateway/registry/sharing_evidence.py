@@ -94,7 +94,7 @@ def _details(pending: Pending) -> Details:
         "resource": model_resource(facts["owner"], facts["model"]),
         "recipient": facts["tenant"],
         "purpose": facts["purposes"],
-        "transfer": facts["terms"],
+        "terms": facts["terms"],
     }
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Thread
 
 from tests.ports import free_port
+from tests.tools import require_tool
 
 SEPARATORS = ("/", "%2F", ":", "@", "+", "~")
 CLIENTS = {
@@ -73,7 +74,7 @@ def proxy(upstream: str) -> Iterator[str]:
             f" fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;"
             f" server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {upstream}; }} }} }}"
         )
-        started = subprocess.Popen(["nginx", "-c", str(conf), "-p", folder])
+        started = subprocess.Popen([require_tool("nginx"), "-c", str(conf), "-p", folder])
         time.sleep(1.0)
         yield f"http://127.0.0.1:{port}"
         started.terminate()

@@ -50,9 +50,8 @@ def main() -> None:
                 taken = asyncio.run(_time(shop, callers, shared=shared))
                 tenth = statistics.quantiles(taken, n=10)[-1]
                 kind = "shared" if shared else "own"
-                print(
-                    f"{callers} callers, {kind:6}: median {statistics.median(taken):.2f} ms, p90 {tenth:.2f} ms"
-                )
+                middle = statistics.median(taken)
+                print(f"{callers} callers, {kind:6}: median {middle:.2f} ms, p90 {tenth:.2f} ms")
         shop.log.close()
 
 

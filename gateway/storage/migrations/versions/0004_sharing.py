@@ -43,6 +43,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_sharing_tenant_owner_model"), "sharing", ["tenant", "owner", "model"])
     _offer_what_was_listed(made)
     op.drop_table("model_share")
+    # A list that was being replaced when a process died: nobody can tell any more how it ended.
+    op.execute("DELETE FROM pending WHERE kind = 'share'")
 
 
 def _offer_what_was_listed(sharing: sa.Table) -> None:
