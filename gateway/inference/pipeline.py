@@ -341,12 +341,12 @@ class Pipeline:
         self.routes.check_stands(target)
         return target
 
-    async def _run(self, target: Target, request: InferRequest) -> dict[str, Array]:
+    def _run(self, target: Target, request: InferRequest) -> Awaitable[dict[str, Array]]:
         lent = target.model.lent
         if lent is None:
-            return await self.models.run(target.version, request)
+            return self.models.run(target.version, request)
         asked = partial(self.models.run, target.version, request)
-        return await self.guests.run((lent.owner, lent.model, lent.tenant), asked)  # claim 8
+        return self.guests.run((lent.owner, lent.model, lent.tenant), asked)  # claim 8
 
     def _decide_release(self, record: InferenceRecord, asked: Call, target: Target) -> None:
         verdict = record.verdict
