@@ -213,7 +213,7 @@ def test_a_download_is_verified_with_the_kit_of_the_owner(two: Two, tmp_path: Pa
         "partner", "kit", "clouds", "--out", kit, "--owner-key", two.folder / "owner.pub", "--json"
     )
     assert made.code == 0, made.err
-    assert sealgate("artifact", "keygen", "--out", key).code == 0
+    assert sealgate("artifact", "keygen", "-o", key).code == 0
     hash_ = made.json["sha256"]
     assert sealgate("partner", "accept", kit, "--sha256", hash_, "--trust", trust).code == 0
     plain = tmp_path / "clouds.onnx"
