@@ -95,6 +95,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         pruned: Half-open ranges of indices whose bodies a `PRUNE_ACTION` event authorises to
             delete.
         succession: The endorsement of the log's next key (`audit.succession`).
+        terms: Of a sharing: what the other tenant may do, and until when.
         input_commit: Salted digest of the input; likewise `output_commit`.
     """
 
@@ -126,6 +127,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     policy_ids: Texts = ()
     policy_epoch: int = 0
     recipient: Text = ""
+    terms: Text = ""
     region: Text = ""
     transfer: Text = ""
     safeguard: Text = ""

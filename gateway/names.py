@@ -16,6 +16,13 @@ VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}\Z")
 """Of a version of a model."""
 
 
+REACHED: Final = re.compile(r"([a-z0-9][a-z0-9._-]{0,62}~)?[a-z0-9][a-z0-9._-]{0,62}\Z")
+"""Of a model as a caller names it: its own, or another tenant's (`shared_name`)."""
+OF: Final = "~"
+"""Between a tenant and its model in the name that another tenant has for it: in no name, and
+unreserved (RFC 3986, section 2.3), so that no client or proxy writes it in two ways."""
+
+
 def is_name(value: str) -> bool:
     """Tell whether `value` can be a name."""
     return NAME.match(value) is not None
@@ -24,6 +31,17 @@ def is_name(value: str) -> bool:
 def is_version(value: str) -> bool:
     """Tell whether `value` can be the name of a version."""
     return VERSION.match(value) is not None
+
+
+def shared_name(owner: str, model: str) -> str:
+    """Return the name that other tenants have for a tenant's model."""
+    return f"{owner}{OF}{model}"
+
+
+def split_shared(value: str) -> tuple[str, str] | None:
+    """Return owner and model of a name that `shared_name` made; None for any other text."""
+    owner, found, model = value.partition(OF)
+    return (owner, model) if found and is_name(owner) and is_name(model) else None
 
 
 MAX_COMPARED: Final = 1000

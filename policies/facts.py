@@ -127,7 +127,9 @@ class ModelVersionFacts:
     Attributes:
         stage: State in the registry (`candidate`, `released`, …).
         signed: The owner's signature and the tenant's link were both verified.
-        shared_with: Ids of the tenants that the owner shares the model with.
+        shared_with: Ids of the tenants that may call it, by consent of both sides.
+        delivered_to: Ids of those that it may be handed out to, likewise.
+        agreed_purposes: Those that the caller's tenant may call it for; None: any.
     """
 
     tenant: TenantFacts
@@ -138,6 +140,8 @@ class ModelVersionFacts:
     personal: bool
     data_class: str
     shared_with: frozenset[str] = frozenset()
+    delivered_to: frozenset[str] = frozenset()
+    agreed_purposes: frozenset[str] | None = None
 
     @property
     def id(self) -> str:

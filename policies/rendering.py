@@ -145,7 +145,13 @@ def _attributes(facts: Facts) -> dict[str, Any]:
         case ModelFacts():
             return _model_attributes(facts)
         case ModelVersionFacts():
-            return {"stage": facts.stage, "signed": facts.signed, **_model_attributes(facts)}
+            return {
+                "stage": facts.stage,
+                "signed": facts.signed,
+                "delivered_to": _tenants(facts.delivered_to),
+                **_agreed(facts.agreed_purposes),
+                **_model_attributes(facts),
+            }
         case FederationFacts():
             home = facts.tenant.id
             return {"sites": [_reference(("Site", f"{home}/{n}")) for n in sorted(facts.sites)]}
@@ -155,6 +161,10 @@ def _attributes(facts: Facts) -> dict[str, Any]:
             return {"revoked": facts.revoked}
         case PlatformFacts() | AuditLogFacts() | PolicySetFacts():
             return {}
+
+
+def _agreed(purposes: frozenset[str] | None) -> dict[str, Any]:
+    return {} if purposes is None else {"agreed_purposes": sorted(purposes)}
 
 
 def _model_attributes(facts: ModelFacts | ModelVersionFacts) -> dict[str, Any]:

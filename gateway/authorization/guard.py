@@ -25,7 +25,7 @@ from typing import Final, NoReturn, TypeAlias, Unpack
 
 from audit.event import PLATFORM_TENANT, Outcome
 from audit.log import Receipt
-from gateway.authorization.recorder import Call, Details, Recorder
+from gateway.authorization.recorder import Call, Details, Recorder, own_ids
 from gateway.epoch_memo import UNKNOWN, EpochMemo
 from gateway.errors import Forbidden, NotFound
 from gateway.identity.ports import TenantStore
@@ -323,7 +323,29 @@ class Guard:
             EvidenceUnavailable: It could not be recorded.
         """
         details.setdefault("resource", "::".join(about.uid))
+        tenant = call.principal.tenant
+        if about.tenant.id != tenant and decision is not None:
+            # The owner's policies are the owner's: their names are in no other tenant's log.
+            details.setdefault("policy_ids", own_ids(decision.policy_ids, tenant))
         return self._recorder.record(call, action, outcome, decision, **details)
+
+    def tell(
+        self, action: str, outcome: Outcome, decision: Decision, **details: Unpack[Details]
+    ) -> Receipt:
+        """Record in the log of another tenant what was done with what is its own.
+
+        Args:
+            action: The Cedar action.
+            outcome: As of `record`.
+            decision: The decision that led here.
+            **details: Whose log it is (`tenant`), which tenant acted (`actor_ref`), and what.
+
+        Raises:
+            EvidenceUnavailable: It could not be recorded.
+        """
+        details.setdefault("policy_ids", own_ids(decision.policy_ids, details["tenant"]))
+        event = self._recorder.event_for(None, action, outcome, None, **details)
+        return self._recorder.write(event)
 
     def _may_know(self, call: Call, about: ResourceFacts, *, new: bool) -> bool:
         """Tell whether the caller may learn that the thing exists (claim 3)."""

@@ -306,6 +306,9 @@ class Intents:
             "id": derived_id(f"sealgate told\n{pending.id}"),
             "tenant": whom,
         }
+        kind = self._kinds[pending.kind]
+        if kind.told is not None:
+            by, told = Attribution(), {**told, **kind.told(pending)}
         self._write_once(pending, by, "done", **told)
 
     def _write_once(

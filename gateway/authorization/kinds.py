@@ -42,12 +42,15 @@ class Kind:
         details: Fields of its events that follow from its row.
         finish: Finishes or undoes a change that was cut off, and says which. It may be called again
             for the same row, and must then come to the same end. It raises when it cannot tell.
+        told: Fields of the event by which another tenant is told (`TOLD`), which then names nobody
+            of this one; None: it is told who acted.
     """
 
     name: str
     action: str
     details: Callable[[Pending], Details]
     finish: Callable[[Pending], Settled]
+    told: Callable[[Pending], Details] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ Safety argument:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypedDict, Unpack
@@ -67,6 +67,7 @@ class Details(TypedDict, total=False):
 
     id: str
     tenant: str
+    actor_ref: str
     client_id: str
     actor_type: str
     reason: str
@@ -78,6 +79,7 @@ class Details(TypedDict, total=False):
     model_version: str
     model_digest: str
     recipient: str
+    terms: str
     phase: Phase
     intent_id: str
     request_id: str
@@ -122,6 +124,11 @@ class Call:
 def registered_purpose(principal: Principal, purpose: str | None) -> str:
     """Return the purpose as it may be recorded: one that is not registered is the caller's text."""
     return purpose if purpose is not None and purpose in principal.purposes else ""
+
+
+def own_ids(policy_ids: Iterable[str], tenant: str) -> tuple[str, ...]:
+    """Return the ids of the platform's policies and of one tenant's: the others are not its."""
+    return tuple(one for one in policy_ids if one.rpartition("/")[0] in ("", tenant))
 
 
 def of_call(call: Call) -> Details:

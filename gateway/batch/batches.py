@@ -312,7 +312,7 @@ class Batches:
             tenant=tenant,
             client=call.principal.client_id,
             authority=kept(call.principal),
-            model=target.model.name,
+            model=target.model.called,
             version=target.version.version,
             purpose=call.purpose or "",
             format=order.format,
@@ -356,7 +356,7 @@ def _row(batch: Batch) -> dict[str, str]:
 
 
 def _of(target: Target) -> Details:
-    return {"model_id": target.model.name, "model_version": target.version.version}
+    return {"model_id": target.model.called, "model_version": target.version.version}
 
 
 def _details(pending: Pending) -> Details:

@@ -22,6 +22,7 @@ from gateway.cli.output import (
     show_list,
 )
 from gateway.cli.purposes import name_the_purpose
+from gateway.cli.shared_names import wire_name
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -102,6 +103,7 @@ def run(
         check_format(format_of(out))
         check_writable(out)
     subject = _subject(subject_file)
+    model = wire_name(model)
     if planned(plan, as_json, "ask about a file of rows", model=model, rows=str(rows)):
         return
     key = identity_for(identity)

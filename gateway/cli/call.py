@@ -14,6 +14,7 @@ from gateway.cli.connection import Connection, connect
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import JsonFlag, ProfileOption, check_writable, note, show
 from gateway.cli.purposes import name_the_purpose
+from gateway.cli.shared_names import wire_name
 
 MAX_SUBJECT: Final = 4096
 """Bytes of a file with one person's identifier."""
@@ -59,7 +60,7 @@ def call(
         for name, value in (("purpose", purpose), ("subject", _identifier(subject)))
         if value is not None
     }
-    path = f"/v2/models/{quote(model, safe='')}"
+    path = f"/v2/models/{quote(wire_name(model), safe='')}"
     path += "" if version is None else f"/versions/{quote(version, safe='')}"
     with connect(profile) as connection:
         try:

@@ -41,6 +41,7 @@ from gateway.cli.trusting import (
     remember,
     warning,
 )
+from gateway.names import split_shared
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 UNVERIFIED: Final = "not verified: nothing but the gateway says what this is and who released it"
@@ -105,10 +106,11 @@ def download_verified(
     Raises:
         CommandFailed: It does not verify (exit code 6), cannot be fetched or cannot be written.
     """
-    record = trust.load(trust.choose(tenant))
+    theirs = split_shared(wanted.model)
+    record = trust.load(trust.choose(theirs[0] if theirs and tenant is None else tenant))
     told = fetch_told(connection, wanted.resource)
     check_release_key(followed(record, told.document.successions), told.release_key_id())
-    asked = (wanted.model, wanted.version)
+    asked = (theirs[1] if theirs else wanted.model, wanted.version)
     decided = decide(record, told.document, asked=asked, allow_older=allow_older)
     entry = decided.found.release.manifest.payload(wanted.role)
     if entry is None:

@@ -12,6 +12,7 @@ from gateway.cli.connection import connect
 from gateway.cli.convert import convert
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.model_download import download_model
+from gateway.cli.model_sharing import accept_share, decline, listed, share, shared, unshare
 from gateway.cli.output import (
     JsonFlag,
     PlanFlag,
@@ -22,6 +23,8 @@ from gateway.cli.output import (
     show_list,
     show_text,
 )
+from gateway.cli.shared_names import wire_name
+from gateway.names import split_shared
 
 TRIAL = "engine_trial"
 """A fact that is long: told to scripts only."""
@@ -162,7 +165,7 @@ def push(
 
 @app.command("list")
 def list_models(profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
-    """List models.
+    """List models: your tenant's, and those that others share with it, as OWNER~MODEL.
 
     Example: sealgate model list --json
 
@@ -170,7 +173,7 @@ def list_models(profile: ProfileOption = None, as_json: JsonFlag = False) -> Non
     """
     with connect(profile) as connection:
         show_list(
-            connection.items("/v1/models"),
+            [*connection.items("/v1/models"), *listed(connection)],
             as_json=as_json,
             columns=("name", "personal", "data_class", "shared_with"),
             empty="no model yet; next: sealgate model create NAME --personal",
@@ -184,23 +187,28 @@ def show_model(
     profile: ProfileOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a model and its versions, or one version.
+    """Show a model and its versions, or one version; of OWNER~MODEL what is shared.
 
     Example: sealgate model show tumour
 
     Next: sealgate model promote tumour 1.0
     """
+    name = wire_name(name)
+    theirs = split_shared(name)
     with connect(profile) as connection:
         if version is not None:
             show(connection.get(f"/v1/models/{name}/versions/{version}"), as_json=as_json)
             return
-        found = connection.get(f"/v1/models/{name}")
+        found = connection.get(
+            "/v1/shared/{}/{}".format(*theirs) if theirs else f"/v1/models/{name}"
+        )
         versions = list(connection.items(f"/v1/models/{name}/versions"))
     if as_json:
         show({**found, "versions": versions}, as_json=True)
         return
-    current = found.pop("current")
-    show({**found, "served": current["version"] if current else None}, as_json=False)
+    current = found.pop("current", None)
+    served = {} if theirs else {"served": current["version"] if current else None}
+    show({**found, **served}, as_json=False)
     columns = ("version", "state", "reason", "source", "created_by")
     show_list(versions, as_json=False, columns=columns, empty="no version yet")
 
@@ -290,29 +298,8 @@ def retire(
     show(gone, as_json=as_json, fields=("model", "version", "state"))
 
 
-@app.command()
-def share(
-    name: Name,
-    tenants: Annotated[list[str] | None, typer.Option("--with", help="A tenant.")] = None,
-    confirm: Annotated[str, typer.Option(help="Repeat the name of the model.")] = "",
-    profile: ProfileOption = None,
-    plan: PlanFlag = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Replace the list of tenants that may use a model; without `--with` nobody else may.
-
-    Example: sealgate model share tumour --with clinic --confirm tumour
-
-    Next: sealgate model show tumour
-    """
-    check_confirmed(confirm, name)
-    body = {"shared_with": tenants or []}
-    if planned(plan, as_json, "share", model=name, **body):
-        return
-    with connect(profile) as connection:
-        show(connection.put(f"/v1/models/{name}/sharing", body), as_json=as_json)
-
-
+for command in (share, unshare, shared, accept_share, decline):
+    app.command()(command)
 app.command("download")(download_model)
 
 

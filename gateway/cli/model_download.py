@@ -10,6 +10,7 @@ import typer
 from gateway.cli.connection import connect
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.output import JsonFlag, ProfileOption, show
+from gateway.cli.shared_names import wire_name
 from gateway.cli.trust_options import FromOption, TrustOption
 
 Recipient = Annotated[
@@ -48,6 +49,8 @@ def download_model(
     key, both signatures, and that it is not older than what you have seen. Its signatures go beside
     it, to `OUT.release.json`.
 
+    A model that another tenant shares is OWNER~MODEL; it is verified with the kit of its owner.
+
     Example: sealgate model download tumour 1.0 -i site.key --out tumour.onnx.age
 
     Next: sealgate artifact decrypt tumour.onnx.age -i site.key -o tumour.onnx
@@ -71,7 +74,7 @@ def download_model(
         what = "your identity is not that of --recipient, so it could not open the file"
         raise CommandFailed(what, ExitCode.USAGE, "leave out --recipient, or --decrypt-to")
     to = recipient or keys[0].recipient
-    wanted = Wanted(name, version, role, to, out, tuple(keys))
+    wanted = Wanted(wire_name(name), version, role, to, out, tuple(keys))
     with connect(profile) as connection:
         if unverified:
             got = download_unverified(connection, wanted)

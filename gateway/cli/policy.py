@@ -19,6 +19,7 @@ from gateway.cli.output import (
     show_list,
     show_text,
 )
+from gateway.cli.shared_names import wire_name
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -115,7 +116,7 @@ def explain(
 
     Next: sealgate policy show
     """
-    body = {"action": action, "model": model, "version": version, "verdict": verdict}
+    body = {"action": action, "model": wire_name(model), "version": version, "verdict": verdict}
     with connect(profile) as connection:
         show(connection.post("/v1/policies/explain", body), as_json=as_json)
 

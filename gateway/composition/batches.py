@@ -20,8 +20,9 @@ from gateway.batch.quota import DAY_S, Quota
 from gateway.batch.records import Batch
 from gateway.batch.runner import Answer, BatchRunner
 from gateway.composition.foundation import Foundation
+from gateway.composition.inference import make_routes
 from gateway.inference.pipeline import Pipeline
-from gateway.inference.routing import Routes
+from gateway.names import split_shared
 from gateway.registry.uploads import Uploads
 from gateway.tenancy.overview import Limit
 
@@ -74,7 +75,7 @@ def make_batches(
         base.stores.batches,
         ledger,
         uploads,
-        _routes(base, guard),
+        make_routes(base, guard),
         base.vault,
         guard,
         intents,
@@ -118,7 +119,8 @@ def make_runner(
     """Make what runs batches; it does nothing before `BatchRunner.run`."""
 
     def busy(batch: Batch) -> bool:
-        waiting = pipeline.models.waiting((batch.tenant, batch.model, batch.version))
+        owner, model = split_shared(batch.model) or (batch.tenant, batch.model)
+        waiting = pipeline.models.waiting((owner, model, batch.version))
         return waiting + pipeline.executor.present(batch.tenant) > 0
 
     runner = BatchRunner(
@@ -134,7 +136,3 @@ def make_runner(
     )
     parts.listeners.append(runner.wake)
     return runner
-
-
-def _routes(base: Foundation, guard: Guard) -> Routes:
-    return Routes(base.stores.registry, guard, lambda: base.revocation_state.epoch)

@@ -20,6 +20,7 @@ from gateway.identity.authenticate import Authenticator
 from gateway.identity.records import Tenant
 from gateway.inference.directory import ModelDirectory
 from gateway.inference.fair_executor import FairExecutor
+from gateway.inference.guests import Guests
 from gateway.inference.loading import ModelLoader
 from gateway.inference.models import Models
 from gateway.inference.pipeline import Pipeline
@@ -42,6 +43,12 @@ def engine_kinds(settings: Settings) -> list[EngineKind]:
     """Return the kinds of engines that the settings name, the plain one first."""
     others = settings.engines.items()
     return [EngineKind(), *(EngineKind(name, each.python, each.providers) for name, each in others)]
+
+
+def make_routes(base: Foundation, guard: Guard) -> Routes:
+    """Make what resolves names; each has a memory of its own."""
+    epoch = base.revocation_state
+    return Routes(base.stores.registry, guard, lambda: epoch.epoch, base.environment.clock)
 
 
 def make_engines(base: Foundation, set_aside: Callable[[Recipe, str], None]) -> Engines:
@@ -128,7 +135,7 @@ def make_pipeline(
     return Pipeline(
         authenticator=authenticator,
         over_rate=Throttle(base.settings.rate_limit, environment.clock).spend,
-        routes=Routes(base.stores.registry, guard, lambda: base.revocation_state.epoch),
+        routes=make_routes(base, guard),
         guard=guard,
         models=Models(loader),
         executor=executor,
@@ -141,4 +148,5 @@ def make_pipeline(
         log=base.log,
         metrics=metrics,
         statistics=Statistics(environment.clock),
+        guests=Guests(),
     )

@@ -44,6 +44,7 @@ from gateway.web import (
     oip,
     policies,
     reasons,
+    sharing,
     start,
     subjects,
     uploads,
@@ -128,6 +129,7 @@ def public_app(
         models,
         policies,
         reasons,
+        sharing,
         subjects,
         uploads,
     ):
@@ -164,6 +166,7 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
         use.policies,
         use.reasons,
         use.runs,
+        use.sharings,
         use.subjects,
         batches.BatchJobs(
             use.batch.batches, lambda digest, length: base.artifacts.read_range(digest, 0, length)

@@ -38,6 +38,7 @@ from gateway.registry.packaging import Measure, Packager
 from gateway.registry.publish import Publisher
 from gateway.registry.records import ModelVersion
 from gateway.registry.releases import Releases
+from gateway.registry.sharing import Sharings
 from gateway.registry.uploads import Uploads
 from gateway.registry.versions import Versions
 from gateway.tenancy.administration import Administration
@@ -70,6 +71,7 @@ class UseCases:
     jobs: Jobs
     results: Executor
     catalogue: Catalogue
+    sharings: Sharings
     uploads: Uploads
     publisher: Publisher
     releases: Releases
@@ -203,12 +205,15 @@ def make_use_cases(
         jobs=jobs,
         results=results,
         catalogue=catalogue,
+        sharings=Sharings(
+            stores.registry, guard, intents, changed=changed, clock=clock, new_id=recorder.new_id
+        ),
         uploads=uploads,
         publisher=Publisher(stores.registry, uploads, versions, base.sealer, guard, clock=clock),
         releases=Releases(
             stores.registry, catalogue, guard, intents, warm=warm, changed=changed, clock=clock
         ),
-        delivery=Delivery(catalogue, guard, intents, base.sealer.header_for),
+        delivery=Delivery(catalogue, guard, intents, base.sealer.header_for, recorder.new_id),
         subjects=Subjects(
             base.log, base.reader, base.vault, guard, intents, forget=batch.ledger.forget
         ),

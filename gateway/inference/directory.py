@@ -9,7 +9,7 @@ manifest: nobody makes the gateway open a model by asking for that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Final
@@ -24,9 +24,10 @@ from gateway.inference.models import Models
 from gateway.inference.routing import Routes, Target
 from gateway.inference.signed_manifest import SignedManifests
 from gateway.inference.statistics import Duration, Statistics, VersionStatistics
+from gateway.names import shared_name
 from gateway.pages import every
 from gateway.registry.ports import Registry
-from gateway.registry.records import Model
+from gateway.registry.records import Model, Sharing
 
 MAX_INDEX: Final = 100_000
 """Models of one tenant in the answer, which has no pages: beyond any registry that we know of."""
@@ -94,7 +95,7 @@ class ModelDirectory:
         """
         manifest = await asyncio.to_thread(self.manifests, target.version)
         return {
-            "name": target.model.name,
+            "name": target.model.called,
             "versions": [target.version.version],
             "platform": "onnxruntime_onnx",
             "inputs": [_tensor(spec) for spec in manifest.inputs],
@@ -106,7 +107,12 @@ class ModelDirectory:
         return {"model_stats": [self._counted(target) for target in targets]}
 
     def _counted(self, target: Target) -> dict[str, Any]:
-        version = target.version
+        """Count for who asks: of a shared model each tenant is told of its own requests."""
+        version, lent = target.version, target.model.lent
+        if lent is not None:
+            counted = self.counts.of((lent.tenant, target.model.called, version.version))
+            runs = counted.success.count
+            return _statistics(target.model.called, version.version, counted, runs)
         key = (version.tenant, version.model, version.version)
         return _statistics(
             version.model, version.version, self.counts.of(key), self.models.runs(key)
@@ -116,7 +122,7 @@ class ModelDirectory:
         """List what is released and the caller may know of, by name."""
         return [
             {
-                "name": target.model.name,
+                "name": target.model.called,
                 "version": target.version.version,
                 "state": "READY",
                 "reason": "",
@@ -127,22 +133,29 @@ class ModelDirectory:
     async def known(self, call: Call) -> list[Target]:
         """Return what is released and the caller may know of, by name."""
         tenant = call.principal.tenant
-
-        def page(after: str, limit: int) -> list[Model]:
-            return self.registry.list_models(tenant, after=after, limit=limit)
-
-        models = await asyncio.to_thread(
-            lambda: list(islice(every(page, lambda model: model.name, ""), MAX_INDEX))
-        )
+        names = await asyncio.to_thread(lambda: list(islice(self._names(tenant), MAX_INDEX)))
         found: list[Target] = []
-        for model in models:
+        for name in names:
             try:
-                target = await asyncio.to_thread(self.routes.resolve, tenant, model.name, None)
+                target = await asyncio.to_thread(self.routes.resolve, tenant, name, None)
             except ModelNotFound:
                 continue
             if self.guard.decide(call, "readMetadata", target.facts).allowed:
                 found.append(target)
         return found
+
+    def _names(self, tenant: str) -> Iterator[str]:
+        """Yield the tenant's own models, and then what may be shared with it. Blocks."""
+
+        def own(after: str, limit: int) -> list[Model]:
+            return self.registry.list_models(tenant, after=after, limit=limit)
+
+        def shared(after: tuple[str, str], limit: int) -> list[Sharing]:
+            return self.registry.shared_to(tenant, after=after, limit=limit)
+
+        yield from (model.name for model in every(own, lambda model: model.name, ""))
+        for one in every(shared, lambda one: (one.owner, one.model), ("", "")):
+            yield shared_name(one.owner, one.model)
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.inference.bfloat16 import BF16, from_exact, to_float32
+from gateway.screening.verdict import Verdict
 
 LABEL_ONLY = "label-only"
 
@@ -46,3 +47,12 @@ def _one_hot(scores: NDArray[Any]) -> NDArray[Any]:
     hot = np.zeros_like(scores)
     hot[np.arange(len(scores)), scores.argmax(axis=1)] = 1
     return hot
+
+
+def minimised(
+    outputs: dict[str, NDArray[Any]], datatypes: Mapping[str, str], verdict: Verdict
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Give away less when the input is suspect, and say so."""
+    if verdict.outcome != "degrade":
+        return outputs, {}
+    return label_only(outputs, datatypes), {"sealgate_degraded": LABEL_ONLY}

@@ -23,6 +23,11 @@ Safety argument, in the order of the steps:
 7. A door that puts an answer by (`InferCall.keep`) does so before the record: where the record says
    that an answer was released it is there, and until then nobody can read it.
 
+8. A model that another tenant shares is asked only in turn (`gateway.inference.guests`). Its use is
+   in the owner's log before it is in the caller's, which is what lets the answer leave: whatever
+   fails between the two, nothing was answered that the owner cannot see. What was ended, or ended
+   by its date, while the model ran is refused by the second decision (claim 4).
+
 What a door still owes: a body bounded in bytes and time, errors as problems that repeat nothing,
 the answer in one piece with its place in the log, and no retry of its own.
 """
@@ -30,7 +35,7 @@ the answer in one piece with its place in the log, and no retry of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -44,7 +49,6 @@ from gateway.errors import SealgateError
 from gateway.identity.authenticate import Authenticator, Credentials
 from gateway.identity.errors import IdentityError
 from gateway.identity.principal import Principal
-from gateway.inference.bfloat16 import BF16
 from gateway.inference.codec import Array, Codec, InferRequest, select
 from gateway.inference.errors import (
     ContractViolation,
@@ -53,13 +57,14 @@ from gateway.inference.errors import (
     TooManyRequests,
 )
 from gateway.inference.fair_executor import FairExecutor
-from gateway.inference.minimise import LABEL_ONLY, label_only
+from gateway.inference.guests import Guests
+from gateway.inference.minimise import minimised
 from gateway.inference.models import Models, ServableModel
 from gateway.inference.record import InferenceRecord, RecordWriter, code_of
 from gateway.inference.routing import Routes, Target
+from gateway.inference.stated import alone_wrong, stated_otherwise
 from gateway.inference.statistics import Statistics
-from gateway.screening.contract import Contract, ContractFailure
-from gateway.screening.verdict import UNSCREENED, Verdict
+from gateway.screening.verdict import UNSCREENED
 from gateway.telemetry import Metrics
 from gateway.traces import UNTRACED, Untraced
 from policies.engine import Decision
@@ -137,6 +142,7 @@ class Pipeline:
     log: AuditLog
     metrics: Metrics
     statistics: Statistics
+    guests: Guests
 
     async def infer(self, call: InferCall[T]) -> InferAnswer[T]:
         """Answer one request, or raise what the caller should hear, recorded either way.
@@ -176,14 +182,14 @@ class Pipeline:
         await self._name_subjects(record, request, target)  # claim 6
         model = await self.models.get(target.version)
         self._hold_to_contract(record, model, request, by_row=call.by_row)
-        found = await self.models.run(target.version, request)
+        found = await self._run(target, request)
         rows = model.contract.rows(request.inputs)
         verdict = model.judge(found, rows) if model.judge else UNSCREENED
         record.screened(verdict, model.profile_digest)
         target = await self._reconfirm(record, target)  # claim 4
         self._decide_release(record, asked, target)  # claim 2
         datatypes: dict[str, str] = {spec.name: spec.datatype for spec in model.outputs}
-        outputs, added = _minimised({name: found[name] for name in datatypes}, datatypes, verdict)
+        outputs, added = minimised({name: found[name] for name in datatypes}, datatypes, verdict)
         outputs = select(outputs, request.outputs)
         answer = (record.model, record.version, outputs, added, datatypes)
         if call.codec.takes_long(outputs):
@@ -284,6 +290,7 @@ class Pipeline:
         record.decided(decision)
         if not decision.allowed:
             raise ModelNotFound
+        record.used = True
 
     async def _name_subjects(
         self, record: InferenceRecord, request: InferRequest, target: Target
@@ -308,12 +315,12 @@ class Pipeline:
         by_row: bool,
     ) -> None:
         record.trace.step("load")
-        failure = _stated_otherwise(model, request) or model.contract.check(request.inputs)
+        failure = stated_otherwise(model, request) or model.contract.check(request.inputs)
         if failure is not None:
             record.reason = f"contract.{failure.reason}"
             violation = ContractViolation(failure.reason, failure.input)
             if by_row and failure.reason in OF_VALUES:
-                violation.rows = _alone_wrong(model.contract, request)
+                violation.rows = alone_wrong(model.contract, request)
             raise violation
         # Only the contract knows which inputs have a row for each subject.
         rows = model.contract.rows(request.inputs)
@@ -331,7 +338,15 @@ class Pipeline:
                 self.routes.resolve, record.principal.tenant, record.model, record.version
             )
             record.epoch = epoch
+        self.routes.check_stands(target)
         return target
+
+    def _run(self, target: Target, request: InferRequest) -> Awaitable[dict[str, Array]]:
+        lent = target.model.lent
+        if lent is None:
+            return self.models.run(target.version, request)
+        asked = partial(self.models.run, target.version, request)
+        return self.guests.run((lent.owner, lent.model, lent.tenant), asked)  # claim 8
 
     def _decide_release(self, record: InferenceRecord, asked: Call, target: Target) -> None:
         verdict = record.verdict
@@ -345,6 +360,8 @@ class Pipeline:
     async def _finish(self, record: InferenceRecord, refusal: BaseException | None) -> Receipt:
         """Make the record durable; without it nothing is told."""
         event, sealed = self.records.close(record, refusal)
+        if record.used and (told := self.records.told(record, event)) is not None:
+            await self.log.append(told)  # claim 8
         receipt = await self.log.append(event, sealed)
         record.trace.step("record")
         self._count(record, refusal)
@@ -365,31 +382,3 @@ class Pipeline:
         if not isinstance(refusal, ModelNotFound):
             answered = refusal is None
             self.statistics.count(version, answered=answered, rows=record.rows, seconds=seconds)
-
-
-def _stated_otherwise(model: ServableModel, request: InferRequest) -> ContractFailure | None:
-    """Find an input whose array would do, but which was stated as another datatype."""
-    for spec in model.inputs:
-        datatype: str = spec.datatype
-        if (datatype == BF16) != (spec.name in request.bfloat16) and spec.name in request.inputs:
-            return ContractFailure("datatype", spec.name)
-    return None
-
-
-def _alone_wrong(contract: Contract, request: InferRequest) -> tuple[int, ...]:
-    """Return the rows that would break the contract by themselves."""
-    inputs = request.inputs.items()
-    return tuple(
-        row
-        for row in range(request.rows)
-        if contract.check({name: array[row : row + 1] for name, array in inputs}) is not None
-    )
-
-
-def _minimised(
-    outputs: dict[str, Array], datatypes: Mapping[str, str], verdict: Verdict
-) -> tuple[dict[str, Array], dict[str, str]]:
-    """Give away less when the input is suspect, and say so."""
-    if verdict.outcome != "degrade":
-        return outputs, {}
-    return label_only(outputs, datatypes), {"sealgate_degraded": LABEL_ONLY}

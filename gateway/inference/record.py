@@ -5,7 +5,9 @@ Safety argument.
    own keys, so that erasing the key erases them.
 2. The input's commitment is salted anew for each event. With data subjects the salt is sealed too,
    for each of them: when all are erased the commitment proves and reveals nothing.
-3. A record is written to on the event loop only. Threads return what they found: one that goes on
+3. The use of a shared model is in its owner's log as well (`told`): which tenant used which
+   version, how it ended and what the screen said; never who there, about whom or with what.
+4. A record is written to on the event loop only. Threads return what they found: one that goes on
    after its request was cancelled changes nothing of a record that is being closed.
 """
 
@@ -22,13 +24,14 @@ import msgspec
 from audit.event import Event, Outcome, Screening
 from audit.log import SealedField
 from audit.sealing import SubjectVault
-from gateway.authorization.recorder import Call, Recorder, registered_purpose
+from gateway.authorization.recorder import Call, Details, Recorder, own_ids, registered_purpose
 from gateway.errors import SealgateError
 from gateway.identity.errors import Unauthenticated
 from gateway.identity.principal import Principal
 from gateway.inference.codec import InferRequest
 from gateway.inference.errors import ModelNotFound, OutputRefused
 from gateway.inference.routing import Target
+from gateway.registry.sharing_evidence import use_of
 from gateway.screening.verdict import Verdict
 from gateway.traces import UNTRACED, Untraced
 from policies.engine import Decision
@@ -55,6 +58,8 @@ class InferenceRecord:
         epoch: The revocation epoch from before caller and version were last looked at.
         reason: A stable code, set by the step that refused.
         rows: Of the batch; 0 until the body was read.
+        used: It was decided that the model may be asked: its owner is told, where that is another
+            tenant.
         trace: Takes note of each step, as it is noted here.
     """
 
@@ -75,6 +80,7 @@ class InferenceRecord:
     profile_digest: str = ""
     decision: Decision | None = None
     policy_ids: tuple[str, ...] = ()
+    used: bool = False
     subject_refs: tuple[str, ...] = ()
     sealed: tuple[SealedField, ...] = field(default_factory=tuple)
     trace: Untraced = UNTRACED
@@ -220,7 +226,7 @@ class RecordWriter:
             model_version=record.version if target else "",
             # One that is not registered is the caller's text, too.
             purpose=registered_purpose(record.principal, record.purpose),
-            policy_ids=record.policy_ids,
+            policy_ids=_policy_ids(record),
             subject_refs=record.subject_refs,
             input_commit=record.commitment,
             n_in=record.bytes_in,
@@ -228,6 +234,32 @@ class RecordWriter:
             screening=_screening(record),
         )
         return event, record.sealed
+
+    def told(self, record: InferenceRecord, event: Event) -> Event | None:
+        """Return the event for the owner of a shared model that was used, or None.
+
+        Args:
+            record: What was gathered.
+            event: What `close` made of it.
+        """
+        target = record.target
+        if target is None or (lent := target.model.lent) is None or not record.used:
+            return None
+        told: Details = {
+            **use_of(lent, record.id, record.id, event.purpose, record.policy_ids),
+            "reason": event.reason,
+            "resource": event.resource,
+            "model_version": event.model_version,
+            "screening": event.screening,
+        }
+        return self._recorder.event_for(None, event.action, event.outcome, **told)
+
+
+def _policy_ids(record: InferenceRecord) -> tuple[str, ...]:
+    """Return the ids for the caller's log: the names of an owner's policies are the owner's."""
+    if record.target is None or record.target.model.lent is None:
+        return record.policy_ids
+    return own_ids(record.policy_ids, record.principal.tenant)
 
 
 def code_of(ending: BaseException | None) -> str:

@@ -4,8 +4,8 @@ Safety argument.
 1. Only who may review the tenant's log is told; asking is recorded as any review is.
 2. Only the log of the asker's own tenant is looked into: an id of another tenant's request, one
    that never was and one of which nothing is recorded look alike.
-3. Of another tenant's rules the ids are told, which the record has anyway, and never the text; of
-   another tenant's model nothing is looked up.
+3. Of another tenant's rules nothing is told; its model is looked up only by a sharing that stands,
+   as the asker itself would reach it.
 4. What is told beyond the record is worked out from what is registered now. It counts as certain
    only if the same policy set, asked again with it, decides the same by the same rules.
 """
@@ -20,11 +20,13 @@ from audit.event import PLATFORM_TENANT, Event, is_event_id
 from audit.ports import Filter
 from audit.reader import Entry, LogReader
 from gateway.authorization.guard import Guard
-from gateway.authorization.recorder import Call
+from gateway.authorization.recorder import Call, own_ids
 from gateway.errors import NotFound
 from gateway.identity.ports import ClientStore
 from gateway.identity.principal import AGE_MARGIN_SECONDS, Principal
 from gateway.identity.records import Client
+from gateway.names import shared_name
+from gateway.registry.consent import reach, reach_version
 from gateway.registry.facts import model_facts, version_facts
 from gateway.registry.ports import Registry
 from policies.facts import AuditLogFacts, PolicySetFacts, ResourceFacts, VerdictFacts
@@ -150,7 +152,9 @@ class Reasons:
         if not any(rule.applies for rule in permits):
             told += sorted(permits, key=lambda rule: len(rule.ways[0]))[:NEAREST]
         notes = [_AS_REGISTERED] if same else [_CHANGED]
-        if not event.policy_ids and not any(rule.applies for rule in permits):
+        if not event.policy_ids and any(rule.applies for rule in permits):
+            notes.insert(0, _OWNER)
+        elif not event.policy_ids and not any(rule.applies for rule in permits):
             notes.insert(0, _NO_PERMIT if permits else _NO_RULE)
         if any(rule.applies is None for rule in rules):
             notes.append(_UNDECIDED)
@@ -172,7 +176,8 @@ class Reasons:
             decision = self._guard.decide(
                 call, event.action, resource, verdict=verdict, recipient=event.recipient or None
             )
-            same = (decision.policy_ids, decision.epoch, decision.error) == (
+            ids = own_ids(decision.policy_ids, event.tenant)
+            same = (ids, decision.epoch, decision.error) == (
                 tuple(event.policy_ids),
                 event.policy_epoch,
                 None,
@@ -203,18 +208,19 @@ class Reasons:
         tenant, _, rest = name.partition("/")
         if kind == "Platform" and event.tenant == PLATFORM_TENANT:
             return self._guard.platform()
-        if tenant != event.tenant:
+        if tenant != event.tenant and kind != "ModelVersion":
             return None
         if kind in {"AuditLog", "PolicySet"}:
             home = self._guard.tenant(tenant)
             return AuditLogFacts(tenant=home) if kind == "AuditLog" else PolicySetFacts(tenant=home)
         name, _, version = rest.partition("@")
-        model = self._registry.get_model(tenant, name)
+        called = name if tenant == event.tenant else shared_name(tenant, name)
+        model = reach(self._registry, event.tenant, called, self._clock())
         if model is None or kind not in {"Model", "ModelVersion"}:
             return None
         if kind == "Model":
             return model_facts(model, self._guard.tenant)
-        found = self._registry.get_version(tenant, name, version)
+        found = reach_version(self._registry, model, version)
         return None if found is None else version_facts(model, found, self._guard.tenant)
 
 
@@ -252,6 +258,9 @@ _GONE: Final = (
     "tenant's, is not registered any more, or is of a kind that is not looked up again"
 )
 _NO_PERMIT: Final = "no rule forbade it, and none permitted it; the nearest are told"
+_OWNER: Final = (
+    "the rules of your own tenant would have allowed it: those of the model's owner did not; ask it"
+)
 _NO_RULE: Final = "no rule of the set is about this action, kind of caller and kind of thing"
 _AS_REGISTERED: Final = (
     "worked out with what is registered now, which decides the same; scopes are those of the "

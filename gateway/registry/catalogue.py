@@ -1,9 +1,13 @@
-"""Look-ups in the registry, where absent and forbidden look the same."""
+"""Look-ups in the registry, where absent and forbidden look the same.
+
+A name is the caller's own model, or `owner~model` for one that is shared with its tenant
+(`gateway.registry.consent`). Versions of the latter can be read and handed out; what changes a
+model, and its history, is its owner's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from gateway.authorization.guard import Guard
@@ -12,14 +16,17 @@ from gateway.authorization.kinds import FINISHED, UNDONE, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, InvalidRequest, NotFound
-from gateway.names import require_name
-from gateway.pages import visible
+from gateway.names import require_name, split_shared
+from gateway.pages import every, visible
+from gateway.registry.consent import covers, reach, reach_version
 from gateway.registry.facts import model_facts, model_resource, version_facts
 from gateway.registry.ports import Registry
 from gateway.registry.records import Model, ModelVersion, Release
-from gateway.registry.sharing import check_held, check_shared
 
 DATA_CLASSES: Final = frozenset({"public", "internal", "confidential", "health", "biometric"})
+
+LENT: Final = frozenset({"downloadArtifact"})
+"""What may be done to a version that was reached by a sharing, beside reading about it."""
 
 
 class Catalogue:
@@ -49,12 +56,9 @@ class Catalogue:
         self._clock = clock
         intents.register(
             Kind("register_model", "uploadArtifact", _details, self._finish_register),
-            Kind("share", "uploadArtifact", _details, self._finish_share),
         )
 
-    def create_model(
-        self, call: Call, name: str, *, personal: bool, data_class: str, shared_with: frozenset[str]
-    ) -> Model:
+    def create_model(self, call: Call, name: str, *, personal: bool, data_class: str) -> Model:
         """Register a name.
 
         Raises:
@@ -65,13 +69,12 @@ class Catalogue:
         require_name("name", name)
         if data_class not in DATA_CLASSES:
             raise InvalidRequest(f"`data_class` must be one of {', '.join(sorted(DATA_CLASSES))}")
-        check_shared(shared_with)
         model = Model(
             tenant=call.principal.tenant,
             name=name,
             personal=personal,
             data_class=data_class,
-            shared_with=shared_with - {call.principal.tenant},
+            sharings=frozenset(),
             created=int(self._clock()),
             created_by=call.principal.client_id,
         )
@@ -79,7 +82,6 @@ class Catalogue:
         decision = self._guard.require(
             call, "uploadArtifact", facts, new=True, model_id=name, reason="register_model"
         )
-        check_held(call, self._guard, self._registry, decision, facts, model.shared_with)
         if self._registry.get_model(model.tenant, name) is not None:
             raise AlreadyExists  # before the intent: its finisher takes what is there for its own
         by = by_call(call, decision)
@@ -88,39 +90,8 @@ class Catalogue:
             self._changed()
         return model
 
-    def share(self, call: Call, name: str, shared_with: frozenset[str]) -> Model:
-        """Replace the list of tenants that may use a model.
-
-        Raises:
-            NotFound: The model is absent.
-            InvalidRequest: A tenant does not exist.
-            Forbidden: Policy says no.
-        """
-        check_shared(shared_with)
-        model = self._registry.get_model(call.principal.tenant, name)
-        if model is None:
-            self._guard.absent(call, "uploadArtifact")
-        facts = model_facts(model, self._guard.tenant)
-        decision = self._guard.require(call, "uploadArtifact", facts, model_id=name, reason="share")
-        fresh = replace(model, shared_with=shared_with - {model.tenant})
-        added = fresh.shared_with - model.shared_with
-        check_held(call, self._guard, self._registry, decision, facts, added)
-        changed = {"model": name, "shared_with": " ".join(sorted(fresh.shared_with))}
-        with self._intents.changing("share", model.tenant, changed, by_call(call, decision)):
-            self._registry.set_shared_with(model.tenant, name, fresh.shared_with)
-            self._changed()
-        return fresh
-
     def _finish_register(self, pending: Pending) -> Settled:
         if self._registry.get_model(pending.tenant, pending.facts["model"]) is None:
-            return UNDONE
-        self._changed()
-        return FINISHED
-
-    def _finish_share(self, pending: Pending) -> Settled:
-        model = self._registry.get_model(pending.tenant, pending.facts["model"])
-        wanted = frozenset(pending.facts["shared_with"].split())
-        if model is None or model.shared_with != wanted:
             return UNDONE
         self._changed()
         return FINISHED
@@ -150,7 +121,7 @@ class Catalogue:
         return visible(page, lambda model: model.name, after, limit, may_see)
 
     def version(self, call: Call, name: str, version: str) -> tuple[Model, ModelVersion]:
-        """Return a model of the caller's tenant and one of its versions.
+        """Return a model and one of its versions.
 
         Raises:
             NotFound: Absent, or not for this caller.
@@ -162,7 +133,7 @@ class Catalogue:
         return both
 
     def find(self, call: Call, action: str, name: str, version: str) -> tuple[Model, ModelVersion]:
-        """Return model and version of the caller's tenant undecided: the use case decides next.
+        """Return model and version undecided: the use case decides next.
 
         Args:
             call: Who asks.
@@ -174,14 +145,17 @@ class Catalogue:
             NotFound: Absent, which was recorded.
         """
         both = self._both(call, name, version)
-        if both is None:
+        if both is None or (both[0].lent is not None and action not in LENT):
             self._guard.absent(call, action)
         return both
 
     def _both(self, call: Call, name: str, version: str) -> tuple[Model, ModelVersion] | None:
-        model = self._registry.get_model(call.principal.tenant, name)
-        found = self._registry.get_version(call.principal.tenant, name, version)
+        model = self._reach(call, name)
+        found = None if model is None else reach_version(self._registry, model, version)
         return None if model is None or found is None else (model, found)
+
+    def _reach(self, call: Call, name: str) -> Model | None:
+        return reach(self._registry, call.principal.tenant, name, self._clock())
 
     def versions(
         self, call: Call, name: str, *, after: str, limit: int
@@ -191,15 +165,36 @@ class Catalogue:
         Raises:
             NotFound: The model is absent, or not for this caller.
         """
-        model = self.model(call, name)
+        model = self._lent(call, name) if split_shared(name) else self.model(call, name)
 
         def page(after: str, limit: int) -> list[ModelVersion]:
-            return self._registry.list_versions(model.tenant, name, after=after, limit=limit)
+            return self._registry.list_versions(model.tenant, model.name, after=after, limit=limit)
 
         def may_see(version: ModelVersion) -> bool:
+            if model.lent is not None and not covers(model.lent, version):
+                return False
             return self._guard.may_read(call, version_facts(model, version, self._guard.tenant))
 
         return visible(page, lambda version: version.version, after, limit, may_see)
+
+    def _lent(self, call: Call, name: str) -> Model:
+        """Return a shared model of whose versions the caller may know one; else it is absent."""
+        model = self._reach(call, name)
+        covered = [] if model is None else self._covered(model)
+        facts = [version_facts(model, one, self._guard.tenant) for one in covered if model]
+        readable = [self._guard.may_read(call, one) for one in (*facts, None)]
+        if model is None or not any(readable):
+            raise NotFound
+        return model
+
+    def _covered(self, model: Model) -> list[ModelVersion]:
+        """Return the versions of a shared model that are shared."""
+
+        def page(after: str, limit: int) -> list[ModelVersion]:
+            return self._registry.list_versions(model.tenant, model.name, after=after, limit=limit)
+
+        every_one = every(page, lambda version: version.version, "")
+        return [one for one in every_one if model.lent is not None and covers(model.lent, one)]
 
     def current(self, call: Call, name: str) -> Release | None:
         """Return what is served by default, or None.

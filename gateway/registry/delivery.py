@@ -6,6 +6,9 @@ Safety argument:
 2. A delivery is decided for the named key, and its intent is durable before the first byte.
 3. What leaves is the stored ciphertext; only a header made for the named key opens it, and making
    that header is decided and recorded as well.
+4. What another tenant gets by a sharing is in the owner's log as well, before the first byte and
+   before the header: which tenant, for which key, and not who there. Where that cannot be recorded
+   nothing leaves.
 """
 
 from __future__ import annotations
@@ -20,12 +23,13 @@ from gateway.artifacts.age import parse_recipient
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intent, Intents
 from gateway.authorization.kinds import UNDONE, Kind, Settled, by_call
-from gateway.authorization.recorder import Call, Details
+from gateway.authorization.recorder import Call, Details, own_ids, registered_purpose
 from gateway.authorization.records import Pending
-from gateway.errors import NotFound
+from gateway.errors import EvidenceUnavailable, NotFound
 from gateway.registry.catalogue import Catalogue
 from gateway.registry.facts import version_facts, version_resource
-from gateway.registry.records import ModelVersion, SealedPayload
+from gateway.registry.records import ModelVersion, SealedPayload, Sharing
+from gateway.registry.sharing_evidence import use_of
 from policies.engine import Decision
 from policies.facts import ModelVersionFacts
 
@@ -48,6 +52,7 @@ class Found:
     facts: ModelVersionFacts
     decision: Decision
     details: Details
+    lent: Sharing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Delivery:
         guard: Decides and records.
         intents: Begin and end deliveries.
         make_header: Wraps a file key for recipients.
+        new_id: Draws ids of events.
     """
 
     def __init__(
@@ -74,11 +80,13 @@ class Delivery:
         guard: Guard,
         intents: Intents,
         make_header: MakeHeader,
+        new_id: Callable[[], str],
     ) -> None:
         self._catalogue = catalogue
         self._guard = guard
         self._intents = intents
         self._make_header = make_header
+        self._new_id = new_id
         intents.register(Kind("download", "downloadArtifact", _details, _finish))
 
     def find(self, call: Call, model: str, version: str, digest: str, recipient: str) -> Found:
@@ -113,7 +121,7 @@ class Delivery:
         decision = self._guard.require(call, "downloadArtifact", facts, **details)
         if payload is None:
             raise NotFound
-        return Found(payload, facts, decision, details)
+        return Found(payload, facts, decision, details, record.lent)
 
     def open(self, call: Call, found: Found) -> Opened:
         """Record the intent of a delivery; the caller sends bytes, then calls `close`.
@@ -128,7 +136,15 @@ class Delivery:
             "recipient": found.details["recipient"],
         }
         by = by_call(call, found.decision)
-        return Opened(found, self._intents.begin("download", call.principal.tenant, facts, by))
+        if found.lent is not None:
+            by.details["policy_ids"] = own_ids(found.decision.policy_ids, call.principal.tenant)
+        intent = self._intents.begin("download", call.principal.tenant, facts, by)
+        try:
+            self._tell_owner(call, found, intent.id)
+        except EvidenceUnavailable as fault:
+            intent.failed(fault.code)
+            raise
+        return Opened(found, intent)
 
     def close(self, opened: Opened, *, sent: int, complete: bool) -> None:
         """Record how a delivery ended."""
@@ -145,11 +161,22 @@ class Delivery:
             EvidenceUnavailable: It could not be recorded.
         """
         header = self._make_header(found.facts.tenant.id, found.payload, [recipient])
-        details: Details = {**found.details, "reason": "header"}
+        details: Details = {**found.details, "reason": "header", "id": self._new_id()}
+        self._tell_owner(call, found, details["id"], reason="header")
         self._guard.record(
             call, "downloadArtifact", "allow", found.decision, found.facts, **details
         )
         return header
+
+    def _tell_owner(self, call: Call, found: Found, event_id: str, reason: str = "") -> None:
+        """Record in the owner's log what another tenant gets (claim 4)."""
+        if found.lent is None:
+            return
+        purpose = registered_purpose(call.principal, call.purpose)
+        told = use_of(found.lent, event_id, call.request_id, purpose, found.decision.policy_ids)
+        details: Details = {**found.details, **told, "reason": reason}
+        details["resource"] = "::".join(found.facts.uid)
+        self._guard.tell("downloadArtifact", "allow", found.decision, **details)
 
 
 def _finish(_: Pending) -> Settled:

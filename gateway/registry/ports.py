@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.artifacts.upload import Rewrap
-from gateway.registry.records import Model, ModelVersion, Release, Upload
+from gateway.registry.records import Model, ModelVersion, Release, Sharing, Upload
 
 
 class Registry(Protocol):
@@ -30,8 +30,24 @@ class Registry(Protocol):
     def get_model(self, tenant: str, name: str) -> Model | None:
         """The model of that tenant, or None."""
 
-    def set_shared_with(self, tenant: str, name: str, shared_with: frozenset[str]) -> None:
-        """Replace the sharing list in one write; raises `StateConflict` when absent."""
+    def offer(self, sharing: Sharing) -> None:
+        """Put a sharing in the place of any other of its model and tenant, in one write.
+
+        Raises:
+            StateConflict: The model is absent.
+        """
+
+    def get_sharing(self, owner: str, model: str, tenant: str) -> Sharing | None:
+        """The sharing of that model with that tenant, or None."""
+
+    def accept(self, sharing: Sharing) -> None:
+        """Write a sharing over the one that has its `id`; raises `StateConflict` without one."""
+
+    def end(self, sharing: Sharing) -> None:
+        """Forget the sharing that has this `id`; nothing happens without one."""
+
+    def shared_to(self, tenant: str, *, after: tuple[str, str], limit: int) -> list[Sharing]:
+        """What is shared with or offered to a tenant, by (`owner`, `model`)."""
 
     def list_models(self, tenant: str, *, after: str, limit: int) -> list[Model]:
         """Models of one tenant by name."""

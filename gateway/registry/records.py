@@ -10,8 +10,43 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.artifacts.upload import SealedPayload as SealedPayload
+from gateway.names import shared_name
 
 VersionState = Literal["quarantined", "candidate", "released", "retired", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What a tenant offers another to do with a model, and whether the other one accepted.
+
+    Attributes:
+        id: Of this offer: another one, with other terms or after an end, has another id.
+        owner: The tenant whose model it is.
+        tenant: The tenant that it is offered to.
+        versions: Those that are shared; empty: every version while it is released.
+        infer: Whether it may be called.
+        download: Whether it may be handed out to keys of the other tenant.
+        purposes: Of calls, as the other tenant names them; empty: any that it has registered.
+        until: Unix seconds at which it ends by itself, or None.
+        offered: Unix seconds.
+        offered_by: Client of the owner.
+        accepted: Unix seconds, or None: then nothing is shared yet.
+        accepted_by: Client of the other tenant; empty until then.
+    """
+
+    id: str
+    owner: str
+    model: str
+    tenant: str
+    versions: frozenset[str]
+    infer: bool
+    download: bool
+    purposes: frozenset[str]
+    until: int | None
+    offered: int
+    offered_by: str
+    accepted: int | None = None
+    accepted_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +56,24 @@ class Model:
     Attributes:
         personal: Requests concern people, so an inference without a subject is refused.
         data_class: The class of data that it was trained on, for policies (`internal`, …).
-        shared_with: Tenants that the owner lets use it, if their own policies agree.
+        sharings: With whom the owner shares it or offers to; at most one for each tenant.
+        lent: By which of them it was reached; None when it was looked up by its own tenant. Never
+            stored.
     """
 
     tenant: str
     name: str
     personal: bool
     data_class: str
-    shared_with: frozenset[str]
+    sharings: frozenset[Sharing]
     created: int
     created_by: str
+    lent: Sharing | None = None
+
+    @property
+    def called(self) -> str:
+        """What whoever reached it calls it: `name`, or `owner~name`."""
+        return self.name if self.lent is None else shared_name(self.tenant, self.name)
 
 
 @dataclass(frozen=True, slots=True)

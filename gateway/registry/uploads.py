@@ -27,6 +27,7 @@ from gateway.authorization.recorder import Call, Details, of_call
 from gateway.authorization.records import Pending
 from gateway.errors import LimitReached, NotFound, StateConflict
 from gateway.pages import every, visible
+from gateway.registry.consent import reach, reach_version
 from gateway.registry.facts import model_facts, model_resource, version_facts, version_resource
 from gateway.registry.ports import Registry, UploadStore
 from gateway.registry.records import SealedPayload, Upload
@@ -307,12 +308,13 @@ class Uploads:
         """Return the action that an upload is for, and about what."""
         if not rows:
             return "uploadArtifact", self._facts(call, model)
-        tenant = call.principal.tenant
-        record = self._registry.get_model(tenant, model)
-        release = self._registry.current(tenant, model) if version is None else None
-        name = release.version if release is not None else version
-        found = self._registry.get_version(tenant, model, name) if name is not None else None
-        if record is None or found is None:
+        record = reach(self._registry, call.principal.tenant, model, self._clock())
+        if record is None:
+            self._guard.absent(call, "infer")
+        newest = self._registry.current(record.tenant, record.name) if version is None else None
+        name = newest.version if newest is not None else version
+        found = reach_version(self._registry, record, name) if name is not None else None
+        if found is None:
             self._guard.absent(call, "infer")
         return "infer", version_facts(record, found, self._guard.tenant)
 

@@ -6,12 +6,13 @@ Records are copied on their way in and out, so nobody shares a mapping with the 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import replace
 
 from gateway.artifacts.upload import Rewrap
 from gateway.errors import AlreadyExists, StateConflict
-from gateway.registry.records import Model, ModelVersion, Release
+from gateway.registry.records import Model, ModelVersion, Release, Sharing
 from gateway.registry.states import PROMOTABLE
 from gateway.storage.bounds import check_key, check_record
 
@@ -28,7 +29,7 @@ class MemoryRegistry:
     def add_model(self, model: Model) -> None:
         """See the port."""
         check_key(model.tenant, model.name)
-        _check_shares(model.tenant, model.name, model.shared_with)
+        _check_sharings(model.sharings)
         check_record(model)
         with self._lock:
             if (model.tenant, model.name) in self._models:
@@ -39,15 +40,55 @@ class MemoryRegistry:
         """See the port."""
         return self._models.get((tenant, name))
 
-    def set_shared_with(self, tenant: str, name: str, shared_with: frozenset[str]) -> None:
+    def offer(self, sharing: Sharing) -> None:
         """See the port."""
-        check_key(tenant, name)
-        _check_shares(tenant, name, shared_with)
+        _check_sharings([sharing])
         with self._lock:
-            model = self._models.get((tenant, name))
-            if model is None:
+            self._put(sharing, self._sharing(sharing.owner, sharing.model, sharing.tenant))
+
+    def get_sharing(self, owner: str, model: str, tenant: str) -> Sharing | None:
+        """See the port."""
+        with self._lock:
+            return self._sharing(owner, model, tenant)
+
+    def accept(self, sharing: Sharing) -> None:
+        """See the port."""
+        _check_sharings([sharing])
+        with self._lock:
+            known = self._sharing(sharing.owner, sharing.model, sharing.tenant)
+            if known is None or known.id != sharing.id:
                 raise StateConflict
-            self._models[tenant, name] = replace(model, shared_with=shared_with)
+            self._put(sharing, known)
+
+    def end(self, sharing: Sharing) -> None:
+        """See the port."""
+        with self._lock:
+            known = self._sharing(sharing.owner, sharing.model, sharing.tenant)
+            if known is not None and known.id == sharing.id:
+                self._put(None, known)
+
+    def shared_to(self, tenant: str, *, after: tuple[str, str], limit: int) -> list[Sharing]:
+        """See the port."""
+        check_key(tenant, *after)
+        with self._lock:
+            every = [one for model in self._models.values() for one in model.sharings]
+        found = [one for one in every if one.tenant == tenant and (one.owner, one.model) > after]
+        return sorted(found, key=lambda one: (one.owner, one.model))[:limit]
+
+    def _sharing(self, owner: str, model: str, tenant: str) -> Sharing | None:
+        known = self._models.get((owner, model))
+        offered = known.sharings if known is not None else ()
+        return next((one for one in offered if one.tenant == tenant), None)
+
+    def _put(self, fresh: Sharing | None, known: Sharing | None) -> None:
+        about = fresh or known
+        assert about is not None
+        model = self._models.get((about.owner, about.model))
+        if model is None:
+            raise StateConflict
+        others = {one for one in model.sharings if one.tenant != about.tenant}
+        sharings = frozenset(others if fresh is None else {*others, fresh})
+        self._models[model.tenant, model.name] = replace(model, sharings=sharings)
 
     def list_models(self, tenant: str, *, after: str, limit: int) -> list[Model]:
         """See the port."""
@@ -136,6 +177,7 @@ class MemoryRegistry:
             return [entry for entry in history if entry.sequence > after][:limit]
 
 
-def _check_shares(tenant: str, name: str, shared_with: frozenset[str]) -> None:
-    for other in shared_with:
-        check_key(tenant, name, other)
+def _check_sharings(sharings: Iterable[Sharing]) -> None:
+    for sharing in sharings:
+        check_key(sharing.owner, sharing.model, sharing.tenant)
+        check_record(sharing)

@@ -5,27 +5,27 @@ A change that spans rows first locks the model's row, so changes of one model co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, tuple_
+from sqlalchemy import Connection, RowMapping, Select, delete, insert, select
 
 from gateway.artifacts.upload import Rewrap
 from gateway.errors import AlreadyExists, StateConflict
-from gateway.registry.records import Model, ModelVersion, Release
+from gateway.registry.records import Model, ModelVersion, Release, Sharing
 from gateway.registry.states import PROMOTABLE
 from gateway.storage import tables
 from gateway.storage.bounds import check_key, check_record, is_storable
 from gateway.storage.database import Database
 from gateway.storage.documents import facts_from_text, payloads_from_text, to_text
+from gateway.storage.sharing_rows import of_key, page_to, sharing_of, sharing_row, sharings_of
 from gateway.storage.statements import get_one, put_new, replace_row, rows
 from gateway.storage.wrapped_keys import rewrap_many
 
 _MODEL = tables.model.c
 _VERSION = tables.model_version.c
 _RELEASE = tables.release.c
-_SHARE = tables.model_share.c
 
 
 class SqlRegistry:
@@ -40,7 +40,9 @@ class SqlRegistry:
         check_record(model)
         with self._database.writing() as connection:
             put_new(connection, tables.model, _model_row(model), AlreadyExists())
-            _share(connection, model.tenant, model.name, model.shared_with)
+            for sharing in model.sharings:
+                check_key(sharing.owner, sharing.model, sharing.tenant)
+                connection.execute(insert(tables.sharing), sharing_row(sharing))
 
     def get_model(self, tenant: str, name: str) -> Model | None:
         """See the port."""
@@ -49,16 +51,47 @@ class SqlRegistry:
         query = select(tables.model).where(_MODEL.tenant == tenant, _MODEL.name == name)
         return next(iter(self._models(query)), None)
 
-    def set_shared_with(self, tenant: str, name: str, shared_with: frozenset[str]) -> None:
+    def offer(self, sharing: Sharing) -> None:
         """See the port."""
-        check_key(tenant, name)
-        check_record((shared_with,))
+        key = (sharing.owner, sharing.model, sharing.tenant)
+        check_key(*key)
+        check_record(sharing)
         with self._database.writing() as connection:
-            _lock_model(connection, tenant, name)
-            connection.execute(
-                delete(tables.model_share).where(_SHARE.tenant == tenant, _SHARE.name == name)
-            )
-            _share(connection, tenant, name, shared_with)
+            _lock_model(connection, sharing.owner, sharing.model)
+            connection.execute(delete(tables.sharing).where(*of_key(*key)))
+            connection.execute(insert(tables.sharing), sharing_row(sharing))
+
+    def get_sharing(self, owner: str, model: str, tenant: str) -> Sharing | None:
+        """See the port."""
+        if not is_storable(owner, model, tenant):
+            return None
+        with self._database.reading() as connection:
+            row = get_one(connection, tables.sharing, owner=owner, model=model, tenant=tenant)
+        return None if row is None else sharing_of(row)
+
+    def accept(self, sharing: Sharing) -> None:
+        """See the port."""
+        key = (sharing.owner, sharing.model, sharing.tenant)
+        check_key(*key)
+        check_record(sharing)
+        with self._database.writing() as connection:
+            named = dict(zip(("owner", "model", "tenant"), key, strict=True), id=sharing.id)
+            if not replace_row(connection, tables.sharing, sharing_row(sharing), **named):
+                raise StateConflict
+
+    def end(self, sharing: Sharing) -> None:
+        """See the port."""
+        key = (sharing.owner, sharing.model, sharing.tenant)
+        check_key(*key)
+        with self._database.writing() as connection:
+            named = (*of_key(*key), tables.sharing.c.id == sharing.id)
+            connection.execute(delete(tables.sharing).where(*named))
+
+    def shared_to(self, tenant: str, *, after: tuple[str, str], limit: int) -> list[Sharing]:
+        """See the port."""
+        check_key(tenant, *after)
+        with self._database.reading() as connection:
+            return [sharing_of(row) for row in rows(connection, page_to(tenant, after, limit))]
 
     def list_models(self, tenant: str, *, after: str, limit: int) -> list[Model]:
         """See the port."""
@@ -152,7 +185,7 @@ class SqlRegistry:
     def _models(self, query: Select[Any]) -> list[Model]:
         with self._database.reading() as connection:
             found = rows(connection, query)
-            return _with_shares(connection, found)
+            return _with_sharings(connection, found)
 
     def _versions(self, query: Select[Any]) -> list[ModelVersion]:
         with self._database.reading() as connection:
@@ -166,28 +199,16 @@ def _lock_model(connection: Connection, tenant: str, name: str) -> None:
         raise StateConflict
 
 
-def _share(connection: Connection, tenant: str, name: str, shared_with: Iterable[str]) -> None:
-    shares = [{"tenant": tenant, "name": name, "shared_with": to} for to in sorted(shared_with)]
-    for share in shares:
-        check_key(*share.values())
-    if shares:
-        connection.execute(insert(tables.model_share), shares)
-
-
-def _with_shares(connection: Connection, found: Sequence[RowMapping]) -> list[Model]:
+def _with_sharings(connection: Connection, found: Sequence[RowMapping]) -> list[Model]:
     keys = [(row["tenant"], row["name"]) for row in found]
-    query = select(tables.model_share).where(tuple_(_SHARE.tenant, _SHARE.name).in_(keys))
-    shares: dict[tuple[str, str], set[str]] = {key: set() for key in keys}
-    if keys:
-        for row in rows(connection, query):
-            shares[row["tenant"], row["name"]].add(row["shared_with"])
+    sharings = sharings_of(connection, keys)
     return [
         Model(
             tenant=row["tenant"],
             name=row["name"],
             personal=row["personal"],
             data_class=row["data_class"],
-            shared_with=frozenset(shares[row["tenant"], row["name"]]),
+            sharings=frozenset(sharings[row["tenant"], row["name"]]),
             created=row["created"],
             created_by=row["created_by"],
         )

@@ -115,15 +115,26 @@ model = Table(
     _string("created_by"),
 )
 
-model_share = Table(
-    "model_share",
+sharing = Table(
+    "sharing",
     metadata,
+    _key("owner"),
+    _key("model"),
     _key("tenant"),
-    _key("name"),
-    _key("shared_with"),
-    ForeignKeyConstraint(["tenant", "name"], ["model.tenant", "model.name"]),
-    Index(None, "shared_with", "tenant", "name"),
+    _string("id"),
+    _string("versions_json"),
+    _flag("infer"),
+    _flag("download"),
+    _string("purposes_json"),
+    Column("until", BigInteger, nullable=True),
+    _number("offered"),
+    _string("offered_by"),
+    Column("accepted", BigInteger, nullable=True),
+    _string("accepted_by"),
+    ForeignKeyConstraint(["owner", "model"], ["model.tenant", "model.name"]),
+    Index(None, "tenant", "owner", "model"),
 )
+"""At most one a model and tenant: an offer, accepted or not."""
 
 model_version = Table(
     "model_version",

@@ -127,7 +127,9 @@ class Overviews:
             disabled=len(clients) - len(enabled),
             models=len(models),
             versions=Counter(v.state for model in models for v in self._versions_of(model)),
-            shares_with=Counter(to for model in models for to in sorted(model.shared_with)),
+            shares_with=Counter(
+                one.tenant for model in models for one in model.sharings if one.accepted is not None
+            ),
             policy=None if newest is None else (newest.epoch, newest.author, newest.created),
             keys=self._keys.of_tenant(call, tenant_id),
             limits=[*self._waiting(tenant_id), *self._more(tenant_id)],

@@ -8,12 +8,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Final
 
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.kinds import FINISHED, UNDONE, Kind, Settled, by_call
-from gateway.authorization.recorder import Call, Details
+from gateway.authorization.recorder import Call, Details, own_ids
 from gateway.authorization.records import Pending
 from gateway.errors import InvalidRequest, NotFound
 from gateway.registry.catalogue import Catalogue
@@ -110,9 +111,11 @@ class PolicySets:
             raise InvalidRequest("`verdict` is none of a screen").among("verdict", VERDICTS)
         record, found = self._catalogue.version(call, model, version)
         facts = VerdictFacts(outcome=verdict) if verdict else None
-        return self._guard.decide(
+        decision = self._guard.decide(
             call, action, version_facts(record, found, self._guard.tenant), verdict=facts
         )
+        # Of a shared model the owner's policies decide as well: their names are not told.
+        return replace(decision, policy_ids=own_ids(decision.policy_ids, call.principal.tenant))
 
     def _of_nobody(
         self, call: Call, text: str, decision: Decision, facts: PolicySetFacts

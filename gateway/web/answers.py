@@ -67,7 +67,7 @@ class ModelAnswer(TypedDict):
     name: str
     personal: Annotated[bool, Field(description="Every request must name its data subject.")]
     data_class: str
-    shared_with: Annotated[list[str], Field(description="Tenants that may use it.")]
+    shared_with: Annotated[list[str], Field(description="Tenants that accepted an offer of it.")]
     created: Moment
     created_by: str
 

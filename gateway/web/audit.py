@@ -55,7 +55,7 @@ class EventQuery(BaseModel):
     subject_ref: Annotated[str | None, Field(max_length=128)] = None
     action: Annotated[str | None, Field(max_length=64)] = None
     outcome: Literal["allow", "deny", "error", "done"] | None = None
-    model: Annotated[str | None, Field(max_length=63)] = None
+    model: Annotated[str | None, Field(max_length=127)] = None
     since: int | None = None
     until: int | None = None
     order: Literal["newest", "oldest"] = "newest"

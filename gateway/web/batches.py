@@ -13,7 +13,7 @@ from gateway.batch.batches import Batches, BatchOrder
 from gateway.pages import PAGE
 from gateway.web.answers import BatchAnswer, Page, PartAnswer
 from gateway.web.artifacts import MAX_RECIPIENT
-from gateway.web.bodies import Body, Name, Reference, VersionName
+from gateway.web.bodies import Body, ModelName, Name, Reference, VersionName
 from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.operations import says, sends
 from gateway.web.shapes import batch_body, page_body, part_body
@@ -38,7 +38,7 @@ Use = Annotated[BatchJobs, provided(BatchJobs)]
 class NewBatch(Body):
     """Rows that were sent before (`POST /v1/uploads?use=rows`), and whom the results are for."""
 
-    model: Name
+    model: ModelName
     upload: Reference
     format: Literal["npz", "jsonl", "parquet"]
     recipient: Annotated[str, Field(max_length=MAX_RECIPIENT)]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.names import NAME, VERSION
+from gateway.names import NAME, REACHED, VERSION
 
 MAX_WORDS: Final = 64
 """Members of a set: roles, scopes, purposes, tenants that share."""
@@ -29,6 +29,8 @@ def _told(rule: re.Pattern[str]) -> dict[str, Any]:
 
 Name = Annotated[str, Field(max_length=63, json_schema_extra=_told(NAME))]
 """Of a tenant, client, model, site, federation, purpose."""
+ModelName = Annotated[str, Field(max_length=127, json_schema_extra=_told(REACHED))]
+"""Of a model of the caller's tenant, or `owner~model` of one that is shared with it."""
 VersionName = Annotated[str, Field(max_length=32, json_schema_extra=_told(VERSION))]
 Reference = Annotated[str, Field(max_length=64)]
 """What the gateway gave out: the id of an upload, the reference of a data subject."""

@@ -24,7 +24,7 @@ from gateway.web.answers import (
     SignaturesAnswer,
     VersionAnswer,
 )
-from gateway.web.bodies import Body, Name, Reference, Title, VersionName, Words
+from gateway.web.bodies import Body, Name, Reference, Title, VersionName
 from gateway.web.dependencies import CallDep, PageDep, provided
 from gateway.web.operations import described, says, sends
 from gateway.web.shapes import job_body, model_body, page_body, release_body, version_body
@@ -64,13 +64,6 @@ class NewModel(Body):
     name: Name
     personal: StrictBool
     data_class: Name = "internal"
-    shared_with: Words = frozenset()
-
-
-class Sharing(Body):
-    """Tenants that may use a model."""
-
-    shared_with: Words
 
 
 class NewVersion(Body):
@@ -135,7 +128,6 @@ def create_model(body: NewModel, call: CallDep, use: Use) -> ModelAnswer:
         body.name,
         personal=body.personal,
         data_class=body.data_class,
-        shared_with=body.shared_with,
     )
     return model_body(model)
 
@@ -151,15 +143,6 @@ def get_model(model: str, call: CallDep, use: Use) -> ModelWithRelease:
     return {**model_body(found), "current": release_body(current) if current else None}
 
 
-@router.put(
-    "/{model}/sharing",
-    openapi_extra=says(decides="uploadArtifact", on="Model"),
-)
-def share_model(model: str, body: Sharing, call: CallDep, use: Use) -> ModelAnswer:
-    """Replace the list of tenants that may use a model."""
-    return model_body(use.catalogue.share(call, model, body.shared_with))
-
-
 @router.get(
     "/{model}/versions",
     openapi_extra=says(decides="readMetadata", on="Model"),
@@ -167,7 +150,7 @@ def share_model(model: str, body: Sharing, call: CallDep, use: Use) -> ModelAnsw
 def list_versions(model: str, call: CallDep, use: Use, page: PageDep) -> Page[VersionAnswer]:
     """List versions."""
     found, following = use.catalogue.versions(call, model, after=page.after, limit=page.limit)
-    return page_body([version_body(version) for version in found], following)
+    return page_body([version_body(version, model) for version in found], following)
 
 
 @router.post(
@@ -193,7 +176,7 @@ def publish_version(
 )
 def get_version(model: str, version: str, call: CallDep, use: Use) -> VersionAnswer:
     """Show a version."""
-    return version_body(use.catalogue.version(call, model, version)[1])
+    return version_body(use.catalogue.version(call, model, version)[1], model)
 
 
 @router.get(
@@ -247,7 +230,7 @@ def promote(model: str, version: str, call: CallDep, use: Use) -> ReleaseAnswer:
 )
 def retire(model: str, version: str, call: CallDep, use: Use) -> VersionAnswer:
     """Take a version out of service for good."""
-    return version_body(use.releases.retire(call, model, version))
+    return version_body(use.releases.retire(call, model, version), model)
 
 
 @router.get(

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from gateway.tenancy.policy_sets import PolicySets
 from gateway.web.answers import BundleAnswer, BundleText, CheckAnswer, DecisionAnswer, PolicyProblem
-from gateway.web.bodies import Body, Name, VersionName
+from gateway.web.bodies import Body, ModelName, Name, VersionName
 from gateway.web.dependencies import CallDep, provided
 from gateway.web.operations import says
 from gateway.web.strict_route import StrictRoute
@@ -30,7 +30,7 @@ class Question(Body):
     """What the caller wants to know about its own standing."""
 
     action: Name
-    model: Name
+    model: ModelName
     version: VersionName
     verdict: Annotated[str | None, Field(max_length=16)] = None
 

@@ -11,6 +11,7 @@ from gateway.batch.errors import RowsRefused
 from gateway.batch.records import Batch, Part, Progress
 from gateway.federation.records import Federation, Run, Site
 from gateway.identity.records import Client, Tenant
+from gateway.names import split_shared
 from gateway.registry.delivery import DELIVERED
 from gateway.registry.records import Model, ModelVersion, Release, Upload
 from gateway.registry.uploads import ROWS
@@ -47,23 +48,30 @@ def model_body(model: Model) -> ModelAnswer:
         "name": model.name,
         "personal": model.personal,
         "data_class": model.data_class,
-        "shared_with": sorted(model.shared_with),
+        "shared_with": sorted(one.tenant for one in model.sharings if one.accepted is not None),
         "created": model.created,
         "created_by": model.created_by,
     }
 
 
-def version_body(version: ModelVersion) -> VersionAnswer:
-    """A version; of its payloads only those that can be delivered."""
+def version_body(version: ModelVersion, called: str) -> VersionAnswer:
+    """A version; of its payloads only those that can be delivered.
+
+    Args:
+        version: It.
+        called: Name of the model to who asks. Of another tenant's neither who made it there nor
+            how it was measured is told.
+    """
+    lent = split_shared(called) is not None
     return {
-        "model": version.model,
+        "model": called,
         "version": version.version,
         "state": version.state,
         "reason": version.reason,
-        "source": version.source,
-        "facts": dict(version.facts),
+        "source": "shared" if lent else version.source,
+        "facts": {} if lent else dict(version.facts),
         "created": version.created,
-        "created_by": version.created_by,
+        "created_by": "" if lent else version.created_by,
         "payloads": [
             {"role": p.role, "digest": p.digest, "length": p.length, "plain_length": p.plain_length}
             for p in version.payloads

@@ -78,7 +78,7 @@ async def upload(
     request: Request,
     call: CallDep,
     use: Use,
-    model: Annotated[str, Query(max_length=63)],
+    model: Annotated[str, Query(max_length=127)],
     version: Annotated[str | None, Query(max_length=32)] = None,
     kind: Annotated[Literal["artifact", "rows"], Query(alias="use")] = "artifact",
     post_quantum: Annotated[bool, Query()] = False,

@@ -12,6 +12,7 @@ from gateway.federation.records import Federation, Run, Site
 from gateway.identity.records import Client, FormerCredential, Tenant
 from gateway.registry.records import Model, ModelVersion, Release, SealedPayload, Upload
 from policies.bundle import SignedBundle, sign_bundle
+from tests.sharings import sharing
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
@@ -55,7 +56,19 @@ ECG = Model(
     name="ecg",
     personal=True,
     data_class="special",
-    shared_with=frozenset({"other", "third"}),
+    sharings=frozenset(
+        {
+            sharing(
+                "acme",
+                "ecg",
+                "other",
+                versions=frozenset({"1.0", "2"}),
+                purposes=frozenset({"care"}),
+                until=2**40,
+            ),
+            sharing("acme", "ecg", "third", download=True, accepted=None, accepted_by=""),
+        }
+    ),
     created=1_790_000_000,
     created_by="app",
 )

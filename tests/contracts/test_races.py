@@ -23,6 +23,7 @@ from tests.contracts.samples import (
     VERSION,
     next_bundle,
 )
+from tests.sharings import sharing
 
 COUNT = 6
 
@@ -50,7 +51,7 @@ def test_one_of_many_adds_the_client_the_model_the_version_and_the_site(
         assert sum(isinstance(result, AlreadyExists) for result in results) == COUNT - 1
     model = stores.registry.get_model("acme", "ecg")
     assert model is not None
-    assert model.shared_with == ECG.shared_with
+    assert model.sharings == ECG.sharings
     assert stores.federations.site_by_key(SITE.public_key) is not None
 
 
@@ -118,14 +119,19 @@ def test_who_read_a_version_before_it_was_served_again_does_not_retire_it(
     assert (served.state, served.revision) == ("released", read.revision + 1)
 
 
-def test_sharing_lists_are_never_mixed(stores: ControlStores) -> None:
+def test_one_of_many_offers_stands_and_only_that_one_is_accepted(stores: ControlStores) -> None:
     stores.registry.add_model(ECG)
-    lists = [frozenset({f"a{n}", f"b{n}", "both"}) for n in range(COUNT)]
-    results = race(COUNT, lambda n: stores.registry.set_shared_with("acme", "ecg", lists[n]))
-    assert results == [None] * COUNT
-    model = stores.registry.get_model("acme", "ecg")
-    assert model is not None
-    assert model.shared_with in lists
+    offers = [sharing("acme", "ecg", "new", id=f"o{n}", accepted=None) for n in range(COUNT)]
+    assert race(COUNT, lambda n: stores.registry.offer(offers[n])) == [None] * COUNT
+    standing = stores.registry.get_sharing("acme", "ecg", "new")
+    assert standing in offers
+    results = race(COUNT, lambda n: stores.registry.accept(replace(offers[n], accepted=n + 1)))
+    assert results.count(None) == 1
+    assert sum(isinstance(result, StateConflict) for result in results) == COUNT - 1
+    taken = stores.registry.get_sharing("acme", "ecg", "new")
+    assert taken is not None
+    assert taken.id == standing.id if standing else False
+    assert taken.accepted is not None
 
 
 def test_every_revocation_gets_an_epoch_of_its_own(stores: ControlStores) -> None:

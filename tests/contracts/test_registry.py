@@ -8,6 +8,7 @@ from gateway.errors import AlreadyExists, StateConflict
 from gateway.registry.records import ModelVersion
 from gateway.storage.stores import ControlStores
 from tests.contracts.samples import ECG, RELEASE, VERSION
+from tests.sharings import sharing
 
 
 def test_a_model_comes_back_as_it_was(stores: ControlStores) -> None:
@@ -20,37 +21,28 @@ def test_a_model_comes_back_as_it_was(stores: ControlStores) -> None:
 def test_a_taken_model_name_changes_nothing(stores: ControlStores) -> None:
     stores.registry.add_model(ECG)
     with pytest.raises(AlreadyExists):
-        stores.registry.add_model(replace(ECG, personal=False, shared_with=frozenset({"new"})))
+        stores.registry.add_model(replace(ECG, personal=False, sharings=frozenset()))
     assert stores.registry.get_model("acme", "ecg") == ECG
 
 
 def test_two_tenants_use_one_name(stores: ControlStores) -> None:
     stores.registry.add_model(ECG)
-    theirs = replace(ECG, tenant="other", shared_with=frozenset())
+    theirs = replace(ECG, tenant="other", sharings=frozenset())
     stores.registry.add_model(theirs)
     assert stores.registry.get_model("other", "ecg") == theirs
     assert stores.registry.get_model("acme", "ecg") == ECG
 
 
-def test_sharing_is_replaced_as_a_whole(stores: ControlStores) -> None:
-    stores.registry.add_model(ECG)
-    for shared in (frozenset({"third", "fourth"}), frozenset[str]()):
-        stores.registry.set_shared_with("acme", "ecg", shared)
-        assert stores.registry.get_model("acme", "ecg") == replace(ECG, shared_with=shared)
-    with pytest.raises(StateConflict):
-        stores.registry.set_shared_with("acme", "absent", frozenset({"x"}))
-    with pytest.raises(StateConflict):
-        stores.registry.set_shared_with("other", "ecg", frozenset({"x"}))
-
-
-def test_models_are_listed_by_name_with_their_shares(stores: ControlStores) -> None:
+def test_models_are_listed_by_name_with_their_sharings(stores: ControlStores) -> None:
     names = ["A", "a", "a.b", "a_b", "b"]
     for name in reversed(names):
-        stores.registry.add_model(replace(ECG, name=name, shared_with=frozenset({f"to-{name}"})))
-    stores.registry.add_model(replace(ECG, tenant="other", name="aa"))
+        offered = frozenset({sharing("acme", name, f"to-{name}")})
+        stores.registry.add_model(replace(ECG, name=name, sharings=offered))
+    stores.registry.add_model(replace(ECG, tenant="other", name="aa", sharings=frozenset()))
     listed = stores.registry.list_models("acme", after="", limit=10)
     assert [model.name for model in listed] == names
-    assert all(model.shared_with == {f"to-{model.name}"} for model in listed)
+    for model in listed:
+        assert model.sharings == {sharing("acme", model.name, f"to-{model.name}")}
     assert [m.name for m in stores.registry.list_models("acme", after="a", limit=2)] == [
         "a.b",
         "a_b",

@@ -24,6 +24,7 @@ from tests.contracts.samples import (
     UPLOAD,
     VERSION,
 )
+from tests.sharings import sharing
 
 UNSTORABLE = ["\0", "a\0b", "\ud800", "x" * (MAX_KEY_BYTES + 1)]
 
@@ -37,8 +38,12 @@ def test_a_key_that_cannot_be_kept_is_refused(stores: ControlStores, bad: str) -
         lambda: stores.clients.update(replace(APP, tenant=bad)),
         lambda: stores.revocations.revoke_token("iss", bad, 1),
         lambda: stores.registry.add_model(replace(ECG, name=bad)),
-        lambda: stores.registry.add_model(replace(ECG, shared_with=frozenset({bad}))),
-        lambda: stores.registry.set_shared_with("acme", bad, frozenset()),
+        lambda: stores.registry.add_model(
+            replace(ECG, sharings=frozenset({sharing("acme", "ecg", bad)}))
+        ),
+        lambda: stores.registry.offer(sharing("acme", "ecg", bad)),
+        lambda: stores.registry.accept(sharing("acme", bad, "other")),
+        lambda: stores.registry.shared_to("acme", after=("", bad), limit=1),
         lambda: stores.registry.add_version(replace(VERSION, version=bad)),
         lambda: stores.registry.replace_version(replace(VERSION, version=bad)),
         lambda: stores.registry.list_models("acme", after=bad, limit=1),

@@ -124,8 +124,8 @@ def test_a_purpose_in_a_header_is_recorded_only_if_it_is_registered(house: House
         )
         refused(answer, 404, "not-found")
         answer = house.cast.http.put(
-            f"{house.url}/v1/models/digits/sharing",
-            json={"shared_with": []},
+            f"{house.url}/v1/models/digits/sharing/bank",
+            json={"infer": True},
             headers={**headers, "sealgate-purpose": stated},
         )
         assert answer.status_code == 200

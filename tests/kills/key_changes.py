@@ -31,9 +31,7 @@ def _files(world: World) -> Notes:
 def _logged(world: World) -> Notes:
     """An entry under a checkpoint of the first key."""
     catalogue = world.use.catalogue
-    catalogue.create_model(
-        OWNER, "m", personal=False, data_class="internal", shared_with=frozenset()
-    )
+    catalogue.create_model(OWNER, "m", personal=False, data_class="internal")
     return {}
 
 

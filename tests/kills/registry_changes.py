@@ -65,12 +65,6 @@ def _model(base: Foundation) -> Model | None:
     return base.stores.registry.get_model("acme", "m")
 
 
-def _shared_with(base: Foundation) -> frozenset[str]:
-    model = _model(base)
-    assert model is not None
-    return model.shared_with
-
-
 def _served(base: Foundation) -> str | None:
     current = base.stores.registry.current("acme", "m")
     return current.version if current else None
@@ -83,9 +77,7 @@ def _state(base: Foundation, version: str) -> str:
 
 
 def _create(world: World, notes: Notes) -> object:
-    return world.use.catalogue.create_model(
-        OWNER, "m", personal=True, data_class="health", shared_with=frozenset({"rival"})
-    )
+    return world.use.catalogue.create_model(OWNER, "m", personal=True, data_class="health")
 
 
 def _deliver(world: World, notes: Notes) -> None:
@@ -108,7 +100,7 @@ SCENARIOS = (
         "register_model",
         nothing,
         _create,
-        finished=lambda base, _: _model(base) is not None and _shared_with(base) == {"rival"},
+        finished=lambda base, _: _model(base) is not None,
         undone=lambda base, _: _model(base) is None,
     ),
     Scenario(
@@ -119,13 +111,6 @@ SCENARIOS = (
         finished=never,
         undone=_as_before,
         refused=AlreadyExists,
-    ),
-    Scenario(
-        "share",
-        add_model,
-        lambda world, _: world.use.catalogue.share(OWNER, "m", frozenset({"rival"})),
-        finished=lambda base, _: _shared_with(base) == {"rival"},
-        undone=lambda base, _: _shared_with(base) == frozenset(),
     ),
     Scenario(
         "promote",

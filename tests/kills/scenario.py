@@ -28,6 +28,7 @@ class Scenario:
         lives: Tells whether the process that went on after a fault does what the change asks of it.
         leaves: Whether there is anything to see of it. A delivery or an export leaves nothing, so
             there is no telling one that ended from one that did not.
+        tells: Another tenant finds it in its own log as well.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Scenario:
     refused: type[Exception] | None = None
     lives: Callable[[World], bool] = lambda world: True
     leaves: bool = True
+    tells: bool = False
 
     @property
     def name(self) -> str:

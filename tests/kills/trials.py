@@ -19,6 +19,7 @@ from tests.kills import (
     key_changes,
     privacy_changes,
     registry_changes,
+    sharing_changes,
     signing_changes,
     tenancy_changes,
     upload_changes,
@@ -32,6 +33,7 @@ from tests.kills.world import make_ground, opened
 SCENARIOS: tuple[Scenario, ...] = (
     *tenancy_changes.SCENARIOS,
     *registry_changes.SCENARIOS,
+    *sharing_changes.SCENARIOS,
     *upload_changes.SCENARIOS,
     *privacy_changes.SCENARIOS,
     *key_changes.SCENARIOS,

@@ -89,7 +89,7 @@ def judge(base: Foundation, scenario: Scenario, notes: Notes, known: frozenset[s
     if not (finished if done else undone):
         wrong.append(f"the log says {'done' if done else 'not done'}")
     told = Counter(e.tenant for each in events.values() for e in each if e.id == _told(mine[0]))
-    tells = scenario.kind in TELLS
+    tells = scenario.tells or scenario.kind in TELLS
     if (mine[0].tenant in told) or sum(told.values()) != (1 if done and tells else 0):
         wrong.append(f"told {sum(told.values())} times")
     return _verdict(FINISHED if done else UNDONE, wrong)

@@ -26,6 +26,7 @@ TAGS: Final = (
     {"name": "jobs", "description": "Long work, and how far it is."},
     {"name": "batches", "description": "A file of rows in, sealed answers out."},
     {"name": "audit", "description": "The caller's own log: events, checkpoints, proofs."},
+    {"name": "sharing", "description": "Models that tenants share with each other."},
     {"name": "subjects", "description": "Rights of the people whom data is about."},
     {"name": "policies", "description": "Who may do what: Cedar policies of the caller's tenant."},
     {"name": "federations", "description": "Training across sites that keep their data."},

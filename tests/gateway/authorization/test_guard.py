@@ -13,13 +13,16 @@ from gateway.federation.records import Site
 from gateway.identity.errors import InvalidToken
 from gateway.registry.facts import model_facts
 from gateway.registry.records import Model
+from gateway.registry.terms import Terms
 from gateway.tenancy.solo import SOLO_SECONDS, SoloMode
 from policies.facts import SiteFacts, TenantFacts
 from tests.gateway.parts import NOW, TENANT, House, call, client_record, house
+from tests.sharings import sharing
 
 
 def _model(tenant: str = TENANT, *shared: str) -> Model:
-    return Model(tenant, "m", False, "internal", frozenset(shared), 1, "c")
+    sharings = frozenset(sharing(tenant, "m", one) for one in shared)
+    return Model(tenant, "m", False, "internal", sharings, 1, "c")
 
 
 def test_a_refusal_is_in_the_log_before_it_is_told() -> None:
@@ -49,14 +52,15 @@ def test_absent_and_forbidden_end_alike_where_nothing_can_be_recorded() -> None:
         home.stores.registry.add_model(_model())
         site, use = call("convenor"), home.use
         ways: list[Callable[[str], object]] = [
-            lambda name: use.catalogue.share(site, name, frozenset()),
+            lambda name: use.sharings.withdraw(site, name, "rival"),
+            lambda name: use.sharings.offer(site, name, Terms("rival")),
             lambda name: use.uploads.admit(site, name, 9),
         ]
         for way in ways:
             for name in ("m", "absent"):
                 with pytest.raises(NotFound):
                     way(name)
-        assert [event["outcome"] for event in home.events()] == 4 * ["deny"]
+        assert [event["outcome"] for event in home.events()] == 6 * ["deny"]
         home.log.close()
         for way in ways:
             for name in ("m", "absent"):

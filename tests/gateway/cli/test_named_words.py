@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.connection import connect
-from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.cli.failures import ExitCode
 from tests.gateway.cli.command import Said, sealgate
 from tests.gateway.place import Place
+from tests.sharings import sharing
 
 HOUSE = "wordshouse"
 PARTNER = "st-mary-clinic"
@@ -34,9 +34,10 @@ def model(owner: Path) -> str:
     return "named"
 
 
-def share(owner: Path, model: str, *tenants: str) -> Said:
-    named = [word for tenant in tenants for word in ("--with", tenant)]
-    return sealgate("model", "share", model, *named, "--confirm", model, "--profile", owner)
+def share(owner: Path, model: str, tenant: str) -> Said:
+    return sealgate(
+        "model", "share", model, "--with", tenant, "--confirm", model, "--profile", owner
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,11 +130,11 @@ def test_a_policy_with_a_wrong_action_says_which_may_be_meant(owner: Path, tmp_p
 def test_sharing_with_a_tenant_that_does_not_exist_is_refused(
     place: Place, owner: Path, model: str
 ) -> None:
-    said = share(owner, model, PARTNER, "nobody-here")
+    said = share(owner, model, "nobody-here")
     assert said.code == ExitCode.USAGE
     assert "does not exist: `nobody-here`\n" in said.err
-    shown = sealgate("model", "show", model, "--profile", owner, "--json").json
-    assert shown["shared_with"] == [], "nothing was shared"
+    shown = sealgate("model", "shared", model, "--profile", owner, "--json").json
+    assert shown == [], "nothing was offered"
 
 
 def test_a_name_that_may_be_meant_is_told_out_of_those_that_are_known_already(
@@ -143,7 +144,6 @@ def test_a_name_that_may_be_meant_is_told_out_of_those_that_are_known_already(
     assert "did you mean" not in share(owner, model, near).err
     assert share(owner, model, PARTNER).code == ExitCode.OK
     assert f"next: did you mean `{PARTNER}`?" in share(owner, model, near).err
-    assert share(owner, model).code == ExitCode.OK
 
 
 def test_trying_names_out_is_in_the_log(place: Place, owner: Path, model: str) -> None:
@@ -161,21 +161,16 @@ def test_who_may_not_share_learns_nothing_of_tenants(place: Place, owner: Path, 
     assert share(caller, model, "nobody").code in {ExitCode.DENIED, ExitCode.NOT_FOUND}
 
 
-def test_a_list_of_before_can_be_changed(place: Place, owner: Path, model: str) -> None:
-    registry = place.foundation.stores.registry
-    registry.set_shared_with(HOUSE, model, frozenset({"ghost"}))
+def test_an_offer_to_a_tenant_that_is_gone_can_be_ended_and_not_made(
+    place: Place, owner: Path, model: str
+) -> None:
+    place.foundation.stores.registry.offer(sharing(HOUSE, model, "ghost"))
     place.foundation.revocation_state.changed()
-    assert share(owner, model, "ghost", PARTNER).code == ExitCode.OK
-    assert share(owner, model).code == ExitCode.OK
     assert share(owner, model, "ghost").code == ExitCode.USAGE
-
-
-def test_a_new_model_is_not_shared_with_nobody(place: Place, owner: Path) -> None:
-    body = {"name": "fresh", "personal": False, "shared_with": ["nobody-here"]}
-    with connect(owner) as connection, pytest.raises(CommandFailed) as refused:
-        connection.post("/v1/models", body)
-    assert refused.value.problem["field"] == "shared_with"
-    assert sealgate("model", "show", "fresh", "--profile", owner).code == ExitCode.NOT_FOUND
+    ended = sealgate(
+        "model", "unshare", model, "--with", "ghost", "--confirm", model, "--profile", owner
+    )
+    assert ended.code == ExitCode.OK
 
 
 def test_a_policy_for_a_tenant_that_does_not_exist_is_refused(owner: Path, tmp_path: Path) -> None:

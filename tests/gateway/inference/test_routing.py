@@ -11,6 +11,7 @@ from gateway.inference.routing import Routes
 from gateway.registry.records import Model, ModelVersion, Release, VersionState
 from gateway.storage.memory_registry import MemoryRegistry
 from tests.gateway.parts import NOW, TENANT, House, house
+from tests.sharings import sharing
 
 
 class Reads(MemoryRegistry):
@@ -51,7 +52,7 @@ def registry(building: House) -> Reads:
 
 @pytest.fixture
 def routes(building: House, registry: Reads) -> Routes:
-    return Routes(registry, building.guard, lambda: building.revocation_state.epoch)
+    return Routes(registry, building.guard, lambda: building.revocation_state.epoch, lambda: NOW)
 
 
 def version(number: str, state: VersionState) -> ModelVersion:
@@ -71,7 +72,17 @@ def test_a_name_goes_to_the_release_and_a_path_to_its_version(routes: Routes) ->
 
 
 def test_the_facts_for_policy_are_those_of_the_records(routes: Routes, registry: Reads) -> None:
-    registry.add_model(Model(TENANT, "p", True, "health", frozenset({"rival"}), int(NOW), "test"))
+    registry.add_model(
+        Model(
+            TENANT,
+            "p",
+            True,
+            "health",
+            frozenset({sharing(TENANT, "p", "rival", versions=frozenset({"1"}))}),
+            int(NOW),
+            "test",
+        )
+    )
     registry.add_version(replace(version("1", "candidate"), model="p", link=b""))
     facts = routes.resolve(TENANT, "p", "1").facts
     assert (facts.personal, facts.data_class, facts.shared_with) == (

@@ -143,7 +143,9 @@ def test_what_is_taken_away_during_the_second_look_is_not_released_either(
     change, refusals = CHANGES[kind]
     token, gate = shop.bearer(), shop.gate()
     registry = Interrupted(shop.house.stores.registry, lambda: change(shop, token))
-    shop.routes = Routes(registry, shop.house.guard, lambda: shop.house.revocation_state.epoch)
+    shop.routes = Routes(
+        registry, shop.house.guard, lambda: shop.house.revocation_state.epoch, lambda: NOW
+    )
 
     async def scenario() -> None:
         task = asyncio.create_task(shop.infer(token=token))

@@ -24,7 +24,9 @@ from gateway.storage.database import (
     sqlite_url,
 )
 from gateway.storage.errors import DatabaseRefused, DatabaseTooNew, StorageUnavailable
+from gateway.storage.sharing_rows import sharing_row
 from gateway.storage.sql_uploads import SqlUploadStore
+from tests.sharings import sharing
 
 SECRET = bytes(range(200, 248))
 ROW = {"issuer": "iss", "token_id": "jti", "expires": 1}
@@ -99,10 +101,10 @@ def test_an_exception_undoes_a_transaction(database: Database) -> None:
 
 
 def test_a_reference_to_nothing_is_refused(database: Database) -> None:
-    row = {"tenant": "acme", "name": "absent", "shared_with": "other"}
+    row = sharing_row(sharing("acme", "absent", "other"))
     with database.writing() as connection:
         with pytest.raises(IntegrityError):
-            connection.execute(insert(tables.model_share), row)
+            connection.execute(insert(tables.sharing), row)
         connection.rollback()
 
 

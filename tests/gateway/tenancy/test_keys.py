@@ -27,6 +27,7 @@ from gateway.registry.records import Model, ModelVersion, Upload
 from gateway.tenancy.keys import LEAST_TENANT_OVERLAP, TENANT_OVERLAP, TOKEN_OVERLAP
 from tests.contracts import samples
 from tests.gateway.parts import NOW, TENANT, House, call, client_record, house
+from tests.sharings import sharing
 
 ADMINISTRATOR = call("administrator", "platform")
 CONTENT = b"a graph, as far as sealing is concerned" * 100
@@ -213,15 +214,11 @@ def test_an_export_of_after_the_rotation_verifies_with_nothing_but_the_old_key(
 ) -> None:
     version(home)
     anchor = home.log.verifier(TENANT).vkey
-    home.use.catalogue.create_model(
-        call("owner"), "n", personal=False, data_class="internal", shared_with=frozenset()
-    )
+    home.use.catalogue.create_model(call("owner"), "n", personal=False, data_class="internal")
     before = home.log.checkpoint(TENANT)
     home.use.keys.rotate_log(ADMINISTRATOR, TENANT)
     home.use.keys.rotate_log(ADMINISTRATOR, TENANT)
-    home.use.catalogue.create_model(
-        call("owner"), "o", personal=False, data_class="internal", shared_with=frozenset()
-    )
+    home.use.catalogue.create_model(call("owner"), "o", personal=False, data_class="internal")
     path = export(home, tmp_path / "audit.zip")
     report = verify_export(path, anchor, [before])
     assert (report.status, len(report.trees[0].keys)) == ("VERIFIED", 3)
@@ -381,7 +378,7 @@ def test_the_list_tells_age_and_end_of_keys_and_no_private_half(home: House) -> 
 
 def test_a_tenant_at_a_glance_says_what_it_is_near_to(home: House) -> None:
     version(home)
-    home.stores.registry.set_shared_with(TENANT, "m", frozenset({"rival"}))
+    home.stores.registry.offer(sharing(TENANT, "m", "rival"))
     for number in range(26):
         upload = Upload(f"u{number}", TENANT, "c", samples.PAYLOAD, int(NOW), int(NOW) + 60)
         home.stores.uploads.add_upload(replace(upload, payload=replace(samples.PAYLOAD, length=1)))

@@ -23,6 +23,7 @@ from tests.gateway.place import Place, served_place
 from tests.gateway.screening.classifiers import classifier
 from tests.gateway.serving import PROTOCOLS
 from tests.gateway.web.test_publishing import _body, _upload
+from tests.sharings import sharing
 
 TENANT, RIVAL = "house", "rival"
 MAX_BODY = 64 << 10
@@ -141,6 +142,7 @@ def _publish(made: Hidden) -> None:
     for name in ("banned", "unused", "bound"):
         registry.add_model(Model(TENANT, name, False, "internal", frozenset(), 1, "test"))
         registry.add_version(replace(version, model=name, revision=0))
+    registry.offer(sharing(TENANT, "open", RIVAL, accepted=None, accepted_by=""))
     for name in ("open", "banned", "unused", "bound"):
         registry.release(Release(TENANT, name, "1", None, "promote", "test", 1), expected=None)
     made.place.foundation.revocation_state.changed()

@@ -23,9 +23,17 @@ FORBIDDEN = (
     "unused/versions/1",
     "open/versions/2",
 )
-ABSENT = ("vanished", "vanished/versions/1", "open/versions/9", "banned/versions/9", "%76anished")
+ABSENT = (
+    "vanished",
+    "vanished/versions/1",
+    "open/versions/9",
+    "banned/versions/9",
+    "%76anished",
+    "house~vanished",
+)
 # `open` is no secret of those who may call it.
-OF_OTHERS = ("open", "open/versions/1", *FORBIDDEN)
+# By the long name it is for nobody before the rival has accepted what it is offered.
+OF_OTHERS = ("open", "open/versions/1", "house~open", "house~open/versions/1", *FORBIDDEN)
 
 
 @dataclass(frozen=True)
