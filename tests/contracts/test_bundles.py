@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.storage.stores import ControlStores
 from policies.author import PolicyAuthor
@@ -69,3 +70,15 @@ def test_an_author_publishes_and_restores_through_the_store(stores: ControlStore
     engine = PolicyEngine(lambda: 5)
     assert PolicyAuthor(engine, stores.bundles, lambda: BundleKeys(KEY), lambda: 5).restore() == 2
     assert (engine.epoch("acme"), engine.epoch("other")) == (2, 1)
+
+
+def test_a_signature_is_replaced_and_nothing_else_of_a_bundle(stores: ControlStores) -> None:
+    stores.bundles.put(BUNDLE)
+    stores.bundles.put(next_bundle(BUNDLE))
+    anew = sign_bundle(BUNDLE, Ed25519PrivateKey.from_private_bytes(b"k" * 32))
+    stores.bundles.resign(anew)
+    assert list(stores.bundles.list("acme", after=0, limit=9)) == [anew, next_bundle(BUNDLE)]
+    for other in (replace(BUNDLE, text="other"), replace(BUNDLE, tenant="nobody")):
+        with pytest.raises(EpochExists):
+            stores.bundles.resign(sign_bundle(other, KEY))
+    assert stores.bundles.latest("nobody") is None
