@@ -9,15 +9,15 @@ import httpx
 
 from gateway.client.certificates import check_variables
 from gateway.composition.foundation import Foundation
+from gateway.composition.trusted_issuers import trusted
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.authorization_server import AuthorizationServer
 from gateway.identity.client_authentication import ClientAuthenticator
 from gateway.identity.dpop import ProofChecker
-from gateway.identity.issuers import Issuers, fetch_document
+from gateway.identity.fetching import fetch_document
+from gateway.identity.issuers import Issuers
 from gateway.identity.token_keys import PURPOSE, TokenKeys
 from gateway.identity.tokens import TokenMinter
-from gateway.identity.trust import IssuerTrust
-from gateway.settings import Settings, TrustedIssuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +75,4 @@ def make_identity(base: Foundation) -> Identity:
         ),
         issuers,
         keys,
-    )
-
-
-def trusted(settings: Settings) -> list[IssuerTrust]:
-    """Return the trust entries of the issuers that the settings name."""
-    return [_trust(entry) for entry in settings.issuers]
-
-
-def _trust(entry: TrustedIssuer) -> IssuerTrust:
-    return IssuerTrust(
-        issuer=entry.issuer,
-        audience=entry.audience,
-        allowed_tenants=frozenset(entry.tenants),
-        algorithms=frozenset(entry.algorithms),
-        jwks_uri=entry.jwks_uri,
-        clients=entry.clients,
-        tenant_claim=entry.tenant_claim,
     )

@@ -27,6 +27,7 @@ from gateway.identity.errors import (
     TokenMissing,
     Unauthenticated,
 )
+from gateway.identity.foreign_refusals import ForeignRefusals
 from gateway.identity.issuers import Issuers
 from gateway.identity.key_admission import TrustedKey
 from gateway.identity.principal import (
@@ -37,8 +38,9 @@ from gateway.identity.principal import (
     still_valid,
 )
 from gateway.identity.revocation import RevocationState
-from gateway.identity.signed import MAX_COMPACT
+from gateway.identity.signed import MAX_COMPACT, Unverified
 from gateway.identity.tokens import AccessClaims, parse_access_token, read_access_token
+from gateway.identity.trust import IssuerTrust
 
 MEMO_SECONDS: Final = AGE_MARGIN_SECONDS
 """How long a verified token is remembered: bounds how old `auth_age` and issuer keys can be."""
@@ -104,6 +106,7 @@ class Authenticator:
     Attributes:
         counters: Hits and misses of the memory.
         refusals: Number of refusals by error code.
+        foreign: Why tokens of other issuers were refused.
     """
 
     def __init__(
@@ -123,6 +126,7 @@ class Authenticator:
         self._challenges = _Challenges(public_url.rstrip("/") + PROTECTED_RESOURCE_PATH)
         self.counters = MemoCounters()
         self.refusals: Counter[str] = Counter()
+        self.foreign = ForeignRefusals(clock)
 
     async def identify(self, credentials: Credentials) -> Principal:
         """Authenticate a request by its raw headers, as ASGI hands them over.
@@ -227,7 +231,25 @@ class Authenticator:
 
     async def _read(self, token: bytes) -> tuple[AccessClaims, Principal, TrustedKey]:
         issuer, kid, unverified = parse_access_token(token)
-        trust = self._issuers.trust(issuer)
+        trust = self._trust(issuer)
+        try:
+            return await self._of(trust, kid, unverified)
+        except InvalidToken as refusal:
+            if trust is not self._issuers.own:
+                self.foreign.add(trust, refusal)
+            raise
+
+    def _trust(self, issuer: str) -> IssuerTrust:
+        try:
+            return self._issuers.trust(issuer)
+        except InvalidToken as refusal:
+            self.foreign.add(None, refusal)
+            raise
+
+    async def _of(
+        self, trust: IssuerTrust, kid: str | None, unverified: Unverified
+    ) -> tuple[AccessClaims, Principal, TrustedKey]:
+        issuer = trust.issuer
         key = await self._issuers.key(issuer, kid)
         now = self._clock()
         claims = read_access_token(unverified, key, trust, now)
