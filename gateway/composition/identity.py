@@ -14,10 +14,12 @@ from gateway.identity.authenticate import Authenticator
 from gateway.identity.authorization_server import AuthorizationServer
 from gateway.identity.client_authentication import ClientAuthenticator
 from gateway.identity.dpop import ProofChecker
-from gateway.identity.fetching import fetch_document
+from gateway.identity.fetching import fetch_document, post_form
+from gateway.identity.introspection import Introspection
 from gateway.identity.issuers import Issuers
 from gateway.identity.token_keys import PURPOSE, TokenKeys
 from gateway.identity.tokens import TokenMinter
+from gateway.identity.trust import IssuerTrust
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,19 @@ def make_identity(base: Foundation) -> Identity:
     async def fetch(address: str) -> bytes:
         return await fetch_document(client, address)
 
+    async def post(address: str, form: bytes, authorization: bytes) -> tuple[int, bytes]:
+        return await post_form(client, address, form, authorization)
+
+    def asking(trust: IssuerTrust) -> Introspection:
+        return Introspection(trust, fetch, post, environment.clock, environment.monotonic)
+
     issuers = Issuers(
         minter.trust,
         keys,
         trusted(base.settings),
         fetch=fetch,
         monotonic=environment.monotonic,
+        asking=asking,
     )
     proofs = ProofChecker(url, clock=environment.clock)
     clients = ClientAuthenticator(base.revocation_state, url, clock=environment.clock)

@@ -25,6 +25,7 @@ from gateway.client.certificates import FILE, certificate_fault
 from gateway.errors import ConfigurationError
 from gateway.identity.discovery import Fetch, discover
 from gateway.identity.errors import InvalidToken, IssuerUnavailable, KeyRefused
+from gateway.identity.introspection import Introspection
 from gateway.identity.key_admission import TrustedKey
 from gateway.identity.key_sets import NO_KEYS, KeySet, read_key_set
 from gateway.identity.trust import IssuerTrust
@@ -145,6 +146,11 @@ class Issuers:
         foreign: The trust entries of other issuers.
         fetch: Reads a URL, see `gateway.identity.fetching`.
         monotonic: Seconds of a clock that is never set back.
+        asking: Makes what asks an issuer about opaque tokens, if one may be asked.
+
+    Attributes:
+        own: As given.
+        opaque: What asks about opaque tokens, or None where they are refused.
 
     Raises:
         ConfigurationError: Two entries name the same issuer.
@@ -158,9 +164,11 @@ class Issuers:
         *,
         fetch: Fetch,
         monotonic: Callable[[], float],
+        asking: Callable[[IssuerTrust], Introspection] | None = None,
     ) -> None:
         self.own = own
-        self._fetch, self._monotonic = fetch, monotonic
+        self._fetch, self._monotonic, self._asking = fetch, monotonic, asking
+        self.opaque: Introspection | None = None
         self._entries: dict[str, tuple[IssuerTrust, KeySource]] = {own.issuer: (own, own_keys)}
         self._sources: tuple[KeySource, ...] = ()
         self._before = 0
@@ -182,9 +190,21 @@ class Issuers:
             stays = known is not None and known[0] == trust
             keys = known[1] if known and stays else FetchedKeys(trust, self._fetch, self._monotonic)
             entries[trust.issuer] = (trust, keys)
+        opaque = self._opaque_of([trust for trust, _ in entries.values()])
         sources = tuple(source for _, source in entries.values())
         before = self.generation + 1 - sum(source.generation for source in sources)
         self._entries, self._sources, self._before = entries, sources, before
+        self.opaque = opaque
+
+    def _opaque_of(self, entries: list[IssuerTrust]) -> Introspection | None:
+        asked = [trust for trust in entries if trust.introspection is not None]
+        if not asked:
+            return None
+        if len(asked) > 1 or self._asking is None:
+            # An opaque token does not say whose it is, and no issuer may see another one's.
+            raise ConfigurationError("one trusted issuer at most may have `introspection`")
+        known = self.opaque
+        return known if known is not None and known.of(asked[0]) else self._asking(asked[0])
 
     @property
     def foreign(self) -> tuple[tuple[IssuerTrust, FetchedKeys], ...]:

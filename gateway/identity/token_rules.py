@@ -40,6 +40,8 @@ class Presented:
         token: The token, or None where the issuer was asked what it is (RFC 7662).
         key: The issuer's key that it names, or None.
         expired_too: It may have expired.
+
+    Where the issuer was asked, it has said before that the token is an access token.
     """
 
     claims: Mapping[str, Any]
@@ -51,8 +53,8 @@ class Presented:
 
     @property
     def typed(self) -> bool:
-        """Whether the header alone says that it is an access token."""
-        return self.token is not None and self.token.type == TYPED
+        """Whether header or issuer say by themselves that it is an access token."""
+        return self.token is None or self.token.type == TYPED
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,9 @@ class IntrospectionTrust:
 
     def __post_init__(self) -> None:
         """Refuse what would switch a bound off."""
+        if self.endpoint is not None:
+            # Not even in a trial: what is sent there is a secret and a token.
+            require_safe_url(self.endpoint, loopback_http=True)
         if not self.client_id:
             raise ConfigurationError("introspection needs a client id")
         if not 1 <= self.seconds <= MAX_INTROSPECTION_SECONDS:
