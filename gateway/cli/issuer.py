@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import JsonFlag, note, show_list
+from gateway.cli.output import JsonFlag, note, plain, show_list, show_words
 from gateway.cli.serve import DataFolder
 from gateway.strict_json import strict_json
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 
 MAX_INPUT: Final = 65_536
 """Bytes of standard input: a token in whatever it came in."""
+_SIGNS: Final = {"ok": "✓", "broken": "✗", "unavailable": "?"}
 _NONE: Final = "no other issuer is trusted: see docs/tutorials/connect-an-issuer.md"
 
 
@@ -82,13 +83,7 @@ def check(
     trust = _named(_trusted(data), name)
     token = None if sys.stdin.isatty() else _token(sys.stdin.buffer.read(MAX_INPUT + 1))
     found = asyncio.run(_looks(trust, token))
-    rows = [
-        {"check": one.check, "state": one.state, "what": one.what, "found": one.found,
-         "next": one.next}
-        for one in found
-    ]  # fmt: skip
-    columns = ("check", "state", "what", "found", "next")
-    show_list(rows, as_json=as_json, columns=columns, empty="nothing was found")
+    _show(found, as_json=as_json)
     if token is None:
         note("next: give a token on standard input, to see which rules it meets")
     states = {one.state for one in found}
@@ -96,6 +91,19 @@ def check(
         raise typer.Exit(ExitCode.TRY_AGAIN)
     if "broken" in states:
         raise typer.Exit(ExitCode.UNVERIFIED)
+
+
+def _show(found: list[Any], *, as_json: bool) -> None:
+    if as_json:
+        names = ("check", "state", "what", "found", "next")
+        rows = [{name: getattr(one, name) for name in names} for one in found]
+        show_list(rows, as_json=True, columns=(), empty="")
+        return
+    for one in found:
+        told = f": {plain(one.found)}" if one.found else ""
+        show_words(f"{_SIGNS[one.state]} {one.check:<14} {one.what}{told}")
+        if one.next:
+            show_words(f"  next: {one.next}")
 
 
 async def _looks(trust: Any, token: bytes | None) -> list[Any]:
