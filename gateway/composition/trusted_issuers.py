@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.errors import ConfigurationError
+from gateway.identity.key_admission import KNOWN_ALGORITHMS
 from gateway.identity.profiles import PROFILES, Names, Profile
 from gateway.identity.records import ROLES, SCOPES
 from gateway.identity.trust import IntrospectionTrust, IssuerTrust
@@ -53,7 +54,7 @@ def trust_of(entry: TrustedIssuer, *, loopback_http: bool) -> IssuerTrust:
         issuer=entry.issuer,
         audience=entry.audience,
         allowed_tenants=frozenset(entry.tenants),
-        algorithms=frozenset(entry.algorithms or profile.algorithms),
+        algorithms=_algorithms(entry, profile),
         jwks_uri=entry.jwks_uri,
         clients=entry.clients,
         tenant_claim=entry.tenant_claim,
@@ -69,6 +70,15 @@ def trust_of(entry: TrustedIssuer, *, loopback_http: bool) -> IssuerTrust:
         acr_levels=entry.acr_levels,
         introspection=_introspection(entry),
     )
+
+
+def _algorithms(entry: TrustedIssuer, profile: Profile) -> frozenset[str]:
+    """Return what the issuer may sign with; products still call Ed25519 by its former name."""
+    named = entry.algorithms or profile.algorithms
+    wanted = frozenset("Ed25519" if name == "EdDSA" else name for name in named)
+    if not wanted <= KNOWN_ALGORITHMS:
+        raise ConfigurationError(f"`algorithms` of an issuer are some of {_told(KNOWN_ALGORITHMS)}")
+    return wanted
 
 
 def _told(words: frozenset[str]) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.identity.errors import InvalidToken
+from gateway.identity.issuers import COOL_DOWN_SECONDS
 
-from .attacks import ATTACKS
+from .attacks import ATTACKS, THIEF
 from .makers import KEY, MAKERS, MakerHouse
 from .test_key_admission import roca_modulus, rsa_number, small_rsa
 
@@ -106,3 +107,44 @@ def test_weak_keys_of_an_issuer_verify_nothing(kind: str) -> None:
         with house.running(), pytest.raises(InvalidToken) as refused:
             house.call(house.token())
         assert refused.value.public in SAID
+
+
+def test_the_keys_of_one_issuer_are_good_for_no_other() -> None:
+    """An issuer that lies publishes the id of another one's key, or that very key."""
+    keycloak, okta = (next(one for one in MAKERS if one.kind == k) for k in ("keycloak", "okta"))
+    with MakerHouse(keycloak).running() as honest, MakerHouse(okta).running() as lying:
+        thief = {**THIEF.as_dict(private=False), "kid": "k1", "use": "sig", "alg": "RS256"}
+        lying.publish(thief)
+        honest.world.issuers.replace([honest.trust, lying.trust])
+        with pytest.raises(InvalidToken) as refused:
+            honest.call(honest.signed_by(THIEF, "RS256"))
+        assert refused.value.rule == "signature"
+        with pytest.raises(InvalidToken):
+            honest.call(lying.token())
+        assert honest.call(honest.token()).issuer == honest.issuer
+        assert honest.call(lying.signed_by(THIEF, "RS256")).issuer == lying.issuer
+
+
+def test_keys_that_rotate_are_followed_and_a_withdrawn_one_is_gone() -> None:
+    okta = next(one for one in MAKERS if one.kind == "okta")
+    with MakerHouse(okta).running() as house:
+        assert house.call(house.token())
+        fresh = {**THIEF.as_dict(private=False), "kid": "k2", "use": "sig", "alg": "RS256"}
+        house.publish(fresh)
+        house.world.monotonic.now += COOL_DOWN_SECONDS
+        assert house.call(house.signed_by(THIEF, "RS256", {"kid": "k2"}))
+        with pytest.raises(InvalidToken):
+            house.call(house.token())
+
+
+@EACH
+def test_a_storm_of_unknown_ids_costs_the_issuer_one_fetch_in_a_cool_down(kind: str) -> None:
+    maker = next(one for one in MAKERS if one.kind == kind)
+    with MakerHouse(maker).running() as house:
+        house.call(house.token())
+        before = len(house.server.requests)
+        house.world.monotonic.now += COOL_DOWN_SECONDS
+        for n in range(200):
+            with pytest.raises(InvalidToken):
+                house.call(house.token({"kid": f"invented-{n}"}))
+        assert len(house.server.requests) == before + 2, "discovery and keys, once"
