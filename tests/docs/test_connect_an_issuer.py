@@ -77,10 +77,12 @@ def test_what_the_page_adds_for_roles_of_keycloak_maps_them() -> None:
     maker = next(one for one in MAKERS if one.kind == "keycloak")
     base = {**maker.claims, "aud": "sealgate", "azp": "ward-app", "client_id": "ward-app"}
     realm = {"realm_access": {"roles": ["model-caller", "x"]}}
-    assert read(trust(keycloak, added), maker.header, {**base, **realm}).roles == {"caller"}
+    assert read(trust(keycloak, added), maker.header, {**base, **realm}).roles == frozenset(
+        {"caller"}
+    )
     of_client = {"resource_access": {"sealgate": {"roles": ["model-owner"]}}}
     entry = trust(keycloak, f"{added}{client}\n")
-    assert read(entry, maker.header, {**base, **of_client}).roles == {"owner"}
+    assert read(entry, maker.header, {**base, **of_client}).roles == frozenset({"owner"})
 
 
 def test_what_can_be_said_otherwise_is_what_the_page_says() -> None:
@@ -96,7 +98,7 @@ def test_what_can_be_said_otherwise_is_what_the_page_says() -> None:
         "acr": "urn:example:passkey",
     }
     found = read(entry, {"typ": "JWT"}, claims)
-    assert (found.tenant, found.acr, found.roles) == ("st-luke", 2, {"caller"})
+    assert (found.tenant, found.acr, found.roles) == ("st-luke", 2, frozenset({"caller"}))
     assert found.scopes == {"infer"}
     assert read(entry, {"typ": "JWT"}, {**claims, "permissions": "models"}).scopes == {"models"}
     assert read(entry, {"typ": "JWT"}, {**claims, "acr": ["x", 7, None]}).acr == 0
