@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.errors import ConfigurationError
+from gateway.issuer_settings import IntrospectionSettings, TrustedIssuer
 from gateway.toml_text import TomlFault, meant, parse_toml, place_of
 
 SETTINGS_FILE = "sealgate.toml"
@@ -52,20 +53,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-class TrustedIssuer(BaseModel):
-    """A foreign OpenID Connect issuer whose tokens are accepted for named tenants."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    issuer: str
-    audience: str = Field(min_length=1)
-    algorithms: tuple[str, ...] = Field(default=("ES256", "PS256", "Ed25519"), min_length=1)
-    clients: dict[str, str] = Field(min_length=1, description="client id there → client id here")
-    tenants: tuple[str, ...] = Field(min_length=1, description="tenants it may ever speak for")
-    tenant_claim: str | None = None
-    jwks_uri: str | None = None
 
 
 class EngineSettings(BaseModel):
@@ -250,15 +237,29 @@ def unsafe(settings: Settings) -> list[str]:
         found.append("`sites_host` is reachable from outside without TLS: set `sites_certificate`")
     if settings.traces_endpoint is not None:
         found += _unsafe_collector(settings.traces_endpoint)
-    for trust in settings.issuers:
-        if urlsplit(trust.issuer).scheme != "https":
-            found.append("each trusted issuer must use https")
+    found += [
+        problem for trust in settings.issuers for problem in _unsafe_issuer(trust, url.scheme)
+    ]
     if "plain" in settings.engines:
         found.append("`engines.plain` is the gateway's own runtime: choose another name")
     found += _same_port_twice(settings)
     if settings.keystore_unlock != "file" and settings.keystore_secret is None:
         found.append("`keystore_secret` must name the file of the passphrase or credential")
     return found
+
+
+def _unsafe_issuer(trust: TrustedIssuer, scheme: str) -> list[str]:
+    """Keys and tokens cross a network only encrypted; a trial on one machine has no network."""
+    try:
+        url = urlsplit(trust.issuer)
+        local = scheme == "http" and is_loopback(url.hostname or "")
+    except ValueError:
+        return ["`issuer` of a trusted issuer must be an https address"]
+    if url.scheme != "https" and not (url.scheme == "http" and local):
+        return [
+            "each trusted issuer must use https, unless it and `public_url` are loopback addresses"
+        ]
+    return []
 
 
 def _unsafe_collector(address: str) -> list[str]:
@@ -366,5 +367,6 @@ def _explained(error: ValidationError, text: str, sources: Mapping[str, str]) ->
 def _siblings(where: tuple[int | str, ...]) -> list[str]:
     """Return the keys that there are where one stands that is unknown."""
     if len(where) > 1 and where[0] == "issuers":
-        return list(TrustedIssuer.model_fields)
+        within = "introspection" in where[:-1]
+        return list((IntrospectionSettings if within else TrustedIssuer).model_fields)
     return list((EngineSettings if len(where) > 1 else Settings).model_fields)

@@ -44,6 +44,7 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "policy": ("gateway.cli.policy", "Show, check, publish and explain policies."),
     "tenant": ("gateway.cli.tenant", "Create, show and suspend tenants."),
     "client": ("gateway.cli.client", "Register clients, replace their secrets, shut them out."),
+    "issuer": ("gateway.cli.issuer", "Show trusted issuers of tokens, and check a token of one."),
     "keys": ("gateway.cli.keys", "List keys and replace them."),
     "approval": ("gateway.cli.approval", "Agree to what takes two, or not."),
     "federation": ("gateway.cli.federation", "Train with partner sites."),

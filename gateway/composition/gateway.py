@@ -128,7 +128,7 @@ def compose(
     chunks = make_chunks(base, use.batch.ledger, recorder, pipeline)
     runner = make_runner(base, use.batch, recorder, pipeline, chunks.answer)
     certificates: dict[str, Certificate] = {}
-    counts = watch_work(metrics, base, use, sink, lines, certificates)
+    counts = watch_work(metrics, base, use, sink, lines, certificates, identity)
     housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming, engines, counts)
 
     restored = Restored(

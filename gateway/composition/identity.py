@@ -9,15 +9,17 @@ import httpx
 
 from gateway.client.certificates import public_trust
 from gateway.composition.foundation import Foundation
+from gateway.composition.trusted_issuers import trusted
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.authorization_server import AuthorizationServer
 from gateway.identity.client_authentication import ClientAuthenticator
 from gateway.identity.dpop import ProofChecker
-from gateway.identity.issuers import Issuers, fetch_document
+from gateway.identity.fetching import fetch_document, post_form
+from gateway.identity.introspection import Introspection
+from gateway.identity.issuers import Issuers
 from gateway.identity.token_keys import PURPOSE, TokenKeys
 from gateway.identity.tokens import TokenMinter
 from gateway.identity.trust import IssuerTrust
-from gateway.settings import Settings, TrustedIssuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,19 @@ def make_identity(base: Foundation) -> Identity:
     async def fetch(address: str) -> bytes:
         return await fetch_document(client, address)
 
+    async def post(address: str, form: bytes, authorization: bytes) -> tuple[int, bytes]:
+        return await post_form(client, address, form, authorization)
+
+    def asking(trust: IssuerTrust) -> Introspection:
+        return Introspection(trust, fetch, post, environment.clock, environment.monotonic)
+
     issuers = Issuers(
         minter.trust,
         keys,
         trusted(base.settings),
         fetch=fetch,
         monotonic=environment.monotonic,
+        asking=asking,
     )
     proofs = ProofChecker(url, clock=environment.clock)
     clients = ClientAuthenticator(base.revocation_state, url, clock=environment.clock)
@@ -74,21 +83,4 @@ def make_identity(base: Foundation) -> Identity:
         ),
         issuers,
         keys,
-    )
-
-
-def trusted(settings: Settings) -> list[IssuerTrust]:
-    """Return the trust entries of the issuers that the settings name."""
-    return [_trust(entry) for entry in settings.issuers]
-
-
-def _trust(entry: TrustedIssuer) -> IssuerTrust:
-    return IssuerTrust(
-        issuer=entry.issuer,
-        audience=entry.audience,
-        allowed_tenants=frozenset(entry.tenants),
-        algorithms=frozenset(entry.algorithms),
-        jwks_uri=entry.jwks_uri,
-        clients=entry.clients,
-        tenant_claim=entry.tenant_claim,
     )

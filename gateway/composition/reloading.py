@@ -14,8 +14,9 @@ from typing import Final
 
 import structlog
 
-from gateway.composition.identity import Identity, trusted
+from gateway.composition.identity import Identity
 from gateway.composition.inference import room_of
+from gateway.composition.trusted_issuers import trusted
 from gateway.engine.pool import Room
 from gateway.errors import ConfigurationError
 from gateway.log_sink import LogSink

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import Foundation
 from gateway.composition.housekeeping import Duty
+from gateway.composition.identity import Identity
 from gateway.composition.public_door import VERSION
 from gateway.composition.use_cases import UseCases
 from gateway.log_sink import LogSink
 from gateway.process.handshakes import Certificate
+from gateway.process.issuer_metrics import IssuerMetrics
 from gateway.process.resources import Resources, watch
 from gateway.process.work_metrics import LOOK_SECONDS, Stored, WorkMetrics
 from gateway.request_lines import RequestLines
@@ -32,8 +34,9 @@ def watch_work(
     sink: LogSink,
     lines: RequestLines,
     certificates: Mapping[str, Certificate],
+    identity: Identity,
 ) -> Duty:
-    """Add the metrics of the process, of work, of federations and of the log.
+    """Add the metrics of the process, of work, of federations, of issuers and of the log.
 
     Returns:
         The duty that looks at what is stored.
@@ -46,4 +49,5 @@ def watch_work(
     metrics.registry.register(
         WorkMetrics(use.jobs, lambda: use.batch.ledger.ended, stored, use.watching, sink, lines)
     )
+    metrics.registry.register(IssuerMetrics(identity.issuers, identity.authenticator.foreign))
     return Duty("counts", stored.look, LOOK_SECONDS)

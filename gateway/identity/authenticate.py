@@ -3,7 +3,8 @@
 1. A token is verified in full before it is remembered, and remembered by its SHA-256 only.
 2. What is remembered counts only under the epoch that was current *before* its client was looked
    up (`gateway.epoch_memo`): any revocation moves the epoch, and a withdrawn issuer key does too.
-3. It counts for a minute at most and never past the expiry of the token, or the end of its key.
+3. It counts for a minute at most and never past the expiry of the token, or the end of its key; of
+   an opaque token no longer than what its issuer said of it.
 4. A bound token is accepted with a fresh proof of its key and in no other way, remembered or not; a
    token that is not bound is not accepted under the `DPoP` scheme. One request has one proof, used
    once, however often the request is asked about (`Proven`).
@@ -27,6 +28,8 @@ from gateway.identity.errors import (
     TokenMissing,
     Unauthenticated,
 )
+from gateway.identity.foreign_refusals import ForeignRefusals
+from gateway.identity.introspection import Introspection, looks_signed
 from gateway.identity.issuers import Issuers
 from gateway.identity.key_admission import TrustedKey
 from gateway.identity.principal import (
@@ -37,8 +40,9 @@ from gateway.identity.principal import (
     still_valid,
 )
 from gateway.identity.revocation import RevocationState
-from gateway.identity.signed import MAX_COMPACT
+from gateway.identity.signed import MAX_COMPACT, Unverified
 from gateway.identity.tokens import AccessClaims, parse_access_token, read_access_token
+from gateway.identity.trust import IssuerTrust
 
 MEMO_SECONDS: Final = AGE_MARGIN_SECONDS
 """How long a verified token is remembered: bounds how old `auth_age` and issuer keys can be."""
@@ -104,6 +108,7 @@ class Authenticator:
     Attributes:
         counters: Hits and misses of the memory.
         refusals: Number of refusals by error code.
+        foreign: Why tokens of other issuers were refused.
     """
 
     def __init__(
@@ -123,6 +128,7 @@ class Authenticator:
         self._challenges = _Challenges(public_url.rstrip("/") + PROTECTED_RESOURCE_PATH)
         self.counters = MemoCounters()
         self.refusals: Counter[str] = Counter()
+        self.foreign = ForeignRefusals(clock)
 
     async def identify(self, credentials: Credentials) -> Principal:
         """Authenticate a request by its raw headers, as ASGI hands them over.
@@ -219,18 +225,53 @@ class Authenticator:
             raise InvalidToken
         # INVARIANT: the memory is taken before anything is read that a revocation could change.
         memory = self._memo.now()
-        claims, principal, key = await self._read(token)
-        until = min(claims.expires, self._clock() + MEMO_SECONDS, key.until)
+        opaque = self._issuers.opaque
+        if opaque is not None and not looks_signed(token):
+            until = self._clock() + min(MEMO_SECONDS, opaque.settings.seconds)
+            claims, principal = await self._ask(opaque, token)
+            until = min(claims.expires, until)
+        else:
+            claims, principal, key = await self._read(token)
+            until = min(claims.expires, self._clock() + MEMO_SECONDS, key.until)
         known = _Remembered(until, principal, claims.thumbprint)
         memory.keep(hashlib.sha256(token).digest(), known)
         return known
 
     async def _read(self, token: bytes) -> tuple[AccessClaims, Principal, TrustedKey]:
         issuer, kid, unverified = parse_access_token(token)
-        trust = self._issuers.trust(issuer)
+        trust = self._trust(issuer)
+        try:
+            return await self._of(trust, kid, unverified)
+        except InvalidToken as refusal:
+            if trust is not self._issuers.own:
+                self.foreign.add(trust, refusal)
+            raise
+
+    def _trust(self, issuer: str) -> IssuerTrust:
+        try:
+            return self._issuers.trust(issuer)
+        except InvalidToken as refusal:
+            self.foreign.add(None, refusal)
+            raise
+
+    async def _of(
+        self, trust: IssuerTrust, kid: str | None, unverified: Unverified
+    ) -> tuple[AccessClaims, Principal, TrustedKey]:
+        issuer = trust.issuer
         key = await self._issuers.key(issuer, kid)
         now = self._clock()
         claims = read_access_token(unverified, key, trust, now)
+        return claims, await self._principal(claims, trust, now), key
+
+    async def _ask(self, opaque: Introspection, token: bytes) -> tuple[AccessClaims, Principal]:
+        try:
+            claims = await opaque.ask(token)
+            return claims, await self._principal(claims, opaque.trust, self._clock())
+        except InvalidToken as refusal:
+            self.foreign.add(opaque.trust, refusal)
+            raise
+
+    async def _principal(self, claims: AccessClaims, trust: IssuerTrust, now: float) -> Principal:
         own = trust is self._issuers.own
         client_id = registered_id(claims, trust, own=own)
         registration = self._revocation_state.remembered(client_id)
@@ -238,7 +279,7 @@ class Authenticator:
             registration = await asyncio.to_thread(self._revocation_state.look_up, client_id)
         if self._revocation_state.is_revoked(claims.issuer, claims.token_id):
             raise InvalidToken("the access token has been revoked")
-        return claims, principal_of(claims, trust, *registration, now, own=own), key
+        return principal_of(claims, trust, *registration, now, own=own)
 
     def _check_binding(
         self,

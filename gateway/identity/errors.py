@@ -49,10 +49,28 @@ class TokenMissing(Unauthenticated):
 
 
 class InvalidToken(Unauthenticated):
-    """The access token must not be accepted (RFC 6750 section 3.1 `invalid_token`)."""
+    """The access token must not be accepted (RFC 6750 section 3.1 `invalid_token`).
+
+    Attributes:
+        rule: Which rule it breaks, by a stable name; empty where that is not told apart.
+        why: What is wrong with it, for the operator alone; repeats nothing of the token.
+        advice: What an operator may do about it.
+    """
 
     code = "invalid_token"
     message = "the access token is not valid"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        challenge: str = "",
+        *,
+        rule: str = "",
+        why: str = "",
+        advice: str = "",
+    ) -> None:
+        super().__init__(message, challenge)
+        self.rule, self.why, self.advice = rule, why, advice
 
 
 class InvalidProof(Unauthenticated):

@@ -1,9 +1,9 @@
 """The issuers that are trusted, and their keys.
 
 1. An issuer that has no trust entry has no keys: nothing is fetched because a token asks for it.
-2. Keys come over https from the configured address, or from a discovery document whose `issuer`
-   equals the entry's (OpenID Connect Discovery section 4.3). Redirects are not followed and a body
-   is cut off at a bound.
+2. Keys come over https from the configured address, or from one that the issuer's discovery
+   document names (`gateway.identity.discovery`). Redirects are not followed and a body is cut off
+   at a bound (`gateway.identity.fetching`).
 3. One fetch at a time for an issuer: everyone else waits for it.
 4. An unknown `kid` causes a fetch, but not more than one in a cool-down: a flood of invented ids
    costs one request.
@@ -16,18 +16,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-import httpx
 import structlog
 
 from gateway.client.certificates import FILE, certificate_fault
 from gateway.errors import ConfigurationError
+from gateway.identity.discovery import Fetch, discover
 from gateway.identity.errors import InvalidToken, IssuerUnavailable, KeyRefused
-from gateway.identity.key_admission import TrustedKey, admit_set
-from gateway.identity.trust import IssuerTrust, require_safe_url
+from gateway.identity.introspection import Introspection
+from gateway.identity.key_admission import TrustedKey
+from gateway.identity.key_sets import NO_KEYS, KeySet, read_key_set
+from gateway.identity.trust import IssuerTrust
 from gateway.strict_json import strict_json
 
 FRESH_SECONDS: Final = 300.0
@@ -38,10 +39,6 @@ STALE_SECONDS: Final = 3600.0
 """Keys older than this are not used: an hour bridges an outage, not a withdrawal."""
 FETCH_SECONDS: Final = 3.0
 """Longest wait for an issuer."""
-MAX_DOCUMENT: Final = 262_144
-"""Bytes of a discovery document or key set: large ones, with certificates, have 30,000."""
-
-Fetch = Callable[[str], Awaitable[bytes]]
 
 
 class KeySource(Protocol):
@@ -66,7 +63,7 @@ class FetchedKeys:
 
     Args:
         trust: The entry of the issuer.
-        fetch: Reads a URL, see `fetch_document`.
+        fetch: Reads a URL, see `gateway.identity.fetching`.
         monotonic: Seconds of a clock that is never set back.
     """
 
@@ -74,23 +71,29 @@ class FetchedKeys:
         self._trust = trust
         self._fetch = fetch
         self._now = monotonic
-        self._keys: Mapping[str, TrustedKey] = MappingProxyType({})
+        self._keys: KeySet = NO_KEYS
         self._fetched: float | None = None
         self._tried: float | None = None
         self._flight: asyncio.Task[None] | None = None
         self.generation = 0
         self.fetches = 0
+        self.failures = 0
 
     async def key(self, kid: str | None) -> TrustedKey | None:
         """Return the key of that id, fetching when that is due and allowed."""
         if not self._within(self._fetched, FRESH_SECONDS):
             await self._refresh()
-        if kid is not None and kid not in self._keys:
+        if self._keys.find(kid) is None:
             await self._refresh()
         if not self._within(self._fetched, STALE_SECONDS):
             tried = self._now() if self._tried is None else self._tried
             raise IssuerUnavailable().again_in(tried + COOL_DOWN_SECONDS - self._now())
-        return None if kid is None else self._keys.get(kid)
+        return self._keys.find(kid)
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the keys were fetched; None before they were."""
+        return None if self._fetched is None else self._now() - self._fetched
 
     def _within(self, since: float | None, seconds: float) -> bool:
         return since is not None and self._now() - since < seconds
@@ -109,39 +112,29 @@ class FetchedKeys:
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 document = await self._fetch(await self._address())
-            self._replace(admit_set(strict_json(document), self._trust.algorithms))
+            self._replace(read_key_set(strict_json(document), self._trust.algorithms))
         except (IssuerUnavailable, KeyRefused, ValueError, TimeoutError) as fault:
+            self.failures += 1
             refused = certificate_fault(fault)
             structlog.get_logger().warning(
                 "issuer_keys_unavailable",
                 issuer=self._trust.issuer,
                 reason=type(refused or fault).__name__,
+                why=getattr(fault, "public", None),
                 next=f"name its authority in {FILE}" if refused else None,
             )
         finally:
             self._flight = None
 
-    def _replace(self, keys: Mapping[str, TrustedKey]) -> None:
-        withdrawn = any(
-            kid not in keys or keys[kid].thumbprint != old.thumbprint
-            for kid, old in self._keys.items()
-        )
+    def _replace(self, keys: KeySet) -> None:
+        withdrawn = not self._keys.members <= keys.members
         self._keys, self._fetched = keys, self._now()
         self.generation += withdrawn
 
     async def _address(self) -> str:
         if self._trust.jwks_uri is not None:
             return self._trust.jwks_uri
-        base = self._trust.issuer.rstrip("/")
-        document = strict_json(await self._fetch(base + "/.well-known/openid-configuration"))
-        address = document.get("jwks_uri") if isinstance(document, dict) else None
-        if not isinstance(address, str) or document.get("issuer") != self._trust.issuer:
-            raise IssuerUnavailable("the discovery document is of another issuer")
-        try:
-            require_safe_url(address, loopback_http=self._trust.loopback_http)
-        except ConfigurationError as cause:
-            raise IssuerUnavailable from cause
-        return address
+        return (await discover(self._trust, self._fetch)).jwks_uri
 
 
 class Issuers:
@@ -151,8 +144,13 @@ class Issuers:
         own: The trust entry of the embedded authorization server.
         own_keys: Its keys.
         foreign: The trust entries of other issuers.
-        fetch: Reads a URL, see `fetch_document`.
+        fetch: Reads a URL, see `gateway.identity.fetching`.
         monotonic: Seconds of a clock that is never set back.
+        asking: Makes what asks an issuer about opaque tokens, if one may be asked.
+
+    Attributes:
+        own: As given.
+        opaque: What asks about opaque tokens, or None where they are refused.
 
     Raises:
         ConfigurationError: Two entries name the same issuer.
@@ -166,9 +164,11 @@ class Issuers:
         *,
         fetch: Fetch,
         monotonic: Callable[[], float],
+        asking: Callable[[IssuerTrust], Introspection] | None = None,
     ) -> None:
         self.own = own
-        self._fetch, self._monotonic = fetch, monotonic
+        self._fetch, self._monotonic, self._asking = fetch, monotonic, asking
+        self.opaque: Introspection | None = None
         self._entries: dict[str, tuple[IssuerTrust, KeySource]] = {own.issuer: (own, own_keys)}
         self._sources: tuple[KeySource, ...] = ()
         self._before = 0
@@ -190,9 +190,28 @@ class Issuers:
             stays = known is not None and known[0] == trust
             keys = known[1] if known and stays else FetchedKeys(trust, self._fetch, self._monotonic)
             entries[trust.issuer] = (trust, keys)
+        opaque = self._opaque_of([trust for trust, _ in entries.values()])
         sources = tuple(source for _, source in entries.values())
         before = self.generation + 1 - sum(source.generation for source in sources)
         self._entries, self._sources, self._before = entries, sources, before
+        self.opaque = opaque
+
+    def _opaque_of(self, entries: list[IssuerTrust]) -> Introspection | None:
+        asked = [trust for trust in entries if trust.introspection is not None]
+        if not asked:
+            return None
+        if len(asked) > 1 or self._asking is None:
+            # An opaque token does not say whose it is, and no issuer may see another one's.
+            raise ConfigurationError("one trusted issuer at most may have `introspection`")
+        known = self.opaque
+        return known if known is not None and known.of(asked[0]) else self._asking(asked[0])
+
+    @property
+    def foreign(self) -> tuple[tuple[IssuerTrust, FetchedKeys], ...]:
+        """The entries of other issuers, each with its keys."""
+        return tuple(
+            (trust, keys) for trust, keys in self._entries.values() if isinstance(keys, FetchedKeys)
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -211,7 +230,7 @@ class Issuers:
             InvalidToken: It has none.
         """
         if issuer not in self._entries:
-            raise InvalidToken
+            raise InvalidToken(rule="issuer", why="its `iss` is of no issuer that is trusted")
         return self._entries[issuer][0]
 
     async def key(self, issuer: str, kid: str | None) -> TrustedKey:
@@ -224,29 +243,9 @@ class Issuers:
         self.trust(issuer)
         key = await self._entries[issuer][1].key(kid)
         if key is None:
-            raise InvalidToken
+            raise InvalidToken(
+                rule="signature",
+                why="the issuer publishes no usable key of that `kid`",
+                advice="sealgate issuer check tells which of its keys are left out, and why",
+            )
         return key
-
-
-async def fetch_document(client: httpx.AsyncClient, url: str) -> bytes:
-    """Read a small JSON document: no redirect, no more than `MAX_DOCUMENT` bytes.
-
-    Args:
-        client: Made by the composition root, with its own trust anchors and timeouts.
-        url: From a trust entry or a verified discovery document.
-
-    Raises:
-        IssuerUnavailable: It cannot be had in full.
-    """
-    body = bytearray()
-    try:
-        async with client.stream("GET", url, follow_redirects=False) as answer:
-            if answer.status_code != httpx.codes.OK:
-                raise IssuerUnavailable
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_DOCUMENT:
-                    raise IssuerUnavailable
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as cause:
-        raise IssuerUnavailable from cause
-    return bytes(body)

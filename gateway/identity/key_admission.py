@@ -3,18 +3,17 @@
 1. A key is admitted from its public members alone; one that brings a private member is refused as a
    whole, since whoever published it has lost it.
 2. The algorithm belongs to the key, not to the token: key type and curve, narrowed by the caller's
-   allow-list and by the key's own `alg`, must leave exactly one. A token can then only agree.
+   allow-list and by the key's own `alg`, must leave exactly one. A token can then only agree. Of a
+   foreign issuer's RSA key that names none, both paddings that its entry allows are left.
 3. RSA: 2048 to 4096 bits, exponent 65537 or above, no small factor, not of the ROCA family.
    EC: P-256 or P-384, on the curve. OKP: Ed25519, not of small order. Nothing symmetric, ever.
-4. A document with two keys of the same `kid` is refused as a whole: nobody knows which one
-   counts.
-5. Sizes and counts are bounded before any arithmetic.
+4. Sizes and counts are bounded before any arithmetic.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,13 +30,12 @@ DEFAULT_ALGORITHMS: Final = frozenset({"Ed25519", "ES256", "ES384", "PS256"})
 """What this gateway signs with or accepts from its own clients (RFC 9864 names)."""
 KNOWN_ALGORITHMS: Final = DEFAULT_ALGORITHMS | {"RS256"}
 """What a foreign issuer may be configured for: most still sign with RS256."""
-MAX_KEYS: Final = 32
-"""Keys in one document: large providers publish under ten."""
 MAX_KID: Final = 255
 """Characters of a key id: thumbprints have 43, certificate-derived ones under 100."""
 MAX_MEMBER: Final = 700
 """Base64url characters of one key member: a 4096-bit modulus has 683."""
 
+_FORMER_NAME: Final = "EdDSA"
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 _CANDIDATES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("OKP", "Ed25519"): ("Ed25519",),
@@ -66,10 +64,12 @@ class TrustedKey:
 
     Attributes:
         kid: The id it was published under, or None.
-        algorithm: The only JWS algorithm it verifies.
+        algorithm: The only JWS algorithm it verifies, but for `others`.
         key: The key itself, holding public members only.
         thumbprint: RFC 7638 SHA-256 thumbprint, base64url.
         until: Unix seconds from which on nothing that it signed is accepted.
+        others: More names that a token may give: the other padding of an RSA key, and `EdDSA`, the
+            former name (RFC 9864) of what an Ed25519 key does.
     """
 
     kid: str | None
@@ -77,14 +77,22 @@ class TrustedKey:
     key: Key
     thumbprint: str
     until: float = math.inf
+    others: frozenset[str] = frozenset()
 
 
-def admit(jwk: object, algorithms: Set[str] = DEFAULT_ALGORITHMS) -> TrustedKey:
+def admit(
+    jwk: object, algorithms: Set[str] = DEFAULT_ALGORITHMS, *, several: bool = False
+) -> TrustedKey:
     """Admit one public JWK (RFC 7517) for one of `algorithms`.
+
+    Args:
+        jwk: The key as published.
+        algorithms: What it may verify.
+        several: It is an issuer's: it may fit several of them, and bear the name `EdDSA`.
 
     Raises:
         KeyRefused: It is private, symmetric, weak, malformed, meant for something else than
-            verifying, or fits none or several of the algorithms.
+            verifying, or fits none or, unless `several`, more than one of the algorithms.
     """
     if not isinstance(jwk, dict) or not all(isinstance(name, str) for name in jwk):
         raise KeyRefused
@@ -92,45 +100,20 @@ def admit(jwk: object, algorithms: Set[str] = DEFAULT_ALGORITHMS) -> TrustedKey:
         raise KeyRefused("the key carries private members")
     _check_purpose(jwk)
     members = _public_members(jwk)
-    algorithm = _single_algorithm(members, jwk.get("alg"), algorithms)
+    first, *others = _fitting(members, jwk.get("alg"), algorithms, several=several)
     try:
         key = _import(members)
-        return TrustedKey(_kid(jwk), algorithm, key, key.thumbprint())
+        kid, more = _kid(jwk), frozenset(others)
+        return TrustedKey(kid, first, key, key.thumbprint(), others=more)
     except (JoseError, ValueError, TypeError, KeyError, UnsupportedAlgorithm) as cause:
         raise KeyRefused from cause
 
 
-def admit_set(document: object, algorithms: Set[str]) -> Mapping[str, TrustedKey]:
-    """Admit the keys of a JWK set, by `kid`; keys that are not acceptable are left out.
-
-    Raises:
-        KeyRefused: It is no JWK set, holds too many keys, repeats a `kid` or leaves no key at all.
-    """
-    keys = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(keys, list) or len(keys) > MAX_KEYS:
-        raise KeyRefused("the key set is malformed or too large")
-    _refuse_repeats(keys)
-    admitted: dict[str, TrustedKey] = {}
-    for jwk in keys:
-        try:
-            key = admit(jwk, algorithms)
-        except KeyRefused:
-            continue
-        if key.kid is not None:
-            admitted[key.kid] = key
-    if not admitted:
-        raise KeyRefused("the key set holds no acceptable key")
-    return admitted
-
-
-def _refuse_repeats(keys: Iterable[object]) -> None:
-    kids = [jwk.get("kid") for jwk in keys if isinstance(jwk, dict) and "kid" in jwk]
-    if not all(isinstance(kid, str) for kid in kids) or len(set(kids)) != len(kids):
-        raise KeyRefused("the key set repeats a key id")
-
-
 def _check_purpose(jwk: Mapping[str, Any]) -> None:
-    if jwk.get("use", "sig") != "sig" or jwk.get("key_ops", ["verify"]) != ["verify"]:
+    operations = jwk.get("key_ops")
+    if jwk.get("use") not in (None, "sig"):
+        raise KeyRefused("the key is for encryption, not for verifying")
+    if operations is not None and not (isinstance(operations, list) and "verify" in operations):
         raise KeyRefused("the key is not meant for verifying")
 
 
@@ -154,12 +137,16 @@ def _public_members(jwk: Mapping[str, Any]) -> dict[str, str]:
     return public
 
 
-def _single_algorithm(members: Mapping[str, str], named: object, allowed: Set[str]) -> str:
+def _fitting(
+    members: Mapping[str, str], named: object, allowed: Set[str], *, several: bool
+) -> list[str]:
     candidates = _CANDIDATES.get((members["kty"], members.get("crv", "")), ())
+    if several and named == _FORMER_NAME and candidates == ("Ed25519",):
+        named = None
     fitting = [a for a in candidates if a in allowed and named in (None, a)]
-    if len(fitting) != 1:
+    if not fitting or (len(fitting) > 1 and not several):
         raise KeyRefused("the key fits none, or more than one, of the accepted algorithms")
-    return fitting[0]
+    return [*fitting, _FORMER_NAME] if several and fitting == ["Ed25519"] else fitting
 
 
 def _import(members: dict[str, str]) -> Key:

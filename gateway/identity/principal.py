@@ -1,7 +1,8 @@
 """Who a valid token stands for: claims and registration to a principal. Pure.
 
 1. Tenant, roles and purposes come from the registered client, never from a token or a header.
-2. A token can only narrow: its scopes count as far as the client is registered for them.
+2. A token can only narrow: its scopes, and its roles where the issuer's entry maps them, count as
+   far as the client is registered for them.
 3. The client's tenant must be one that the issuer is trusted for, must not be suspended, and must
    agree with the token's own tenant claim where there is one.
 4. A client that must bind its tokens is not accepted with one that is not bound.
@@ -32,12 +33,13 @@ class Principal:
         subject: `sub` of the token.
         tenant: The tenant that it acts for.
         kind: What it is.
-        roles: From the registration.
+        roles: From the registration; fewer where the token narrows them.
         scopes: What the token allows, within the registration.
         purposes: Purposes that it may name.
         default_purpose: The purpose when it names none, or None.
         binding: `dpop` when the token is bound to a key that was just proven.
-        acr: Level of the authentication; 0 is the lowest and all that a service reaches.
+        acr: Level of the authentication; 0 is the lowest and all that a service reaches, unless an
+            issuer's entry maps more.
         auth_age: Seconds since it authenticated, rounded up.
         token_id: `jti`.
         expires: Unix seconds.
@@ -69,7 +71,11 @@ def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str
     """
     registered = claims.client_id if own else trust.clients.get(claims.client_id)
     if registered is None:
-        raise InvalidToken
+        raise InvalidToken(
+            rule="client",
+            why="its client is not in `clients`",
+            advice="name it there, and whom it stands for here",
+        )
     return registered
 
 
@@ -86,7 +92,7 @@ def still_valid(principal: Principal, client: Client | None, tenant: Tenant | No
         and not client.disabled
         and principal.issued >= client.not_before
         and client.tenant == principal.tenant
-        and client.roles == principal.roles
+        and principal.roles <= client.roles
         and tenant is not None
         and not tenant.suspended
     )
@@ -116,27 +122,47 @@ def principal_of(
             binding is missing.
     """
     if client is None or client.disabled or tenant is None or tenant.suspended:
-        raise InvalidToken
+        raise InvalidToken(
+            rule="registration",
+            why="the client that it stands for here is not registered, or it or its tenant is out",
+            advice="sealgate client list",
+        )
     if claims.issued < client.not_before:
-        raise InvalidToken("the access token is older than its client's admission")
+        raise InvalidToken(
+            "the access token is older than its client's admission",
+            rule="registration",
+            why="the client was shut out after it was issued, and let in again",
+            advice="ask for another token",
+        )
     if tenant.id != client.tenant or not (own or client.tenant in trust.allowed_tenants):
-        raise InvalidToken
+        raise InvalidToken(
+            rule="tenant",
+            why="the client's tenant is not one of `tenants`",
+            advice="name it there if this issuer may speak for it",
+        )
     if trust.tenant_claim is not None and claims.tenant != client.tenant:
-        raise InvalidToken
+        raise InvalidToken(
+            rule="tenant", why="`tenant_claim` names another tenant than the client's"
+        )
     if client.token_binding == "dpop" and claims.thumbprint is None:  # noqa: S105 - a kind
-        raise InvalidToken("the access token must be bound to a key")
+        raise InvalidToken(
+            "the access token must be bound to a key",
+            rule="binding",
+            why="the client is registered with tokens that are bound to a key",
+            advice="bind it by DPoP at the issuer, or register the client with `none`",
+        )
     return Principal(
         issuer=claims.issuer,
         client_id=client.id,
         subject=claims.subject,
         tenant=client.tenant,
         kind=client.kind,
-        roles=client.roles,
+        roles=client.roles if claims.roles is None else client.roles & claims.roles,
         scopes=claims.scopes & client.scopes,
         purposes=client.purposes & tenant.purposes,
         default_purpose=client.default_purpose,
         binding="none" if claims.thumbprint is None else "dpop",
-        acr=0,
+        acr=claims.acr,
         auth_age=max(0, int(now) - claims.authenticated) + AGE_MARGIN_SECONDS,
         token_id=claims.token_id,
         expires=claims.expires,

@@ -1,21 +1,13 @@
 """Access tokens (RFC 9068): minted with Ed25519, and read back as claims or as our error.
 
-What a token must pass before `read_access_token` returns its claims:
-
-1. It is a signed compact object of type `at+jwt` (see `gateway.identity.signed`).
-2. Its `iss` names a trust entry. The caller looks that entry up before it picks any key, and the
-   key comes from that entry alone.
-3. The signature holds under that key, whose algorithm the entry allows.
-4. `iss`, `sub`, `aud`, `client_id`, `jti`, `iat` and `exp` are all there and of the right type:
-   what is missing is refused, never skipped. `aud` contains this gateway.
-5. It is neither expired nor from the future, and does not live longer than the entry allows.
-6. Text that is kept is printable and bounded, so that it can go into a log or a database.
+A token that is read is a signed compact object (see `gateway.identity.signed`) that meets every
+rule of `gateway.identity.token_rules`. The caller looks its issuer up before it picks any key.
 """
 
 from __future__ import annotations
 
 import base64
-import re
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,20 +18,21 @@ from joserfc import jwt
 from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken, SignatureRefused
 from gateway.identity.key_admission import TrustedKey
+from gateway.identity.mapped import agreed_client, granted, level_of, roles_of, tenant_of
+from gateway.identity.profiles import TYPED, UNTYPED
 from gateway.identity.records import Client
-from gateway.identity.signed import Unverified, numeric_date, parse, short_text, verify
+from gateway.identity.signed import Unverified, numeric_date, parse, short_text
 from gateway.identity.token_keys import ALGORITHM, TokenKeys
+from gateway.identity.token_rules import RULES, Presented
 from gateway.identity.trust import IssuerTrust
 
 TOKEN_SECONDS: Final = 300
 """Lifetime of our tokens: short, so that a stolen one is soon worthless."""
 LEEWAY_SECONDS: Final = 5
 """Clock difference that is forgiven: servers are expected to keep time."""
-MAX_SCOPES: Final = 64
-"""Scopes of one token: the gateway itself knows under ten."""
 
-_TYPES: Final = frozenset({"at+jwt"})
-_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,64}")
+_TYPES: Final = frozenset({TYPED, "jwt", UNTYPED})
+"""Of any maker; which of them counts is in the issuer's profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +42,16 @@ class AccessClaims:
     Attributes:
         issuer: `iss`, the key of a trust entry.
         subject: `sub`.
-        client_id: `client_id`, as the issuer names the client.
-        token_id: `jti`, unique within the issuer.
+        client_id: The client, as the issuer names it.
+        token_id: `jti` or what stands for it, unique within the issuer.
         issued: `iat`, Unix seconds.
         expires: `exp`, Unix seconds.
-        scopes: The words of `scope`.
-        tenant: The tenant claim of the trust entry, if it has one.
+        scopes: What it may do.
+        tenant: The tenant that it names, if the trust entry wants one.
         thumbprint: `cnf.jkt`: the key that the token is bound to (RFC 9449 section 6), or None.
         authenticated: `auth_time` or, for want of it, `iat`: Unix seconds.
+        roles: Roles that it narrows those of the registration to, or None.
+        acr: Level of the authentication.
     """
 
     issuer: str
@@ -69,6 +64,8 @@ class AccessClaims:
     tenant: str | None
     thumbprint: str | None
     authenticated: int
+    roles: frozenset[str] | None = None
+    acr: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +162,7 @@ def parse_access_token(token: bytes) -> tuple[str, str | None, Unverified]:
         The unverified `iss`, the unverified `kid` and the token for `read_access_token`.
 
     Raises:
-        InvalidToken: It is not a well-formed access token.
+        InvalidToken: It is no well-formed signed object.
     """
     try:
         unverified = parse(token, _TYPES)
@@ -195,62 +192,58 @@ def read_access_token(
         expired_too: Read a token that has expired as well; for revoking it, never for letting in.
 
     Raises:
-        InvalidToken: Any of the claims in this module's docstring does not hold.
+        InvalidToken: It breaks a rule of `gateway.identity.token_rules`.
     """
-    try:
-        return _read(unverified, key, trust, now, expired_too)
-    except SignatureRefused as cause:
-        raise InvalidToken from cause
+    seen = Presented(unverified.claims, trust, now, unverified, key, expired_too)
+    for rule in RULES:
+        rule.hold(seen)
+    return _claims(seen, unverified.signing_input)
 
 
-def _read(
-    unverified: Unverified, key: TrustedKey, trust: IssuerTrust, now: float, expired_too: bool
+def read_told(
+    claims: Mapping[str, Any], trust: IssuerTrust, now: float, token: bytes
 ) -> AccessClaims:
-    if key.algorithm not in trust.algorithms:
-        raise InvalidToken
-    claims = verify(unverified, key)
-    issued, expires = numeric_date(claims.get("iat")), numeric_date(claims.get("exp"))
-    if expires <= now and not expired_too:
-        raise InvalidToken("the access token has expired")
-    latest = now + LEEWAY_SECONDS
-    if issued > latest or numeric_date(claims.get("nbf", issued)) > latest:
-        raise InvalidToken
-    if not issued < expires <= issued + trust.max_token_seconds:
-        raise InvalidToken
-    if claims.get("iss") != trust.issuer or not _is_audience(claims.get("aud"), trust.audience):
-        raise InvalidToken
+    """Return what an issuer says of an opaque token (RFC 7662 section 2.2).
+
+    Args:
+        claims: Its answer, completed with what the standard leaves out.
+        trust: The entry of the issuer.
+        now: Unix seconds.
+        token: The token as sent, to name it by a digest where the answer has no `jti`.
+
+    Raises:
+        InvalidToken: It breaks a rule.
+    """
+    seen = Presented(claims, trust, now, None, None)
+    for rule in RULES:
+        if not rule.signed:
+            rule.hold(seen)
+    return _claims(seen, token)
+
+
+def _claims(seen: Presented, identifying: bytes) -> AccessClaims:
+    claims, trust = seen.claims, seen.trust
+    profile = trust.profile
+    issued = numeric_date(claims["iat"])
     return AccessClaims(
         issuer=trust.issuer,
-        subject=short_text(claims.get("sub")),
-        client_id=short_text(claims.get("client_id")),
-        token_id=short_text(claims.get("jti")),
+        subject=short_text(next(claims[name] for name in profile.subject if name in claims)),
+        client_id=agreed_client(claims, profile),
+        token_id=next(
+            (short_text(claims[name]) for name in profile.token_id if name in claims), None
+        )
+        or _digest(identifying),
         issued=issued,
-        expires=expires,
-        scopes=_scopes(claims.get("scope", "")),
-        tenant=short_text(claims.get(trust.tenant_claim)) if trust.tenant_claim else None,
-        thumbprint=_thumbprint(claims),
+        expires=numeric_date(claims["exp"]),
+        scopes=granted(claims, trust) or frozenset(),
+        tenant=tenant_of(claims, trust),
+        thumbprint=claims["cnf"]["jkt"] if "cnf" in claims else None,
         authenticated=min(issued, numeric_date(claims.get("auth_time", issued))),
+        roles=roles_of(claims, trust),
+        acr=level_of(claims, trust),
     )
 
 
-def _is_audience(value: object, audience: str) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(entry, str) for entry in value) and audience in value
-    return isinstance(value, str) and value == audience
-
-
-def _scopes(value: object) -> frozenset[str]:
-    words = value.split() if isinstance(value, str) else [""]
-    if len(words) > MAX_SCOPES or not all(_SCOPE.fullmatch(word) for word in words):
-        raise InvalidToken
-    return frozenset(words)
-
-
-def _thumbprint(claims: Mapping[str, Any]) -> str | None:
-    # INVARIANT: a confirmation that is not understood is refused, never read as "not bound".
-    if "cnf" not in claims:
-        return None
-    confirmation = claims["cnf"]
-    if not isinstance(confirmation, dict) or confirmation.keys() != {"jkt"}:
-        raise InvalidToken
-    return short_text(confirmation["jkt"])
+def _digest(identifying: bytes) -> str:
+    digest = hashlib.sha256(identifying).digest()
+    return "sha256." + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

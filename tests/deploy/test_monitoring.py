@@ -14,12 +14,14 @@ from prometheus_client.metrics_core import Metric
 from gateway.batch.records import BatchState
 from gateway.federation.watching import Watching
 from gateway.log_sink import LogSink
+from gateway.process.issuer_metrics import IssuerMetrics
 from gateway.process.resources import Resources, watch
 from gateway.process.work_metrics import Stored, WorkMetrics
 from gateway.request_lines import RequestLines
 from gateway.storage.stores import memory_stores
 from gateway.telemetry import Metrics
 from gateway.work.jobs import Jobs
+from tests.gateway.identity.fakes import World
 from tests.tools import require_tool
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +34,8 @@ def metrics() -> list[Metric]:
     registry = Metrics().registry
     watch(registry, Resources("1", {"data": ROOT}, {}))
     registry.register(work_metrics())
+    world = World()
+    registry.register(IssuerMetrics(world.issuers, world.authenticator.foreign))
     return list(registry.collect())
 
 

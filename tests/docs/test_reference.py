@@ -17,9 +17,10 @@ from gateway.batch import records as batches
 from gateway.composition.reloading import RELOADABLE
 from gateway.demo.contract import Demo, schema
 from gateway.federation.records import RunState
+from gateway.issuer_settings import IntrospectionSettings, TrustedIssuer
 from gateway.registry.records import VersionState
 from gateway.registry.states import MOVES, USES, Use
-from gateway.settings import PREFIX, Settings, TrustedIssuer
+from gateway.settings import PREFIX, Settings
 from tests.docs.tables import REFERENCE, rows
 
 
@@ -44,9 +45,13 @@ def test_every_setting_is_described_with_its_default_and_variable() -> None:
 
 
 def test_every_field_of_a_trusted_issuer_is_described() -> None:
-    told = {row[0]: row[1] for row in rows("settings.md", "A trusted issuer")}
-    fields = TrustedIssuer.model_fields
-    assert told == {key: default_of(TrustedIssuer, key) for key in fields}
+    found = [row[:2] for row in rows("settings.md", "A trusted issuer")]
+    count = len(TrustedIssuer.model_fields)
+    for model, told in (
+        (TrustedIssuer, found[:count]),
+        (IntrospectionSettings, found[count:]),
+    ):
+        assert dict(told) == {key: default_of(model, key) for key in model.model_fields}
 
 
 @pytest.mark.parametrize(

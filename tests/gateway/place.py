@@ -89,7 +89,11 @@ class Place:
 
 @contextmanager
 def served_place(
-    folder: Path, *, protocols: Sequence[str] = (HTTPTOOLS,), **settings: Any
+    folder: Path,
+    *,
+    protocols: Sequence[str] = (HTTPTOOLS,),
+    environment: Environment = ENVIRONMENT,
+    **settings: Any,
 ) -> Iterator[Place]:
     """Serve the gateway in `folder` until the block ends; founded with `settings` if need be."""
     data = folder / "data"
@@ -102,7 +106,7 @@ def served_place(
         if not listener.getsockname()[1]:
             listener.bind(("127.0.0.1", loaded.port))
         listener.listen(64)
-        with open_foundation(loaded, ENVIRONMENT) as foundation:
+        with open_foundation(loaded, environment) as foundation:
             # Not to standard error: commands of the tests run in this process, and have that.
             gateway = compose(foundation, sink=LogSink(folder / "gateway.log"))
             gateway.start()

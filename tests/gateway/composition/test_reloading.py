@@ -16,9 +16,10 @@ from gateway.composition.reloading import Reloading
 from gateway.engine.pool import Room
 from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken
+from gateway.issuer_settings import TrustedIssuer
 from gateway.log_sink import LogSink
 from gateway.request_lines import RequestLines
-from gateway.settings import Settings, TrustedIssuer, load_settings
+from gateway.settings import Settings, load_settings
 from tests.gateway.place import ENVIRONMENT
 
 HOSPITAL = TrustedIssuer(

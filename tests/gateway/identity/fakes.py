@@ -159,7 +159,9 @@ def basic(client_id: str = "service", secret: str = SECRET) -> bytes:
 class World:
     """Everything wired together: two tenants, a client with a secret, one with keys."""
 
-    def __init__(self, *foreign: IssuerTrust, fetch: Any = None, url: str = URL) -> None:
+    def __init__(
+        self, *foreign: IssuerTrust, fetch: Any = None, url: str = URL, asking: Any = None
+    ) -> None:
         self.clock = Clock()
         self.monotonic = Clock(0.0)
         purposes = frozenset({"care", "research"})
@@ -209,6 +211,7 @@ class World:
             foreign,
             fetch=fetch or no_fetch,
             monotonic=self.monotonic,
+            asking=asking,
         )
         self.proofs = ProofChecker(url, clock=self.clock)
         self.authenticator = Authenticator(

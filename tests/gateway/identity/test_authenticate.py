@@ -21,7 +21,8 @@ from gateway.identity.errors import (
     TokenMissing,
     Unauthenticated,
 )
-from gateway.identity.issuers import FRESH_SECONDS, fetch_document
+from gateway.identity.fetching import fetch_document
+from gateway.identity.issuers import FRESH_SECONDS
 from gateway.identity.principal import Principal
 from gateway.identity.records import Tenant
 

@@ -11,14 +11,13 @@ from joserfc.jwk import ECKey
 
 from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken, IssuerUnavailable
+from gateway.identity.fetching import MAX_DOCUMENT, fetch_document
 from gateway.identity.issuers import (
     COOL_DOWN_SECONDS,
     FRESH_SECONDS,
-    MAX_DOCUMENT,
     STALE_SECONDS,
     FetchedKeys,
     Issuers,
-    fetch_document,
 )
 from gateway.identity.trust import IssuerTrust
 

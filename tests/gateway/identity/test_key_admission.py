@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.util import int_to_base64
 
 from gateway.identity.errors import KeyRefused
-from gateway.identity.key_admission import DEFAULT_ALGORITHMS, admit, admit_set
+from gateway.identity.key_admission import DEFAULT_ALGORITHMS, admit
 
 from .fakes import ED25519, P256, RSA, b64u
 
@@ -80,6 +80,7 @@ def roca_modulus() -> int:
         pytest.param(public(OKPKey.generate_key("X25519")), id="x25519"),
         pytest.param(public(ED25519, use="enc"), id="use-enc"),
         pytest.param(public(ED25519, key_ops=["sign"]), id="key-ops-sign"),
+        pytest.param(public(ED25519, key_ops="verify"), id="key-ops-text"),
         pytest.param(public(ED25519, alg="EdDSA"), id="deprecated-alg"),
         pytest.param(public(ED25519, alg="ES256"), id="alg-of-another-key"),
         pytest.param(public(ED25519, kid=""), id="kid-empty"),
@@ -101,29 +102,6 @@ def roca_modulus() -> int:
 def test_refused(jwk: Any) -> None:
     with pytest.raises(KeyRefused):
         admit(jwk)
-
-
-def test_a_set_leaves_out_what_it_cannot_use() -> None:
-    keys = [public(ED25519, kid="a"), small_rsa() | {"kid": "b"}, public(P256)]
-    assert set(admit_set({"keys": keys}, DEFAULT_ALGORITHMS)) == {"a"}
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        {"keys": [public(ED25519, kid="a"), public(P256, kid="a")]},
-        {"keys": [public(ED25519, kid="a"), small_rsa() | {"kid": "a"}]},
-        {"keys": [public(ED25519, kid=f"k{n}") for n in range(33)]},
-        {"keys": [small_rsa() | {"kid": "a"}]},
-        {"keys": []},
-        {"keys": {}},
-        {},
-        None,
-    ],
-)
-def test_a_set_is_refused_as_a_whole(document: Any) -> None:
-    with pytest.raises(KeyRefused):
-        admit_set(document, DEFAULT_ALGORITHMS)
 
 
 def test_a_key_of_the_roca_family_is_refused_for_that_and_nothing_else() -> None:

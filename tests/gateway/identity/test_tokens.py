@@ -216,7 +216,10 @@ def _ordered(value: Any) -> Any:
         {"jwks_uri": "http://issuer.example/keys"},
         {"jwks_uri": "file:///etc/passwd"},
         {"max_token_seconds": 0},
-        {"max_token_seconds": 86_401},
+        {"max_token_seconds": 100_801},
+        {"leeway_seconds": -1},
+        {"leeway_seconds": 301},
+        {"tenant_names": {"a": "north"}, "tenant_claim": "tid"},
     ],
     ids=lambda changes: str({key: _ordered(value) for key, value in changes.items()}),
 )

@@ -21,7 +21,8 @@ from gateway.identity.errors import (
     OAuthRefusal,
     SignatureRefused,
 )
-from gateway.identity.key_admission import admit, admit_set
+from gateway.identity.key_admission import admit
+from gateway.identity.key_sets import admit_set
 from gateway.identity.metadata import server_metadata
 from gateway.identity.signed import parse, verify
 from gateway.identity.tokens import parse_access_token, read_access_token

@@ -105,7 +105,10 @@ ASKERS = ("caller", "rival", "nobody", "many")
 @contextmanager
 def hidden_things(folder: Path) -> Iterator[Hidden]:
     """Serve such a gateway until the block ends."""
-    settings = {"max_body_bytes": MAX_BODY, "body_timeout_seconds": BODY_SECONDS}
+    settings: dict[str, Any] = {
+        "max_body_bytes": MAX_BODY,
+        "body_timeout_seconds": BODY_SECONDS,
+    }
     with served_place(folder, protocols=PROTOCOLS, **settings) as place:
         for tenant in (TENANT, RIVAL):
             with place.admin() as admin:
