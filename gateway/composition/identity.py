@@ -15,8 +15,8 @@ from gateway.identity.authorization_server import AuthorizationServer
 from gateway.identity.client_authentication import ClientAuthenticator
 from gateway.identity.dpop import ProofChecker
 from gateway.identity.fetching import fetch_document, post_form
-from gateway.identity.introspection import Introspection
 from gateway.identity.issuers import Issuers
+from gateway.identity.opaque_tokens import Introspection
 from gateway.identity.token_keys import PURPOSE, TokenKeys
 from gateway.identity.tokens import TokenMinter
 from gateway.identity.trust import IssuerTrust

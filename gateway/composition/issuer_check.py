@@ -18,10 +18,10 @@ from gateway.client.certificates import FILE, certificate_fault, check_variables
 from gateway.identity.discovery import discover
 from gateway.identity.errors import InvalidToken, IssuerUnavailable, KeyRefused
 from gateway.identity.fetching import fetch_document, post_form
-from gateway.identity.introspection import Introspection, looks_signed
 from gateway.identity.issuers import FETCH_SECONDS
 from gateway.identity.key_sets import NO_KEYS, KeySet, read_key_set
 from gateway.identity.mapped import agreed_client
+from gateway.identity.opaque_tokens import Introspection, looks_signed
 from gateway.identity.signed import MAX_COMPACT, Unverified
 from gateway.identity.token_rules import RULES, Presented
 from gateway.identity.tokens import parse_access_token

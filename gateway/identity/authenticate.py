@@ -29,9 +29,9 @@ from gateway.identity.errors import (
     Unauthenticated,
 )
 from gateway.identity.foreign_refusals import ForeignRefusals
-from gateway.identity.introspection import Introspection, looks_signed
 from gateway.identity.issuers import Issuers
 from gateway.identity.key_admission import TrustedKey
+from gateway.identity.opaque_tokens import Introspection, looks_signed
 from gateway.identity.principal import (
     AGE_MARGIN_SECONDS,
     Principal,

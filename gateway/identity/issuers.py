@@ -25,9 +25,9 @@ from gateway.client.certificates import FILE, certificate_fault
 from gateway.errors import ConfigurationError
 from gateway.identity.discovery import Fetch, discover
 from gateway.identity.errors import InvalidToken, IssuerUnavailable, KeyRefused
-from gateway.identity.introspection import Introspection
 from gateway.identity.key_admission import TrustedKey
 from gateway.identity.key_sets import NO_KEYS, KeySet, read_key_set
+from gateway.identity.opaque_tokens import Introspection
 from gateway.identity.trust import IssuerTrust
 from gateway.strict_json import strict_json
 

@@ -12,8 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gateway.identity.foreign_refusals import ForeignRefusals
-from gateway.identity.introspection import Introspection
 from gateway.identity.issuers import Issuers
+from gateway.identity.opaque_tokens import Introspection
 
 
 class IssuerMetrics(Collector):

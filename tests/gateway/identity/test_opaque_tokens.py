@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken, IssuerUnavailable
-from gateway.identity.introspection import (
+from gateway.identity.opaque_tokens import (
     ASKING,
     ASKS_A_SECOND,
     NEGATIVE_SECONDS,
