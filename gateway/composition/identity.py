@@ -13,6 +13,7 @@ from gateway.identity.authenticate import Authenticator
 from gateway.identity.authorization_server import AuthorizationServer
 from gateway.identity.client_authentication import ClientAuthenticator
 from gateway.identity.dpop import ProofChecker
+from gateway.identity.failure_bounds import MemoryFailureBounds
 from gateway.identity.issuers import Issuers, fetch_document
 from gateway.identity.token_keys import PURPOSE, TokenKeys
 from gateway.identity.tokens import TokenMinter
@@ -65,7 +66,13 @@ def make_identity(base: Foundation) -> Identity:
         monotonic=environment.monotonic,
     )
     proofs = ProofChecker(url, clock=environment.clock)
-    clients = ClientAuthenticator(base.revocation_state, url, clock=environment.clock)
+    clients = ClientAuthenticator(
+        base.revocation_state,
+        url,
+        clock=environment.clock,
+        failures=MemoryFailureBounds(environment.monotonic),
+        profile=base.settings.oauth.profile,
+    )
     return Identity(
         Authenticator(
             issuers, base.revocation_state, proofs, public_url=url, clock=environment.clock

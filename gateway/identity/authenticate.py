@@ -170,6 +170,7 @@ class Authenticator:
         if authorization is None:
             self._refuse(TokenMissing(), "")
         scheme, _, token = authorization.partition(b" ")
+        token = token.lstrip(b" ")  # RFC 6750 section 2.1, RFC 9449 section 7.1: `1*SP`
         kind = _SCHEMES.get(scheme.lower())
         if kind is None or not token:
             self._refuse(TokenMissing(), "")

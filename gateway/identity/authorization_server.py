@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gateway.identity.client_authentication import ClientAuthenticator
+from gateway.identity.assertion_rules import Profile
+from gateway.identity.client_authentication import NOWHERE, ClientAuthenticator, Connection
 from gateway.identity.dpop import ProofChecker
 from gateway.identity.errors import InvalidProof, InvalidToken, OAuthRefusal
 from gateway.identity.records import Client
@@ -100,7 +101,11 @@ class AuthorizationServer:
         self._grant = TokenGrant(clients, minter, proofs)
 
     def token_response(
-        self, form: Mapping[str, str], authorization: bytes | None, dpop: bytes | None
+        self,
+        form: Mapping[str, str],
+        authorization: bytes | None,
+        dpop: bytes | None,
+        connection: Connection = NOWHERE,
     ) -> TokenAnswer:
         """Answer a token request (RFC 6749 section 4.4).
 
@@ -108,8 +113,9 @@ class AuthorizationServer:
             form: Its form fields, none repeated.
             authorization: Value of its one `Authorization` header, or None.
             dpop: Value of its one `DPoP` header, or None.
+            connection: What it came over.
         """
-        request = TokenRequest(form, authorization, dpop)
+        request = TokenRequest(form, authorization, dpop, connection)
         try:
             self._grant.run(request)
         except OAuthRefusal as refusal:
@@ -120,7 +126,10 @@ class AuthorizationServer:
         return TokenAnswer(request.answer, None, _issued(request, "allow", "ok"))
 
     def read_revocation(
-        self, form: Mapping[str, str], authorization: bytes | None
+        self,
+        form: Mapping[str, str],
+        authorization: bytes | None,
+        connection: Connection = NOWHERE,
     ) -> Revocation | None:
         """Check a revocation request (RFC 7009), without carrying it out yet.
 
@@ -130,7 +139,7 @@ class AuthorizationServer:
         Raises:
             OAuthRefusal: The client is not authenticated, names no token, or someone else's.
         """
-        client = self._clients.authenticate(form, authorization)
+        client = self._clients.authenticate(form, authorization, connection)
         if "token" not in form:
             raise OAuthRefusal("invalid_request", "a token is required")
         try:
@@ -167,6 +176,11 @@ class AuthorizationServer:
     def refusals(self) -> Mapping[str, int]:
         """Number of refused requests whose client is not known, by OAuth error code."""
         return self._clients.refusals
+
+    @property
+    def profile(self) -> Profile:
+        """Which rules hold for the assertions of clients."""
+        return self._clients.rules.profile
 
     @property
     def issuer(self) -> str:

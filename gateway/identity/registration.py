@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from audit.event import PLATFORM_TENANT
 from gateway.errors import LimitReached
-from gateway.identity.client_authentication import client_keys, secret_hash
+from gateway.identity.client_authentication import secret_hash
+from gateway.identity.client_keys import client_keys
 from gateway.identity.errors import KeyRefused, RegistrationRefused
 from gateway.identity.ports import ClientStore, TenantStore
 from gateway.identity.records import (

@@ -27,6 +27,8 @@ SWEEP: Final = 1024
 Registration = tuple[Client | None, Tenant | None]
 """A client and its tenant, as far as they exist."""
 NOBODY: Final[Registration] = (None, None)
+_NOBODYS_ID: Final = "-"
+"""No client and no tenant can be named so (`gateway.names`)."""
 
 
 class RevocationState:
@@ -91,6 +93,10 @@ class RevocationState:
     def look_up(self, client_id: str) -> Registration:
         """Return client and tenant, from the store if need be. Blocks."""
         return self._registered.look_up(client_id, lambda: self._read(client_id)) or NOBODY
+
+    def read_nobody(self) -> None:
+        """Read as much as `look_up` does for a client that is not remembered. Blocks."""
+        self._read(_NOBODYS_ID)
 
     def changed(self) -> int:
         """Raise the epoch after some other change and return it. Blocks until it holds."""
@@ -188,4 +194,6 @@ class RevocationState:
 
     def _read(self, client_id: str) -> Registration | None:
         client = self._client_store.get(client_id)
-        return None if client is None else (client, self._tenant_store.get(client.tenant))
+        # Two reads, whether it exists or not: nobody learns that from how long they take.
+        tenant = self._tenant_store.get(_NOBODYS_ID if client is None else client.tenant)
+        return None if client is None else (client, tenant)

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, NoReturn
+from urllib.parse import urlsplit
 
 from authlib.oauth2 import AuthorizationServer as AuthlibServer
 from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749 import OAuth2Payload, OAuth2Request
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 
-from gateway.identity.client_authentication import ClientAuthenticator
+from gateway.identity.client_authentication import NOWHERE, ClientAuthenticator, Connection
 from gateway.identity.dpop import Proof, ProofChecker
 from gateway.identity.errors import InvalidProof, OAuthRefusal
 from gateway.identity.records import Client
@@ -28,6 +29,7 @@ from gateway.identity.tokens import TOKEN_SECONDS, MintedToken, TokenMinter
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - a path
 GRANT_TYPE: Final = "client_credentials"
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class _Fields(OAuth2Payload):  # type: ignore[misc]
@@ -49,7 +51,11 @@ class TokenRequest(OAuth2Request):  # type: ignore[misc]
     """A token request, which also carries its own outcome."""
 
     def __init__(
-        self, form: Mapping[str, str], authorization: bytes | None, dpop: bytes | None
+        self,
+        form: Mapping[str, str],
+        authorization: bytes | None,
+        dpop: bytes | None,
+        connection: Connection = NOWHERE,
     ) -> None:
         # Authlib wants to see https here and else asks the environment. Which transport is safe
         # was decided when the issuer was configured, so it gets an address that satisfies it.
@@ -58,6 +64,7 @@ class TokenRequest(OAuth2Request):  # type: ignore[misc]
         self.fields = form
         self.authorization = authorization
         self.dpop = dpop
+        self.connection = connection
         self.client: RegisteredClient | None = None
         self.token: MintedToken | None = None
         self.answer: dict[str, str | int] = {}
@@ -98,7 +105,9 @@ class _Server(AuthlibServer):  # type: ignore[misc]
         self, request: TokenRequest, methods: object, endpoint: str = "token"
     ) -> RegisteredClient:
         del methods, endpoint  # the registration says which method is right
-        record = self._authenticator.authenticate(request.fields, request.authorization)
+        record = self._authenticator.authenticate(
+            request.fields, request.authorization, request.connection
+        )
         request.client = RegisteredClient(record)
         return request.client
 
@@ -146,7 +155,8 @@ class TokenGrant:
     def issue(self, request: TokenRequest, client: Client) -> None:
         """Decide what the token of an authenticated client says, and sign it."""
         scopes = granted_scopes(client, request.fields.get("scope"))
-        if request.fields.get("resource", self._minter.audience) != self._minter.audience:
+        resource = request.fields.get("resource", self._minter.audience)
+        if not names_resource(resource, self._minter.audience):
             raise OAuthRefusal("invalid_target", "the resource is not served here")
         proof = self._proof(request, client)
         token = self._minter.mint(client, scopes, proof.thumbprint if proof else None)
@@ -171,10 +181,33 @@ class TokenGrant:
 def granted_scopes(client: Client, requested: str | None) -> frozenset[str]:
     """Return the scopes that a client gets: what it asks for, or all that it is registered for.
 
+    RFC 6749 section 3.3 has `scope-token *( SP scope-token )`. Blanks at an end, or two for one,
+    are not in it, but leave no doubt about what is asked for and can only ask for less: they are
+    let pass, as programs that join lists send them. Nothing else that divides words is.
+
     Raises:
         OAuthRefusal: `invalid_scope`: it asks for more than it may have, or for nothing.
     """
-    words = client.scopes if requested is None else frozenset(requested.split(" "))
+    words = client.scopes if requested is None else frozenset(requested.split(" ")) - {""}
     if not words or not words <= client.scopes:
         raise OAuthRefusal("invalid_scope", "the client may not have that scope")
     return words
+
+
+def names_resource(resource: str, audience: str) -> bool:
+    """Tell whether a `resource` (RFC 8707 section 2) is ours.
+
+    It is a URI, so those that are equivalent are the same (RFC 3986 sections 6.2.2 and 6.2.3): an
+    empty path is `/`, and scheme, host and the scheme's own port are compared as such. One with
+    another path, a query or a fragment is another resource.
+    """
+    try:
+        parts = urlsplit(resource)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return False
+    if parts.path not in {"", "/"} or "?" in resource or "#" in resource or "@" in parts.netloc:
+        return False
+    ours = urlsplit(audience)
+    own_port = ours.port or _DEFAULT_PORTS.get(ours.scheme)
+    return (parts.scheme, parts.hostname, port) == (ours.scheme, ours.hostname, own_port)

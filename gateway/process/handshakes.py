@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import resource
 import socket
 import ssl
@@ -23,16 +22,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
+
+from gateway.origins import group_of
 
 HANDSHAKE_SECONDS: Final = 10.0
 """A few round trips of any network; what asyncio allows by itself is 60 s."""
 MAX_HANDSHAKES: Final = 1024
 """An honest handshake takes a tenth of a second, so 10,000 can begin in each."""
-_PREFIX_BITS: Final = 64
-"""Of an IPv6 address: what one subscriber has."""
 _SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _SHORTAGE_SECONDS: Final = 1.0
 _AGAIN_SECONDS: Final = 0.01
@@ -189,16 +188,3 @@ class TlsServer:
             )
             return True
         return False
-
-
-def group_of(peer: Any) -> str:
-    """Return what connections of one origin have in common: its address, of IPv6 the network."""
-    host = str(peer[0]).partition("%")[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        mapped = address.ipv4_mapped
-        return str(mapped or int(address) >> 128 - _PREFIX_BITS)
-    return host

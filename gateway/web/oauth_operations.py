@@ -44,6 +44,17 @@ _REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
         "description": "The client is not known, or did not prove who it is.",
         "headers": described({"WWW-Authenticate": "How a client may authenticate."}),
     },
+    429: {
+        "model": OAuthFault,
+        "description": "As 401, and that too often for this client or address; what is right is"
+        " accepted all the same.",
+        "headers": described(
+            {
+                "Retry-After": "Whole seconds.",
+                "WWW-Authenticate": "How a client may authenticate.",
+            }
+        ),
+    },
     503: {
         "model": OAuthFault,
         "description": "What happened cannot be recorded, so it did not happen.",

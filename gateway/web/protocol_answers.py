@@ -53,6 +53,9 @@ class ServerMetadata(TypedDict):
     revocation_endpoint_auth_methods_supported: list[str]
     revocation_endpoint_auth_signing_alg_values_supported: list[str]
     dpop_signing_alg_values_supported: list[str]
+    sealgate_oauth_profile: Literal["rfc7523", "fapi2"]
+    sealgate_client_assertion_audiences: list[str]
+    sealgate_client_assertion_seconds: int
 
 
 class ResourceMetadata(TypedDict):

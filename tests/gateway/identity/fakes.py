@@ -18,14 +18,13 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from gateway.artifacts.keys import SigningRing
+from gateway.identity.assertion_rules import Profile
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.authorization_server import AuthorizationServer
-from gateway.identity.client_authentication import (
-    ASSERTION_TYPE,
-    ClientAuthenticator,
-    secret_hash,
-)
+from gateway.identity.client_assertions import ASSERTION_TYPE
+from gateway.identity.client_authentication import ClientAuthenticator, secret_hash
 from gateway.identity.dpop import ProofChecker
+from gateway.identity.failure_bounds import MemoryFailureBounds
 from gateway.identity.issuers import Issuers
 from gateway.identity.key_admission import TrustedKey
 from gateway.identity.records import Client, Tenant
@@ -159,7 +158,13 @@ def basic(client_id: str = "service", secret: str = SECRET) -> bytes:
 class World:
     """Everything wired together: two tenants, a client with a secret, one with keys."""
 
-    def __init__(self, *foreign: IssuerTrust, fetch: Any = None, url: str = URL) -> None:
+    def __init__(
+        self,
+        *foreign: IssuerTrust,
+        fetch: Any = None,
+        url: str = URL,
+        profile: Profile = "rfc7523",
+    ) -> None:
         self.clock = Clock()
         self.monotonic = Clock(0.0)
         purposes = frozenset({"care", "research"})
@@ -215,7 +220,11 @@ class World:
             self.issuers, self.revocation_state, self.proofs, public_url=url, clock=self.clock
         )
         self.client_authenticator = ClientAuthenticator(
-            self.revocation_state, url, clock=self.clock
+            self.revocation_state,
+            url,
+            clock=self.clock,
+            failures=MemoryFailureBounds(self.monotonic),
+            profile=profile,
         )
         self.server = AuthorizationServer(
             self.minter,

@@ -139,6 +139,26 @@ def test_a_refusal_of_a_known_client_is_recorded() -> None:
     assert [(e.outcome, e.reason) for e in site.events] == [("deny", "invalid_scope")]
 
 
+def test_a_field_without_a_value_is_not_there() -> None:
+    """RFC 6749, section 3.2: it MUST be treated as if it were omitted."""
+    answer = Site().token(scope="", resource="", client_id="", client_secret="")
+    assert answer.json()["scope"] == "infer models"
+
+
+def test_issue_8_6_who_fails_too_often_is_told_when_to_try_again() -> None:
+    site = Site()
+    told = [
+        site.post("/oauth/token", GRANT, ("Authorization", basic(name, "wrong")))
+        for _ in range(22)
+        for name in ("service", "unknown")
+    ]
+    assert {answer.status_code for answer in told[:40]} == {401}
+    assert {answer.status_code for answer in told[40:]} == {429}
+    assert {answer.headers["retry-after"] for answer in told[40:]} == {"3"}
+    assert {answer.json()["error"] for answer in told} == {"invalid_client"}
+    assert site.token().status_code == 200
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_token_that_cannot_be_recorded_is_not_given_out(asynchronous: bool) -> None:
     def fail(event: TokenEvent) -> None:
