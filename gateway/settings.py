@@ -59,18 +59,6 @@ class TrustedIssuer(BaseModel):
     jwks_uri: str | None = None
 
 
-class OAuthSettings(BaseModel):
-    """The embedded authorization server: `[oauth]`.
-
-    Attributes:
-        profile: Which assertions of clients are accepted, see `gateway.identity.assertion_rules`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    profile: Literal["rfc7523", "fapi2"] = "rfc7523"
-
-
 class EngineSettings(BaseModel):
     """A kind of engine beside the plain one: `[engines.NAME]`.
 
@@ -124,7 +112,12 @@ class Settings(BaseSettings):
     )
     audit_origin: str = Field(min_length=1)
     issuers: tuple[TrustedIssuer, ...] = ()
-    oauth: OAuthSettings = OAuthSettings()
+    oauth_profile: Literal["rfc7523", "fapi2"] = Field(
+        default="rfc7523", description="which assertions of clients are accepted"
+    )
+    dpop_nonce: bool = Field(
+        default=False, description="whether proofs of possession must carry a nonce of ours"
+    )
     federation: Literal["auto", "on", "off"] = "auto"
 
     max_body_bytes: int = Field(default=32 << 20, ge=1024, le=1 << 30)
@@ -357,6 +350,4 @@ def _siblings(where: tuple[int | str, ...]) -> list[str]:
     """Return the keys that there are where one stands that is unknown."""
     if len(where) > 1 and where[0] == "issuers":
         return list(TrustedIssuer.model_fields)
-    if len(where) > 1 and where[0] == "oauth":
-        return list(OAuthSettings.model_fields)
     return list((EngineSettings if len(where) > 1 else Settings).model_fields)

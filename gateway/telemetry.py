@@ -31,6 +31,7 @@ TOKEN_REASONS: Final = frozenset(
         "invalid_scope",
         "invalid_target",
         "invalid_dpop_proof",
+        "use_dpop_nonce",
         "temporarily_unavailable",
     }
 )

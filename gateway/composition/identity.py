@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections import Counter
 from dataclasses import dataclass
 
 import httpx
 
+from audit.event import PLATFORM_TENANT
 from gateway.client.certificates import check_variables
 from gateway.composition.foundation import Foundation
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.authorization_server import AuthorizationServer
 from gateway.identity.client_authentication import ClientAuthenticator
 from gateway.identity.dpop import ProofChecker
+from gateway.identity.dpop_nonces import Nonces
 from gateway.identity.failure_bounds import MemoryFailureBounds
 from gateway.identity.issuers import Issuers, fetch_document
 from gateway.identity.token_keys import PURPOSE, TokenKeys
@@ -29,6 +33,7 @@ class Identity:
     server: AuthorizationServer
     issuers: Issuers
     token_keys: TokenKeys
+    nonces: Nonces | None
 
     def refusals(self) -> Counter[str]:
         """Return how many were refused before a tenant was known, by error code."""
@@ -65,13 +70,14 @@ def make_identity(base: Foundation) -> Identity:
         fetch=fetch,
         monotonic=environment.monotonic,
     )
-    proofs = ProofChecker(url, clock=environment.clock)
+    nonces = _nonces(base)
+    proofs = ProofChecker(url, clock=environment.clock, nonces=nonces)
     clients = ClientAuthenticator(
         base.revocation_state,
         url,
         clock=environment.clock,
         failures=MemoryFailureBounds(environment.monotonic),
-        profile=base.settings.oauth.profile,
+        profile=base.settings.oauth_profile,
     )
     return Identity(
         Authenticator(
@@ -82,7 +88,16 @@ def make_identity(base: Foundation) -> Identity:
         ),
         issuers,
         keys,
+        nonces,
     )
+
+
+def _nonces(base: Foundation) -> Nonces | None:
+    """Return the nonces of all replicas: their key follows from one that all of them can open."""
+    if not base.settings.dpop_nonce:
+        return None
+    secret = base.keys.mac_key(PLATFORM_TENANT)
+    return Nonces(hmac.digest(secret, b"dpop nonces", hashlib.sha256), base.environment.clock)
 
 
 def trusted(settings: Settings) -> list[IssuerTrust]:

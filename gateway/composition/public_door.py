@@ -136,8 +136,15 @@ def public_app(
         if route not in (UNVERSIONED, VERSIONED):
             metrics.count_request(DOOR, route, status)
 
+    nonces = identity.nonces
     return Boundary(
-        PublicApp(endpoint, app), recorder.new_id, traces, count, lines=lines, door=DOOR
+        PublicApp(endpoint, app),
+        recorder.new_id,
+        traces,
+        count,
+        lines=lines,
+        door=DOOR,
+        nonce=None if nonces is None else nonces.current,
     )
 
 

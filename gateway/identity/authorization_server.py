@@ -17,7 +17,7 @@ from typing import Any, Literal
 from gateway.identity.assertion_rules import Profile
 from gateway.identity.client_authentication import NOWHERE, ClientAuthenticator, Connection
 from gateway.identity.dpop import ProofChecker
-from gateway.identity.errors import InvalidProof, InvalidToken, OAuthRefusal
+from gateway.identity.errors import InvalidProof, InvalidToken, NonceRequired, OAuthRefusal
 from gateway.identity.records import Client
 from gateway.identity.revocation import RevocationState
 from gateway.identity.token_grant import TokenGrant, TokenRequest
@@ -121,7 +121,8 @@ class AuthorizationServer:
         except OAuthRefusal as refusal:
             return TokenAnswer({}, refusal, _issued(request, "deny", refusal.error))
         except InvalidProof as refusal:
-            refused = OAuthRefusal(refusal.code, refusal.public)
+            nonce = refusal.nonce if isinstance(refusal, NonceRequired) else ""
+            refused = OAuthRefusal(refusal.code, refusal.public, nonce)
             return TokenAnswer({}, refused, _issued(request, "deny", refused.error))
         return TokenAnswer(request.answer, None, _issued(request, "allow", "ok"))
 

@@ -220,6 +220,8 @@ def _refusal(refusal: OAuthRefusal | EvidenceUnavailable) -> tuple[Response, str
         if error == "invalid_client":
             status = 429 if refusal.retry_after else 401
             headers["WWW-Authenticate"] = 'Basic realm="sealgate"'
+        if refusal.nonce:
+            headers["DPoP-Nonce"] = refusal.nonce
         if refusal.retry_after:
             headers["Retry-After"] = refusal.retry_after
     body = orjson.dumps({"error": error, "error_description": refusal.public})

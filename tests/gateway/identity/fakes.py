@@ -24,6 +24,7 @@ from gateway.identity.authorization_server import AuthorizationServer
 from gateway.identity.client_assertions import ASSERTION_TYPE
 from gateway.identity.client_authentication import ClientAuthenticator, secret_hash
 from gateway.identity.dpop import ProofChecker
+from gateway.identity.dpop_nonces import Nonces
 from gateway.identity.failure_bounds import MemoryFailureBounds
 from gateway.identity.issuers import Issuers
 from gateway.identity.key_admission import TrustedKey
@@ -164,8 +165,10 @@ class World:
         fetch: Any = None,
         url: str = URL,
         profile: Profile = "rfc7523",
+        nonces: bool = False,
     ) -> None:
         self.clock = Clock()
+        self.nonces = Nonces(bytes(32), self.clock) if nonces else None
         self.monotonic = Clock(0.0)
         purposes = frozenset({"care", "research"})
         self.tenants = MemoryTenantStore()
@@ -215,7 +218,7 @@ class World:
             fetch=fetch or no_fetch,
             monotonic=self.monotonic,
         )
-        self.proofs = ProofChecker(url, clock=self.clock)
+        self.proofs = ProofChecker(url, clock=self.clock, nonces=self.nonces)
         self.authenticator = Authenticator(
             self.issuers, self.revocation_state, self.proofs, public_url=url, clock=self.clock
         )
