@@ -222,7 +222,7 @@ class Metrics:
         """Count a request of a client for a token, or to revoke one.
 
         Args:
-            outcome: `issued`, `revoked` or `refused`.
+            outcome: `issued`, `revoked`, `introspected` or `refused`.
             reason: `ok`, or the OAuth error code; one that is not known counts as `other`.
         """
         self.tokens.labels(outcome, reason if reason in TOKEN_REASONS else "other").inc()

@@ -65,6 +65,7 @@ class Details(TypedDict, total=False):
     id: str
     tenant: str
     client_id: str
+    actor_ref: str
     actor_type: str
     reason: str
     resource: str

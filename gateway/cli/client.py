@@ -42,7 +42,7 @@ app = typer.Typer(
 )
 
 Id = Annotated[str, typer.Argument(help="Id of the client.")]
-ROLES = "caller, owner, officer, convenor, site or administrator; repeat it."
+ROLES = "caller, owner, officer, convenor, site, delegate or administrator; repeat it."
 SCOPES = "infer, models, artifacts, audit, policies, federate or admin; repeat it."
 Tenant = Annotated[str, typer.Option("--tenant", help="Whom it acts for.")]
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from gateway.epoch_memo import UNKNOWN, EpochMemo
+from gateway.identity.delegation import Delegation, delegation_of, narrowed
 from gateway.identity.dpop import ALGORITHMS, ProofChecker
 from gateway.identity.errors import (
     InvalidProof,
@@ -200,7 +201,10 @@ class Authenticator:
             registration = await asyncio.to_thread(
                 self._revocation_state.look_up, principal.client_id
             )
-        revoked = self._revocation_state.is_revoked(principal.issuer, principal.token_id)
+        revoked = self._revocation_state.is_any_revoked(principal)
+        if principal.acting_for and not revoked:
+            others = await asyncio.to_thread(self._revocation_state.others_hold, principal)
+            revoked = not others
         if revoked or not still_valid(principal, *registration):
             self._refuse(InvalidToken(), "Bearer")
 
@@ -237,9 +241,16 @@ class Authenticator:
         registration = self._revocation_state.remembered(client_id)
         if registration is None:
             registration = await asyncio.to_thread(self._revocation_state.look_up, client_id)
-        if self._revocation_state.is_revoked(claims.issuer, claims.token_id):
+        principal = principal_of(claims, trust, *registration, now, own=own)
+        if own and (delegation := delegation_of(unverified.claims)) is not None:
+            principal = await asyncio.to_thread(self._narrowed, principal, delegation)
+        if self._revocation_state.is_any_revoked(principal):
             raise InvalidToken("the access token has been revoked")
-        return claims, principal_of(claims, trust, *registration, now, own=own), key
+        return claims, principal, key
+
+    def _narrowed(self, principal: Principal, delegation: Delegation) -> Principal:
+        others = map(self._revocation_state.look_up, delegation.others)
+        return narrowed(principal, delegation, others)
 
     def _check_binding(
         self,

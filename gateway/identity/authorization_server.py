@@ -18,6 +18,8 @@ from gateway.identity.assertion_rules import Profile
 from gateway.identity.client_authentication import NOWHERE, ClientAuthenticator, Connection
 from gateway.identity.dpop import ProofChecker
 from gateway.identity.errors import InvalidProof, InvalidToken, NonceRequired, OAuthRefusal
+from gateway.identity.introspection import introspected
+from gateway.identity.own_tokens import OwnTokens
 from gateway.identity.records import Client
 from gateway.identity.revocation import RevocationState
 from gateway.identity.token_grant import TokenGrant, TokenRequest
@@ -40,6 +42,7 @@ class TokenEvent:
         outcome: `allow` or `deny`.
         reason: The OAuth error code of a refusal, else `ok`.
         token_id: `jti` of the token, or None when there is none.
+        subject: For whom the client acts with it; empty where it acts for itself.
     """
 
     action: Literal["issueToken"]
@@ -48,6 +51,7 @@ class TokenEvent:
     outcome: Literal["allow", "deny"]
     reason: str
     token_id: str | None = None
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,8 @@ class AuthorizationServer:
         self._revocation_state = revocation_state
         self._clock = clock
         self._trust = minter.trust
-        self._grant = TokenGrant(clients, minter, proofs)
+        self._tokens = OwnTokens(minter, revocation_state, clock)
+        self._grant = TokenGrant(clients, minter, proofs, self._tokens)
 
     def token_response(
         self,
@@ -157,6 +162,22 @@ class AuthorizationServer:
             raise OAuthRefusal("invalid_grant", "the token belongs to another client")
         return Revocation(client, claims)
 
+    def introspect(
+        self,
+        form: Mapping[str, str],
+        authorization: bytes | None,
+        connection: Connection = NOWHERE,
+    ) -> Mapping[str, Any]:
+        """Answer who asks about a token (RFC 7662).
+
+        Raises:
+            OAuthRefusal: The client is not authenticated, or names no token.
+        """
+        client = self._clients.authenticate(form, authorization, connection)
+        if "token" not in form:
+            raise OAuthRefusal("invalid_request", "a token is required")
+        return introspected(self._tokens, client, form["token"], self._minter.audience)
+
     def revoke(self, issuer: str, token_id: str, expires: int) -> None:
         """Carry a revocation out; when it returns the token is accepted nowhere. May be repeated.
 
@@ -196,4 +217,6 @@ def _issued(
         return None
     client = request.client.record
     token_id = request.token.token_id if request.token is not None else None
-    return TokenEvent("issueToken", client.tenant, client.id, outcome, reason, token_id)
+    return TokenEvent(
+        "issueToken", client.tenant, client.id, outcome, reason, token_id, request.subject
+    )

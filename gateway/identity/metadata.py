@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from gateway.identity.assertion_rules import DEFAULT_PROFILE, Profile, rules_of
 from gateway.identity.dpop import ALGORITHMS
+from gateway.identity.introspection import INTROSPECTION_PATH
 from gateway.identity.records import SCOPES
+from gateway.identity.token_exchange import EXCHANGE
 from gateway.identity.token_grant import GRANT_TYPE, TOKEN_PATH
 
 REVOCATION_PATH: Final = "/oauth/revoke"
@@ -39,14 +41,17 @@ def server_metadata(issuer: str, profile: Profile = DEFAULT_PROFILE) -> dict[str
         "issuer": issuer,
         "token_endpoint": issuer + TOKEN_PATH,
         "revocation_endpoint": issuer + REVOCATION_PATH,
+        "introspection_endpoint": issuer + INTROSPECTION_PATH,
         "jwks_uri": issuer + JWKS_PATH,
-        "grant_types_supported": [GRANT_TYPE],
+        "grant_types_supported": [GRANT_TYPE, EXCHANGE],
         "response_types_supported": ["code"],
         "scopes_supported": sorted(SCOPES),
         "token_endpoint_auth_methods_supported": _METHODS,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": _METHODS,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_methods_supported": _METHODS,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "dpop_signing_alg_values_supported": list(ALGORITHMS),
         "sealgate_oauth_profile": rules.profile,
         "sealgate_client_assertion_audiences": sorted(rules.audiences),

@@ -40,6 +40,9 @@ class Principal:
         auth_age: Seconds since it authenticated, rounded up.
         token_id: `jti`.
         expires: Unix seconds.
+        acting_for: The other clients in a token by which one acts for another, see
+            `gateway.identity.delegation`; roles, scopes and purposes are those all of them have.
+        origins: `jti` of the tokens that such a token came from.
     """
 
     issuer: str
@@ -56,6 +59,8 @@ class Principal:
     auth_age: int
     token_id: str
     expires: int
+    acting_for: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str:
@@ -82,7 +87,11 @@ def still_valid(principal: Principal, client: Client | None, tenant: Tenant | No
         client is not None
         and not client.disabled
         and client.tenant == principal.tenant
-        and client.roles == principal.roles
+        and (
+            principal.roles <= client.roles
+            if principal.acting_for
+            else principal.roles == client.roles
+        )
         and tenant is not None
         and not tenant.suspended
     )

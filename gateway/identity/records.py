@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-ROLES: Final = frozenset({"administrator", "owner", "caller", "officer", "site", "convenor"})
+ROLES: Final = frozenset(
+    {"administrator", "owner", "caller", "officer", "site", "convenor", "delegate"}
+)
 """What a client can be; `administrator` only in the platform tenant."""
 SCOPES: Final = frozenset(
     {"infer", "models", "artifacts", "audit", "policies", "admin", "federate"}
@@ -64,7 +66,8 @@ class Client:
         tenant: Id of the tenant it acts for.
         name: Name for people.
         kind: What it is; for now always `service`.
-        roles: For instance `caller`, `owner`, `officer`, `site`, `convenor`, `administrator`.
+        roles: For instance `caller`, `owner`, `officer`, `site`, `convenor`, `administrator`,
+            `delegate` (may exchange tokens, RFC 8693).
         scopes: The most that a token of this client may carry.
         purposes: The purposes it may name in a request.
         default_purpose: The one that a request without a purpose has, or None.

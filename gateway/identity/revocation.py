@@ -83,6 +83,15 @@ class RevocationState:
         """Tell whether a token has been revoked. Does not block."""
         return (issuer, token_id) in self._revoked
 
+    def is_any_revoked(self, principal: Principal) -> bool:
+        """Tell whether its token, or one that it came from, has been revoked. Does not block."""
+        tokens = (principal.token_id, *principal.origins)
+        return any((principal.issuer, token) in self._revoked for token in tokens)
+
+    def others_hold(self, principal: Principal) -> bool:
+        """Tell whether everyone else in its token is valid and has its roles still. Blocks."""
+        return all(still_valid(principal, *self.look_up(one)) for one in principal.acting_for)
+
     def remembered(self, client_id: str) -> Registration | None:
         """Return client and tenant as they are in memory, None when they are not. Never blocks."""
         found = self._registered.now().get(client_id)
@@ -110,7 +119,7 @@ class RevocationState:
             InvalidToken: Its token was revoked, or its client or tenant was changed or shut out.
         """
         registration = self.look_up(principal.client_id)
-        revoked = self.is_revoked(principal.issuer, principal.token_id)
+        revoked = self.is_any_revoked(principal) or not self.others_hold(principal)
         if revoked or not still_valid(principal, *registration):
             scheme = "DPoP" if principal.binding == "dpop" else "Bearer"
             raise InvalidToken(challenge=f'{scheme} error="{InvalidToken.code}"')

@@ -13,18 +13,21 @@ What Authlib leaves to its frameworks, or does too loosely, is here:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 from authlib.oauth2 import AuthorizationServer as AuthlibServer
 from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749 import OAuth2Payload, OAuth2Request
-from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
+from authlib.oauth2.rfc6749.grants import BaseGrant, ClientCredentialsGrant, TokenEndpointMixin
 
 from gateway.identity.client_authentication import NOWHERE, ClientAuthenticator, Connection
 from gateway.identity.dpop import Proof, ProofChecker
 from gateway.identity.errors import InvalidProof, OAuthRefusal
+from gateway.identity.own_tokens import OwnTokens
 from gateway.identity.records import Client
+from gateway.identity.token_exchange import ACCESS_TOKEN, EXCHANGE, exchange_of
 from gateway.identity.tokens import TOKEN_SECONDS, MintedToken, TokenMinter
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - a path
@@ -67,6 +70,7 @@ class TokenRequest(OAuth2Request):  # type: ignore[misc]
         self.connection = connection
         self.client: RegisteredClient | None = None
         self.token: MintedToken | None = None
+        self.subject = ""
         self.answer: dict[str, str | int] = {}
 
 
@@ -77,7 +81,7 @@ class RegisteredClient:
         self.record = record
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """Allow the one grant there is."""
+        """Allow what needs no permission; token exchange looks for its own."""
         return grant_type == GRANT_TYPE
 
 
@@ -92,6 +96,20 @@ class _ClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]
         return 200, self.request.answer, self.TOKEN_RESPONSE_HEADER
 
 
+class _TokenExchange(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
+    """The grant of RFC 8693, of which Authlib has an empty package: decided in `token_exchange`."""
+
+    GRANT_TYPE = EXCHANGE
+
+    def validate_token_request(self) -> None:
+        """Learn who asks; the rest is for the one who knows our tokens."""
+        self.request.client = self.server.authenticate_client(self.request, [])
+
+    def create_token_response(self) -> tuple[int, dict[str, str | int], list[tuple[str, str]]]:
+        self.server.grant.exchange(self.request, self.request.client.record)
+        return 200, self.request.answer, self.TOKEN_RESPONSE_HEADER
+
+
 class _Server(AuthlibServer):  # type: ignore[misc]
     """Authlib's server: it picks the grant and drives it."""
 
@@ -100,6 +118,7 @@ class _Server(AuthlibServer):  # type: ignore[misc]
         self._authenticator = clients
         self.grant = grant
         self.register_grant(_ClientCredentials)
+        self.register_grant(_TokenExchange)
 
     def authenticate_client(
         self, request: TokenRequest, methods: object, endpoint: str = "token"
@@ -132,12 +151,18 @@ class TokenGrant:
         clients: Authenticates the clients.
         minter: Signs the tokens.
         proofs: Checks proofs of possession for our public URL.
+        tokens: Reads tokens that are exchanged.
     """
 
     def __init__(
-        self, clients: ClientAuthenticator, minter: TokenMinter, proofs: ProofChecker
+        self,
+        clients: ClientAuthenticator,
+        minter: TokenMinter,
+        proofs: ProofChecker,
+        tokens: OwnTokens,
     ) -> None:
         self._minter = minter
+        self._tokens = tokens
         self._proofs = proofs
         self._server = _Server(clients, self)
 
@@ -155,9 +180,7 @@ class TokenGrant:
     def issue(self, request: TokenRequest, client: Client) -> None:
         """Decide what the token of an authenticated client says, and sign it."""
         scopes = granted_scopes(client, request.fields.get("scope"))
-        resource = request.fields.get("resource", self._minter.audience)
-        if not names_resource(resource, self._minter.audience):
-            raise OAuthRefusal("invalid_target", "the resource is not served here")
+        self._check_target(request)
         proof = self._proof(request, client)
         token = self._minter.mint(client, scopes, proof.thumbprint if proof else None)
         request.token = token
@@ -167,6 +190,36 @@ class TokenGrant:
             "expires_in": TOKEN_SECONDS,
             "scope": " ".join(sorted(scopes)),
         }
+
+    def exchange(self, request: TokenRequest, client: Client) -> None:
+        """Decide about an exchange, and sign what it gives (RFC 8693 section 2.2)."""
+        found = exchange_of(self._tokens, client, request.fields)
+        widest = replace(client, scopes=client.scopes & found.scopes)
+        scopes = granted_scopes(widest, request.fields.get("scope"))
+        self._check_target(request)
+        proof = self._proof(request, client)
+        token = self._minter.mint(
+            client,
+            scopes,
+            proof.thumbprint if proof else None,
+            on_behalf=found.delegation.claims(),
+            until=found.until,
+        )
+        request.token, request.subject = token, found.delegation.subject
+        request.answer = {
+            "access_token": token.text,
+            "issued_token_type": ACCESS_TOKEN,
+            "token_type": "DPoP" if proof else "Bearer",
+            "expires_in": token.expires - token.issued,
+            "scope": " ".join(sorted(scopes)),
+        }
+
+    def _check_target(self, request: TokenRequest) -> None:
+        # `audience` (RFC 8693 section 2.1) is a name, and ours is the same address.
+        for field in ("resource", "audience"):
+            named = request.fields.get(field, self._minter.audience)
+            if not names_resource(named, self._minter.audience):
+                raise OAuthRefusal("invalid_target", "the resource is not served here")
 
     def _proof(self, request: TokenRequest, client: Client) -> Proof | None:
         if request.dpop is None:

@@ -15,9 +15,11 @@ What a token must pass before `read_access_token` returns its claims:
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -57,6 +59,7 @@ class AccessClaims:
         tenant: The tenant claim of the trust entry, if it has one.
         thumbprint: `cnf.jkt`: the key that the token is bound to (RFC 9449 section 6), or None.
         authenticated: `auth_time` or, for want of it, `iat`: Unix seconds.
+        confirmation: `cnf`, as it is; empty where it is bound to nothing.
     """
 
     issuer: str
@@ -69,6 +72,7 @@ class AccessClaims:
     tenant: str | None
     thumbprint: str | None
     authenticated: int
+    confirmation: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class MintedToken:
     text: str
     token_id: str
     expires: int
+    issued: int = 0
 
 
 class TokenMinter:
@@ -127,7 +132,13 @@ class TokenMinter:
         self._random_bytes = random_bytes
 
     def mint(
-        self, client: Client, scopes: frozenset[str], thumbprint: str | None = None
+        self,
+        client: Client,
+        scopes: frozenset[str],
+        thumbprint: str | None = None,
+        *,
+        on_behalf: Mapping[str, Any] = MappingProxyType({}),
+        until: float = math.inf,
     ) -> MintedToken:
         """Sign a token for `client`.
 
@@ -135,8 +146,11 @@ class TokenMinter:
             client: Whom it is for; it acts for itself (`sub` is the client).
             scopes: What it may do; the caller has checked that the client may have them.
             thumbprint: RFC 7638 thumbprint of the key to bind it to, or None for a bearer token.
+            on_behalf: What it says of whom the client acts for (`gateway.identity.delegation`).
+            until: When it ends at the latest, Unix seconds.
         """
         now = int(self._clock())
+        expires = int(min(now + TOKEN_SECONDS, until))
         token_id = base64.urlsafe_b64encode(self._random_bytes(16)).rstrip(b"=").decode()
         claims: dict[str, Any] = {
             "iss": self.issuer,
@@ -145,17 +159,18 @@ class TokenMinter:
             "client_id": client.id,
             "iat": now,
             "nbf": now,
-            "exp": now + TOKEN_SECONDS,
+            "exp": expires,
             "jti": token_id,
             "scope": " ".join(sorted(scopes)),
             "tenant": client.tenant,
+            **on_behalf,
         }
         if thumbprint is not None:
             claims["cnf"] = {"jkt": thumbprint}
         kid, key = self.keys.signing
         header = {"typ": "at+jwt", "alg": ALGORITHM, "kid": kid}
         text = jwt.encode(header, claims, key, algorithms=[ALGORITHM])
-        return MintedToken(text, token_id, now + TOKEN_SECONDS)
+        return MintedToken(text, token_id, expires, now)
 
 
 def parse_access_token(token: bytes) -> tuple[str, str | None, Unverified]:
@@ -230,6 +245,7 @@ def _read(
         tenant=short_text(claims.get(trust.tenant_claim)) if trust.tenant_claim else None,
         thumbprint=_thumbprint(claims),
         authenticated=min(issued, numeric_date(claims.get("auth_time", issued))),
+        confirmation=dict(claims.get("cnf", {})),
     )
 
 

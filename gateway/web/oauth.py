@@ -26,6 +26,7 @@ from gateway.identity.authenticate import PROTECTED_RESOURCE_PATH
 from gateway.identity.authorization_server import AuthorizationServer, Revocation, TokenEvent
 from gateway.identity.client_authentication import Connection
 from gateway.identity.errors import OAuthRefusal
+from gateway.identity.introspection import INTROSPECTION_PATH
 from gateway.identity.metadata import (
     JWKS_PATH,
     REVOCATION_PATH,
@@ -34,7 +35,7 @@ from gateway.identity.metadata import (
 )
 from gateway.identity.token_grant import TOKEN_PATH
 from gateway.origins import group_of
-from gateway.web.oauth_operations import KEYS, RESOURCE, REVOKE, SERVER, TOKEN
+from gateway.web.oauth_operations import INTROSPECT, KEYS, RESOURCE, REVOKE, SERVER, TOKEN
 from gateway.web.problems import note_code
 
 MAX_FORM: Final = 16_384
@@ -79,6 +80,7 @@ def build_router(
     endpoints = _Endpoints(server, evidence, count)
     router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], **TOKEN)
     router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], **REVOKE)
+    router.add_api_route(INTROSPECTION_PATH, endpoints.introspect, methods=["POST"], **INTROSPECT)
     metadata = server_metadata(server.issuer, server.profile)
     _add_document(router, JWKS_PATH, lambda: server.jwks, KEYS)
     _add_document(router, SERVER_METADATA_PATH, lambda: metadata, SERVER)
@@ -132,6 +134,21 @@ class _Endpoints:
             return self._refused(request, refusal)
         self._count("revoked", "ok")
         return Response(b"", 200, _NO_STORE)
+
+    async def introspect(self, request: Request) -> Response:
+        """Tell a resource server of a tenant about a token that it was sent (RFC 7662)."""
+        try:
+            form = await _form(request)
+            told = await run_in_threadpool(
+                self._server.introspect,
+                form,
+                _single(request, "authorization"),
+                _connection(request),
+            )
+        except OAuthRefusal as refusal:
+            return self._refused(request, refusal)
+        self._count("introspected", "ok")
+        return Response(orjson.dumps(told), 200, _NO_STORE, "application/json")
 
     def _refused(self, request: Request, refusal: OAuthRefusal | EvidenceUnavailable) -> Response:
         answer, error = _refusal(refusal)

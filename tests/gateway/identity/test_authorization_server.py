@@ -14,6 +14,7 @@ from gateway.identity.authorization_server import TokenAnswer, TokenEvent
 from gateway.identity.errors import InvalidToken, OAuthRefusal
 from gateway.identity.metadata import resource_metadata, server_metadata
 from gateway.identity.records import SCOPES
+from gateway.identity.token_exchange import EXCHANGE
 from gateway.identity.token_grant import TOKEN_PATH
 
 from .fakes import ED25519, NOW, OTHER, RSA, URL, World, assertion, basic, proof
@@ -236,11 +237,12 @@ def test_revoking_needs_a_client_and_a_token() -> None:
 def test_the_metadata_names_only_what_works() -> None:
     made = server_metadata(URL)
     assert made["issuer"] == URL
-    assert made["grant_types_supported"] == ["client_credentials"]
+    assert made["grant_types_supported"] == ["client_credentials", EXCHANGE]
     assert set(made["scopes_supported"]) == SCOPES
     assert {name for name in made if name.endswith("_endpoint")} == {
         "token_endpoint",
         "revocation_endpoint",
+        "introspection_endpoint",
     }
     resource = resource_metadata(URL, (URL, "https://provider.example"))
     assert resource["resource"] == URL

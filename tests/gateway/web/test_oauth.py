@@ -229,7 +229,19 @@ def test_revoking_what_is_not_ours_succeeds_and_someone_elses_does_not() -> None
     assert site.events == []
 
 
-@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke"])
+def test_a_resource_server_asks_about_a_token() -> None:
+    site = Site()
+    token = site.token().json()["access_token"]
+    credential = ("Authorization", basic())
+    answer = site.post("/oauth/introspect", {"token": token}, credential)
+    assert answer.json()["client_id"] == "service"
+    assert answer.headers["cache-control"] == "no-store"
+    other = site.post("/oauth/introspect", {"token": "x"}, credential)
+    assert (other.status_code, other.json()) == (200, {"active": False})
+    assert site.post("/oauth/introspect", {"token": token}).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/introspect"])
 @pytest.mark.parametrize(
     "body",
     [
@@ -300,7 +312,7 @@ def test_the_documents() -> None:
     assert all("d" not in key for key in keys["keys"])
     assert server["jwks_uri"] == URL + "/oauth/jwks"
     assert resource["authorization_servers"] == [URL]
-    for name in ("token_endpoint", "revocation_endpoint"):
+    for name in ("token_endpoint", "revocation_endpoint", "introspection_endpoint"):
         path = server[name].removeprefix(URL)
         assert site.post(path, b"x").status_code == 400
     assert site.send("GET", "/.well-known/openid-configuration").status_code == 404
