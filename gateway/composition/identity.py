@@ -84,7 +84,14 @@ def make_identity(base: Foundation) -> Identity:
             issuers, base.revocation_state, proofs, public_url=url, clock=environment.clock
         ),
         AuthorizationServer(
-            minter, clients, proofs, base.revocation_state, clock=environment.clock
+            minter,
+            clients,
+            proofs,
+            base.revocation_state,
+            clock=environment.clock,
+            certificates=bool(
+                base.settings.tls_client_ca or base.settings.proxy_certificate_header
+            ),
         ),
         issuers,
         keys,

@@ -46,6 +46,7 @@ from gateway.web.api_page import Pages
 from gateway.web.authenticated import Authenticated
 from gateway.web.boundary import Boundary
 from gateway.web.bounded_body import BoundedBody
+from gateway.web.client_certificates import ClientCertificates
 from gateway.web.dependencies import provide
 from gateway.web.description import describe
 from gateway.web.infer import UNVERSIONED, VERSIONED, InferEndpoint, PublicApp
@@ -101,7 +102,7 @@ def public_app(
     server, issuers = identity.server, identity.issuers
 
     def resource() -> dict[str, Any]:
-        return resource_metadata(server.issuer, issuers.names)
+        return resource_metadata(server.issuer, issuers.names, certificates=server.certificates)
 
     app.include_router(oauth.build_router(server, resource, use.tokens, metrics.count_token))
     app.include_router(oip.build_router(directory, VERSION, ready))
@@ -137,7 +138,7 @@ def public_app(
             metrics.count_request(DOOR, route, status)
 
     nonces = identity.nonces
-    return Boundary(
+    boundary = Boundary(
         PublicApp(endpoint, app),
         recorder.new_id,
         traces,
@@ -146,6 +147,8 @@ def public_app(
         door=DOOR,
         nonce=None if nonces is None else nonces.current,
     )
+    header = settings.proxy_certificate_header
+    return ClientCertificates(boundary, header=header, proxies=settings.trusted_proxies)
 
 
 def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:

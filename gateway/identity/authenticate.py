@@ -4,8 +4,9 @@
 2. What is remembered counts only under the epoch that was current *before* its client was looked
    up (`gateway.epoch_memo`): any revocation moves the epoch, and a withdrawn issuer key does too.
 3. It counts for a minute at most and never past the expiry of the token, or the end of its key.
-4. A bound token is accepted with a fresh proof of its key and in no other way, remembered or not; a
-   token that is not bound is not accepted under the `DPoP` scheme. One request has one proof, used
+4. A bound token is accepted with a fresh proof of its key, or over a connection on which its
+   certificate was shown, and in no other way, remembered or not; a token that is not bound to a key
+   is not accepted under the `DPoP` scheme. One request has one proof, used
    once, however often the request is asked about (`Proven`).
 5. A repeated `Authorization` or `DPoP` header is refused: two readers could pick different ones.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -54,6 +56,7 @@ class _Remembered:
     until: float
     principal: Principal
     thumbprint: str | None
+    certificate: str | None
 
 
 @dataclass(slots=True)
@@ -76,12 +79,14 @@ class Credentials:
         method: Its method, for the proof.
         path: Its path as sent, percent-encoded, without query, for the proof.
         proven: For a request that is asked about again and again, such as a stream.
+        certificate: Thumbprint of the certificate that its caller showed; empty where none was.
     """
 
     headers: Iterable[tuple[bytes, bytes]]
     method: str
     path: str
     proven: Proven | None = None
+    certificate: str = ""
 
 
 @dataclass(slots=True)
@@ -143,7 +148,12 @@ class Authenticator:
                     self._refuse(InvalidProof("the proof header is repeated"), "DPoP")
                 proof = value
         return await self.authenticate(
-            authorization, proof, credentials.method, credentials.path, credentials.proven
+            authorization,
+            proof,
+            credentials.method,
+            credentials.path,
+            credentials.proven,
+            credentials.certificate,
         )
 
     async def authenticate(
@@ -153,6 +163,7 @@ class Authenticator:
         method: str,
         path: str,
         proven: Proven | None = None,
+        certificate: str = "",
     ) -> Principal:
         """Authenticate a request.
 
@@ -162,6 +173,7 @@ class Authenticator:
             method: Its method.
             path: Its path as sent, percent-encoded, without query.
             proven: Remembers that this request's proof was used; the token is looked at each time.
+            certificate: Thumbprint of the certificate that its caller showed, or empty.
 
         Raises:
             Unauthenticated: It carries no token, or one that must not be accepted; `challenge` is
@@ -177,7 +189,9 @@ class Authenticator:
             self._refuse(TokenMissing(), "")
         try:
             known = self._recall(token) or await self._verify(token)
-            if known.thumbprint is not None or kind == "DPoP":
+            if known.certificate is not None:
+                _check_certificate(known.certificate, kind, certificate)
+            elif known.thumbprint is not None or kind == "DPoP":
                 self._check_binding(known, kind, token, dpop, method, path, proven)
         except Unauthenticated as refusal:
             self._refuse(refusal, "DPoP" if isinstance(refusal, InvalidProof) else kind)
@@ -226,7 +240,7 @@ class Authenticator:
         memory = self._memo.now()
         claims, principal, key = await self._read(token)
         until = min(claims.expires, self._clock() + MEMO_SECONDS, key.until)
-        known = _Remembered(until, principal, claims.thumbprint)
+        known = _Remembered(until, principal, claims.thumbprint, claims.certificate)
         memory.keep(hashlib.sha256(token).digest(), known)
         return known
 
@@ -277,6 +291,16 @@ class Authenticator:
         self.refusals[refusal.code] += 1
         refusal.challenge = self._challenges.of(refusal, kind)
         raise refusal
+
+
+def _check_certificate(bound_to: str, kind: str, shown: str) -> None:
+    """Hold a token to the certificate that it is bound to (RFC 8705 section 3).
+
+    Raises:
+        InvalidToken: Its caller has shown another one, or none.
+    """
+    if kind != "Bearer" or not hmac.compare_digest(bound_to.encode(), shown.encode()):
+        raise InvalidToken("the access token is bound to a certificate that was not shown")
 
 
 _SCHEMES: Final = {b"bearer": "Bearer", b"dpop": "DPoP"}

@@ -86,6 +86,7 @@ class AuthorizationServer:
         proofs: Checks proofs of possession for our public URL.
         revocation_state: Keeps the revocations.
         clock: Unix seconds.
+        certificates: Whether clients may show certificates (RFC 8705); for the metadata.
     """
 
     def __init__(
@@ -96,7 +97,9 @@ class AuthorizationServer:
         revocation_state: RevocationState,
         *,
         clock: Callable[[], float],
+        certificates: bool = False,
     ) -> None:
+        self.certificates = certificates
         self._minter = minter
         self._clients = clients
         self._revocation_state = revocation_state

@@ -10,7 +10,9 @@
 4. What a client authenticated with before a rotation is accepted until its end, with the same work
    for clients that have none such and for those that do not exist.
 5. Assertions are accepted as `gateway.identity.client_assertions` promises.
-6. Failures are bounded in a way that locks nobody out (`gateway.identity.failure_bounds`).
+6. A certificate that a client has shown stands for a key that it registered, and is looked at where
+   nothing else proves who it is.
+7. Failures are bounded in a way that locks nobody out (`gateway.identity.failure_bounds`).
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from urllib.parse import unquote_to_bytes
 
 from gateway.identity.assertion_rules import DEFAULT_PROFILE, AssertionRules, Profile, rules_of
 from gateway.identity.client_assertions import Assertions
+from gateway.identity.client_certificate import ClientCertificate
 from gateway.identity.errors import OAuthRefusal, SignatureRefused
 from gateway.identity.failure_bounds import FailureBounds
 from gateway.identity.records import MAX_FORMER, AuthMethod, Client, FormerCredential
@@ -48,9 +51,11 @@ class Connection:
     Attributes:
         origin: What connections of one origin have in common, such as its address; empty where
             that is not known.
+        certificate: What its caller has shown, or None.
     """
 
     origin: str = ""
+    certificate: ClientCertificate | None = None
 
 
 NOWHERE: Final = Connection()
@@ -108,7 +113,7 @@ class ClientAuthenticator:
         """
         look = _Look(self._revocation_state)
         try:
-            return self._identify(form, authorization, look)
+            return self._identify(form, authorization, look, connection.certificate)
         except OAuthRefusal as refusal:
             with self._counting:
                 self.refusals[refusal.error] += 1
@@ -119,7 +124,11 @@ class ClientAuthenticator:
             raise
 
     def _identify(
-        self, form: Mapping[str, str], authorization: bytes | None, look: _Look
+        self,
+        form: Mapping[str, str],
+        authorization: bytes | None,
+        look: _Look,
+        certificate: ClientCertificate | None,
     ) -> Client:
         asserted = "client_assertion" in form or "client_assertion_type" in form
         ways = (authorization is not None, "client_secret" in form, asserted)
@@ -129,6 +138,8 @@ class ClientAuthenticator:
             client = self._by_assertion(form, look)
         elif authorization is not None:
             client = self._by_secret(*_basic(authorization), look)
+        elif certificate is not None and "client_secret" not in form:
+            client = self._by_certificate(form.get("client_id", ""), certificate, look)
         else:
             secret = form.get("client_secret", "")
             client = self._by_secret(form.get("client_id", ""), secret, look)
@@ -165,6 +176,17 @@ class ClientAuthenticator:
             raise _refused(self.rules.advice) from cause
         if client is None or not self._assertions.first(client.id, unverified):
             raise _refused(self.rules.advice)
+        return client
+
+    def _by_certificate(
+        self, client_id: str, certificate: ClientCertificate, look: _Look
+    ) -> Client:
+        """Know a client by the key of the certificate that it showed (RFC 8705 section 2.2)."""
+        client = look.find(client_id, "self_signed_tls_client_auth")
+        sets = [] if client is None else [client.jwks, *(f.jwks for f in self._former(client))]
+        known = {key.thumbprint for one in self._assertions.keys.of(client_id, sets) for key in one}
+        if client is None or certificate.key_thumbprint not in known:
+            raise _refused()
         return client
 
 

@@ -35,7 +35,8 @@ class Principal:
         scopes: What the token allows, within the registration.
         purposes: Purposes that it may name.
         default_purpose: The purpose when it names none, or None.
-        binding: `dpop` when the token is bound to a key that was just proven.
+        binding: `dpop` when the token is bound to a key that was just proven, `mtls` when it is
+            bound to the certificate of the connection.
         acr: Level of the authentication; 0 is the lowest and all that a service reaches.
         auth_age: Seconds since it authenticated, rounded up.
         token_id: `jti`.
@@ -61,6 +62,13 @@ class Principal:
     expires: int
     acting_for: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+
+
+def binding_of(claims: AccessClaims) -> TokenBinding:
+    """Return what a token is bound to."""
+    if claims.certificate is not None:
+        return "mtls"
+    return "none" if claims.thumbprint is None else "dpop"
 
 
 def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str:
@@ -126,8 +134,8 @@ def principal_of(
         raise InvalidToken
     if trust.tenant_claim is not None and claims.tenant != client.tenant:
         raise InvalidToken
-    if client.token_binding == "dpop" and claims.thumbprint is None:  # noqa: S105 - a kind
-        raise InvalidToken("the access token must be bound to a key")
+    if client.token_binding not in {"none", binding_of(claims)}:
+        raise InvalidToken("the access token must be bound as its client is registered")
     return Principal(
         issuer=claims.issuer,
         client_id=client.id,
@@ -138,7 +146,7 @@ def principal_of(
         scopes=claims.scopes & client.scopes,
         purposes=client.purposes & tenant.purposes,
         default_purpose=client.default_purpose,
-        binding="none" if claims.thumbprint is None else "dpop",
+        binding=binding_of(claims),
         acr=0,
         auth_age=max(0, int(now) - claims.authenticated) + AGE_MARGIN_SECONDS,
         token_id=claims.token_id,

@@ -15,8 +15,8 @@ SCOPES: Final = frozenset(
 )
 """What a token can be good for."""
 
-AuthMethod = Literal["private_key_jwt", "client_secret_basic"]
-TokenBinding = Literal["none", "dpop"]
+AuthMethod = Literal["private_key_jwt", "client_secret_basic", "self_signed_tls_client_auth"]
+TokenBinding = Literal["none", "dpop", "mtls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ class Client:
         auth_method: How it authenticates; `client_secret_basic` also covers the form fields.
         secret_hash: SHA-256 of its 256-bit random secret, or None with `private_key_jwt`.
         jwks: Its public keys as a JWK set (`{"keys": [...]}`), or None with a secret.
-        token_binding: `dpop` binds every token to a key of the client (RFC 9449).
+        token_binding: `dpop` binds every token to a key of the client (RFC 9449), `mtls` to the
+            certificate of its connection (RFC 8705).
         disabled: A disabled client gets no token and none of its tokens is accepted.
         former: What it authenticated with before, newest first; some of it may have ended.
     """

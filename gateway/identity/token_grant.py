@@ -182,7 +182,12 @@ class TokenGrant:
         scopes = granted_scopes(client, request.fields.get("scope"))
         self._check_target(request)
         proof = self._proof(request, client)
-        token = self._minter.mint(client, scopes, proof.thumbprint if proof else None)
+        token = self._minter.mint(
+            client,
+            scopes,
+            proof.thumbprint if proof else None,
+            certificate=_certificate(request, client),
+        )
         request.token = token
         request.answer = {
             "access_token": token.text,
@@ -202,6 +207,7 @@ class TokenGrant:
             client,
             scopes,
             proof.thumbprint if proof else None,
+            certificate=_certificate(request, client),
             on_behalf=found.delegation.claims(),
             until=found.until,
         )
@@ -226,9 +232,21 @@ class TokenGrant:
             if client.token_binding == "dpop":  # noqa: S105 - a kind of binding
                 raise InvalidProof("a proof of possession is required")
             return None
+        if client.token_binding == "mtls":  # noqa: S105 - a kind of binding
+            raise InvalidProof("tokens of this client are bound to its certificate, not to a key")
         proof = self._proofs.check(request.dpop, "POST", TOKEN_PATH)
         self._proofs.use(proof, client.id)
         return proof
+
+
+def _certificate(request: TokenRequest, client: Client) -> str | None:
+    """Return what to bind a token to, for a client whose tokens are bound to certificates."""
+    if client.token_binding != "mtls":  # noqa: S105 - a kind of binding
+        return None
+    if request.connection.certificate is None:
+        what = "a client certificate is required: tokens of this client are bound to it"
+        raise OAuthRefusal("invalid_request", what)
+    return request.connection.certificate.thumbprint
 
 
 def granted_scopes(client: Client, requested: str | None) -> frozenset[str]:

@@ -41,6 +41,7 @@ MAX_SCOPES: Final = 64
 """Scopes of one token: the gateway itself knows under ten."""
 
 _TYPES: Final = frozenset({"at+jwt"})
+_CONFIRMATIONS: Final = ({"jkt"}, {"x5t#S256"})
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,64}")
 
 
@@ -57,6 +58,7 @@ class AccessClaims:
         expires: `exp`, Unix seconds.
         scopes: The words of `scope`.
         tenant: The tenant claim of the trust entry, if it has one.
+        certificate: `cnf.x5t#S256`: the certificate that it is bound to (RFC 8705), or None.
         thumbprint: `cnf.jkt`: the key that the token is bound to (RFC 9449 section 6), or None.
         authenticated: `auth_time` or, for want of it, `iat`: Unix seconds.
         confirmation: `cnf`, as it is; empty where it is bound to nothing.
@@ -73,6 +75,7 @@ class AccessClaims:
     thumbprint: str | None
     authenticated: int
     confirmation: Mapping[str, str] = field(default_factory=dict)
+    certificate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ class TokenMinter:
         scopes: frozenset[str],
         thumbprint: str | None = None,
         *,
+        certificate: str | None = None,
         on_behalf: Mapping[str, Any] = MappingProxyType({}),
         until: float = math.inf,
     ) -> MintedToken:
@@ -146,6 +150,7 @@ class TokenMinter:
             client: Whom it is for; it acts for itself (`sub` is the client).
             scopes: What it may do; the caller has checked that the client may have them.
             thumbprint: RFC 7638 thumbprint of the key to bind it to, or None for a bearer token.
+            certificate: RFC 8705 thumbprint of the certificate to bind it to instead.
             on_behalf: What it says of whom the client acts for (`gateway.identity.delegation`).
             until: When it ends at the latest, Unix seconds.
         """
@@ -167,6 +172,8 @@ class TokenMinter:
         }
         if thumbprint is not None:
             claims["cnf"] = {"jkt": thumbprint}
+        elif certificate is not None:
+            claims["cnf"] = {"x5t#S256": certificate}
         kid, key = self.keys.signing
         header = {"typ": "at+jwt", "alg": ALGORITHM, "kid": kid}
         text = jwt.encode(header, claims, key, algorithms=[ALGORITHM])
@@ -243,7 +250,8 @@ def _read(
         expires=expires,
         scopes=_scopes(claims.get("scope", "")),
         tenant=short_text(claims.get(trust.tenant_claim)) if trust.tenant_claim else None,
-        thumbprint=_thumbprint(claims),
+        thumbprint=_confirmed(claims, "jkt"),
+        certificate=_confirmed(claims, "x5t#S256"),
         authenticated=min(issued, numeric_date(claims.get("auth_time", issued))),
         confirmation=dict(claims.get("cnf", {})),
     )
@@ -262,11 +270,11 @@ def _scopes(value: object) -> frozenset[str]:
     return frozenset(words)
 
 
-def _thumbprint(claims: Mapping[str, Any]) -> str | None:
+def _confirmed(claims: Mapping[str, Any], way: str) -> str | None:
     # INVARIANT: a confirmation that is not understood is refused, never read as "not bound".
     if "cnf" not in claims:
         return None
     confirmation = claims["cnf"]
-    if not isinstance(confirmation, dict) or confirmation.keys() != {"jkt"}:
+    if not isinstance(confirmation, dict) or confirmation.keys() not in _CONFIRMATIONS:
         raise InvalidToken
-    return short_text(confirmation["jkt"])
+    return short_text(confirmation[way]) if way in confirmation else None

@@ -48,6 +48,8 @@ class Certificate:
     Args:
         certificate, key: PEM files.
         alpn: Names of what is spoken inside TLS (RFC 7301).
+        client_ca: PEM file of authorities; clients may show a certificate that one of them vouches
+            for, and need not. None where no certificate is asked for.
 
     Attributes:
         context: For the handshakes of the door.
@@ -58,8 +60,15 @@ class Certificate:
         OSError: The files cannot be read, are not PEM or do not belong together.
     """
 
-    def __init__(self, certificate: Path, key: Path | None, alpn: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path | None,
+        alpn: Sequence[str] = (),
+        client_ca: Path | None = None,
+    ) -> None:
         self._files = certificate, key
+        self._client_ca = client_ca
         self._alpn = list(alpn)
         self._current, self.ends = self._read()
         self.context = self._current
@@ -82,6 +91,9 @@ class Certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(*self._files)
+        if self._client_ca is not None:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(self._client_ca)
         if self._alpn:
             context.set_alpn_protocols(self._alpn)
         return context, _end_of(self._files[0])

@@ -35,6 +35,7 @@ from gateway.identity.metadata import (
 )
 from gateway.identity.token_grant import TOKEN_PATH
 from gateway.origins import group_of
+from gateway.web.client_certificates import certificate_of
 from gateway.web.oauth_operations import INTROSPECT, KEYS, RESOURCE, REVOKE, SERVER, TOKEN
 from gateway.web.problems import note_code
 
@@ -81,7 +82,7 @@ def build_router(
     router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], **TOKEN)
     router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], **REVOKE)
     router.add_api_route(INTROSPECTION_PATH, endpoints.introspect, methods=["POST"], **INTROSPECT)
-    metadata = server_metadata(server.issuer, server.profile)
+    metadata = server_metadata(server.issuer, server.profile, certificates=server.certificates)
     _add_document(router, JWKS_PATH, lambda: server.jwks, KEYS)
     _add_document(router, SERVER_METADATA_PATH, lambda: metadata, SERVER)
     _add_document(router, PROTECTED_RESOURCE_PATH, resource, RESOURCE)
@@ -216,7 +217,8 @@ def parse_form(body: bytes) -> dict[str, str]:
 
 def _connection(request: Request) -> Connection:
     # The address is the proxy's word where one is trusted, see `trusted_proxies`.
-    return Connection("" if request.client is None else group_of(request.client))
+    origin = "" if request.client is None else group_of(request.client)
+    return Connection(origin, certificate_of(request.scope))
 
 
 def _single(request: Request, name: str) -> bytes | None:

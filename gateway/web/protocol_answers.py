@@ -77,6 +77,7 @@ class ServerMetadata(TypedDict):
     introspection_endpoint_auth_methods_supported: list[str]
     introspection_endpoint_auth_signing_alg_values_supported: list[str]
     dpop_signing_alg_values_supported: list[str]
+    tls_client_certificate_bound_access_tokens: bool
     sealgate_oauth_profile: Literal["rfc7523", "fapi2"]
     sealgate_client_assertion_audiences: list[str]
     sealgate_client_assertion_seconds: int
@@ -91,6 +92,7 @@ class ResourceMetadata(TypedDict):
     bearer_methods_supported: list[str]
     dpop_signing_alg_values_supported: list[str]
     dpop_bound_access_tokens_required: bool
+    tls_client_certificate_bound_access_tokens: bool
     resource_name: str
 
 
