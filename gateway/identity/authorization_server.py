@@ -1,5 +1,7 @@
 """The embedded authorization server: client credentials in, a five-minute access token out.
 
+For a client's own calls, or for calls that it makes for another client of its tenant (RFC 8693).
+
 1. A token is issued as `gateway.identity.token_grant` promises, and in no other way.
 2. A client can revoke its own tokens only. A token that is not ours, or no token at all, is
    answered like one that was revoked (RFC 7009 section 2.2).

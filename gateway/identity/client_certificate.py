@@ -47,19 +47,25 @@ class ClientCertificate:
     @cached_property
     def key_thumbprint(self) -> str:
         """RFC 7638 thumbprint of its public key; empty where the key is of no kind we know."""
+        key = self.public_key
+        return "" if key is None else key.thumbprint()
+
+    @property
+    def public_key(self) -> ECKey | RSAKey | OKPKey | None:
+        """Its public key, or None where that is of no kind we know."""
         try:
             public = x509.load_der_x509_certificate(self.der).public_key()
             pem = public.public_bytes(
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
             )
         except (ValueError, UnsupportedAlgorithm):
-            return ""
+            return None
         for kind in (ECKey, RSAKey, OKPKey):
             try:
-                return kind.import_key(pem).thumbprint()
+                return kind.import_key(pem)
             except (JoseError, ValueError, TypeError):
                 continue
-        return ""
+        return None
 
 
 def from_header(value: bytes) -> ClientCertificate | None:
