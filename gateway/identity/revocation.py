@@ -89,8 +89,15 @@ class RevocationState:
         return any((principal.issuer, token) in self._revoked for token in tokens)
 
     def others_hold(self, principal: Principal) -> bool:
-        """Tell whether everyone else in its token is valid and has its roles still. Blocks."""
-        return all(still_valid(principal, *self.look_up(one)) for one in principal.acting_for)
+        """Tell whether everyone else in its token may still do all that it may. Blocks."""
+        others = map(self.look_up, principal.acting_for)
+        return all(
+            still_valid(principal, client, tenant)
+            and client is not None
+            and principal.scopes <= client.scopes
+            and principal.purposes <= client.purposes
+            for client, tenant in others
+        )
 
     def remembered(self, client_id: str) -> Registration | None:
         """Return client and tenant as they are in memory, None when they are not. Never blocks."""

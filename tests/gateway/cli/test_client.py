@@ -48,7 +48,7 @@ def test_a_client_is_registered_with_the_certificate_that_it_shows(
     admin = place.folder / "data" / "admin.json"
     shown = SelfSigned()
     path, _ = shown.write(tmp_path, "shown")
-    order = [
+    order: list[str | Path] = [
         "client", "create", "bench-shower", "--tenant", "platform", "--name", "App",
         "--role", "officer", "--scope", "audit", "--profile", admin, "--json",
     ]  # fmt: skip

@@ -219,6 +219,16 @@ def test_a_caller_who_still_holds_is_confirmed() -> None:
     world.revocation_state.confirm(caller)
 
 
+@pytest.mark.parametrize("lost", ["scopes", "purposes"])
+def test_who_may_less_than_before_is_noticed_under_way(lost: str) -> None:
+    world = place()
+    caller = call(world, passed_on(world, world.bearer()))
+    fewer: dict[str, Any] = {lost: frozenset(), "default_purpose": None}
+    world.revocation_state.save_client(replace(world.service, **fewer))
+    with pytest.raises(InvalidToken):
+        world.revocation_state.confirm(caller)
+
+
 def test_a_role_that_is_taken_away_is_gone_with_the_next_call() -> None:
     world = place()
     caller = call(world, token := passed_on(world, world.bearer()))
