@@ -99,7 +99,9 @@ def test_ed25519_goes_by_its_older_name_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "algorithm"), [(RSA, "RS256"), (RSA, "PS256"), (P256, "ES256")], ids=str
+    ("key", "algorithm"),
+    [(RSA, "RS256"), (RSA, "PS256"), (P256, "ES256")],
+    ids=["RS256", "PS256", "ES256"],
 )
 def test_issue_8_5_authlib_signs_for_an_hour_at_the_token_endpoint(
     key: Any, algorithm: str
