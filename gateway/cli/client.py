@@ -29,7 +29,7 @@ from gateway.cli.output import (
     show,
     show_list,
 )
-from gateway.identity.client_certificate import ClientCertificate
+from gateway.client.shown import key_of_certificate
 from gateway.strict_json import strict_json
 
 app = typer.Typer(
@@ -254,7 +254,7 @@ def _keys_of_certificate(path: Path) -> dict[str, Any]:
         raise CommandFailed(
             "the certificate cannot be read", ExitCode.USAGE, "give one certificate as PEM"
         ) from cause
-    key = ClientCertificate(der).public_key
+    key = key_of_certificate(der)
     if key is None:
         raise CommandFailed(
             "the key of the certificate is of no kind that can be used",

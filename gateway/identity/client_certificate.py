@@ -17,11 +17,7 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from gateway.client.shown import key_of_certificate
 
 MAX_HEADER: Final = 16_384
 """Characters of a proxy's header: a certificate with many names, percent-encoded, has 9,000."""
@@ -47,25 +43,8 @@ class ClientCertificate:
     @cached_property
     def key_thumbprint(self) -> str:
         """RFC 7638 thumbprint of its public key; empty where the key is of no kind we know."""
-        key = self.public_key
+        key = key_of_certificate(self.der)
         return "" if key is None else key.thumbprint()
-
-    @property
-    def public_key(self) -> ECKey | RSAKey | OKPKey | None:
-        """Its public key, or None where that is of no kind we know."""
-        try:
-            public = x509.load_der_x509_certificate(self.der).public_key()
-            pem = public.public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
-        except (ValueError, UnsupportedAlgorithm):
-            return None
-        for kind in (ECKey, RSAKey, OKPKey):
-            try:
-                return kind.import_key(pem)
-            except (JoseError, ValueError, TypeError):
-                continue
-        return None
 
 
 def from_header(value: bytes) -> ClientCertificate | None:
