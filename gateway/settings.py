@@ -88,7 +88,15 @@ class Settings(BaseSettings):
     port: Port = 8080
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    tls_client_ca: Path | None = Field(
+        default=None, description="authorities of certificates that clients may show"
+    )
     trusted_proxies: tuple[str, ...] = ()
+    proxy_certificate_header: str = Field(
+        default="",
+        pattern=r"^([A-Za-z][A-Za-z0-9-]{0,63})?$",
+        description="in which they hand over the certificate that a client showed",
+    )
 
     grpc_host: str = "127.0.0.1"
     grpc_port: Port | None = None
@@ -109,6 +117,12 @@ class Settings(BaseSettings):
     audit_origin: str = Field(min_length=1)
     issuers: tuple[TrustedIssuer, ...] = ()
     four_eyes: tuple[FourEyes, ...] = ()
+    oauth_profile: Literal["rfc7523", "fapi2"] = Field(
+        default="rfc7523", description="which assertions of clients are accepted"
+    )
+    dpop_nonce: bool = Field(
+        default=False, description="whether proofs of possession must carry a nonce of ours"
+    )
     federation: Literal["auto", "on", "off"] = "auto"
 
     max_body_bytes: int = Field(default=32 << 20, ge=1024, le=1 << 30)
@@ -224,6 +238,12 @@ def unsafe(settings: Settings) -> list[str]:
         found.append(
             "`grpc_host` is reachable from outside without TLS: set `tls_certificate` and "
             "`tls_key`, name the TLS proxy in `trusted_proxies`, or bind a loopback address"
+        )
+    if settings.tls_client_ca is not None and not tls:
+        found.append("`tls_client_ca` needs `tls_certificate`: without TLS no certificate is shown")
+    if settings.proxy_certificate_header and not settings.trusted_proxies:
+        found.append(
+            "`proxy_certificate_header` needs `trusted_proxies`: from anybody else it is not read"
         )
     if any(proxy in {"*", "0.0.0.0/0", "::/0"} for proxy in settings.trusted_proxies):
         found.append("`trusted_proxies` must name the proxies, not everybody")

@@ -31,6 +31,7 @@ TOKEN_REASONS: Final = frozenset(
         "invalid_scope",
         "invalid_target",
         "invalid_dpop_proof",
+        "use_dpop_nonce",
         "temporarily_unavailable",
     }
 )
@@ -221,7 +222,7 @@ class Metrics:
         """Count a request of a client for a token, or to revoke one.
 
         Args:
-            outcome: `issued`, `revoked` or `refused`.
+            outcome: `issued`, `revoked`, `introspected` or `refused`.
             reason: `ok`, or the OAuth error code; one that is not known counts as `other`.
         """
         self.tokens.labels(outcome, reason if reason in TOKEN_REASONS else "other").inc()

@@ -41,6 +41,7 @@ class TokenEvidence:
             "client_id": event.client_id,
             "reason": event.reason,
             "resource": resource,
+            **({"actor_ref": event.subject, "actor_type": "service"} if event.subject else {}),
         }
         recorded = self._recorder.event_for(None, event.action, event.outcome, **details)
         await self._recorder.write_async(recorded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ from gateway.cli.output import (
     show,
     show_list,
 )
+from gateway.client.shown import key_of_certificate
 from gateway.strict_json import strict_json
 
 app = typer.Typer(
@@ -42,7 +44,7 @@ app = typer.Typer(
 )
 
 Id = Annotated[str, typer.Argument(help="Id of the client.")]
-ROLES = "caller, owner, officer, convenor, site or administrator; repeat it."
+ROLES = "caller, owner, officer, convenor, site, delegate or administrator; repeat it."
 SCOPES = "infer, models, artifacts, audit, policies, federate or admin; repeat it."
 Tenant = Annotated[str, typer.Option("--tenant", help="Whom it acts for.")]
 
@@ -78,6 +80,10 @@ def create(
     jwks: Annotated[
         Path | None, typer.Option(help="Public keys (JWK set); without it a secret is made.")
     ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(help="Certificate (PEM) that it shows in TLS; its tokens are bound to it."),
+    ] = None,
     unbound: Annotated[
         bool, typer.Option(help="Tokens need no proof of possession: weaker, for old clients.")
     ] = False,
@@ -103,9 +109,7 @@ def create(
         "scopes": scopes or [],
         "purposes": purposes or [],
         "default_purpose": purposes[0] if purposes else None,
-        "token_binding": "none" if unbound else "dpop",
-        "auth_method": "private_key_jwt" if jwks else "client_secret_basic",
-        "jwks": _read_keys(jwks) if jwks else None,
+        **_credentials(jwks, certificate, unbound=unbound),
     }
     if planned(plan, as_json, "register a client", **body):
         return
@@ -219,6 +223,45 @@ def rotate(
     if not as_json:
         made["former_until"] = [moment(until) for until in made["former_until"]]
     show(made, as_json=as_json)
+
+
+def _credentials(jwks: Path | None, certificate: Path | None, *, unbound: bool) -> dict[str, Any]:
+    """Return what a new client authenticates with, and what its tokens are bound to."""
+    binding = "none" if unbound else "dpop"
+    if certificate is None:
+        return {
+            "token_binding": binding,
+            "auth_method": "private_key_jwt" if jwks else "client_secret_basic",
+            "jwks": _read_keys(jwks) if jwks else None,
+        }
+    if jwks is not None or unbound:
+        raise CommandFailed(
+            "a client with a certificate has no other keys, and its tokens are bound",
+            ExitCode.USAGE,
+            "leave --jwks and --unbound out",
+        )
+    return {
+        "token_binding": "mtls",
+        "auth_method": "self_signed_tls_client_auth",
+        "jwks": _keys_of_certificate(certificate),
+    }
+
+
+def _keys_of_certificate(path: Path) -> dict[str, Any]:
+    try:
+        der = ssl.PEM_cert_to_DER_cert(path.read_text().strip())
+    except (OSError, ValueError) as cause:
+        raise CommandFailed(
+            "the certificate cannot be read", ExitCode.USAGE, "give one certificate as PEM"
+        ) from cause
+    key = key_of_certificate(der)
+    if key is None:
+        raise CommandFailed(
+            "the key of the certificate is of no kind that can be used",
+            ExitCode.USAGE,
+            "make one with an EC key (P-256) or an RSA key of 2048 bits or more",
+        )
+    return {"keys": [key.as_dict(private=False)]}
 
 
 def _read_keys(path: Path) -> Any:

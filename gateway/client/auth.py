@@ -207,7 +207,7 @@ class SealgateAuth(httpx.Auth):
         """Return the token of an answer, or None where it is worth asking once more."""
         body = _json(answer)
         error = str(body.get("error", "")) if isinstance(body, dict) else ""
-        learnt = self.tokens.learn(TOKEN_PATH, answer.status_code, answer.headers, error)
+        learnt = self.tokens.learn(answer.status_code, answer.headers, error)
         if learnt and not last:
             return None
         token = self.tokens.take(answer.status_code, body)
@@ -234,17 +234,16 @@ class SealgateAuth(httpx.Auth):
         request.headers.update(self.tokens.headers(token, request.method, path))
         return request
 
-    def learn(self, token: str, path: str, status: int, headers: Mapping[str, str]) -> bool:
+    def learn(self, token: str, status: int, headers: Mapping[str, str]) -> bool:
         """Take what an answer teaches; tell whether the request is worth sending once more.
 
         Args:
             token: What the request was sent with.
-            path: Of the request.
             status: Of the answer; only after 401 was nothing done.
             headers: Of the answer, found by lower-case names.
         """
         error = headers.get("www-authenticate") or ""
-        learnt = self.tokens.learn(path, status, headers, error)
+        learnt = self.tokens.learn(status, headers, error)
         if status != 401:
             self._untried = False
             return False
@@ -266,7 +265,7 @@ class SealgateAuth(httpx.Auth):
             )
 
     def _again(self, request: httpx.Request, response: httpx.Response, token: str) -> bool:
-        learnt = self.learn(token, request.url.path, response.status_code, response.headers)
+        learnt = self.learn(token, response.status_code, response.headers)
         return learnt and isinstance(request.stream, httpx.ByteStream)
 
 

@@ -112,7 +112,9 @@ class Tokens:
         self._key = None if profile.key is None else load_key(profile.key)
         self._proof_key = new_proof_key() if profile.binding == "dpop" else None
         self._token: _Token | None = None
-        self._nonces: dict[bool, str] = {}  # of the token endpoint, and of all others
+        # One for all that the gateway serves: it takes whichever it gave last. So a library that
+        # shows us no answers (gRPC's) learns one with each token.
+        self._nonce = ""
         self._skew = 0.0
 
     def current(self) -> str | None:
@@ -215,27 +217,26 @@ class Tokens:
             return {"authorization": f"Bearer {token}"}
         return {"authorization": f"DPoP {token}", "dpop": self._proof(method, path, token)}
 
-    def learn(self, path: str, status: int, headers: Mapping[str, str], error: str) -> bool:
+    def learn(self, status: int, headers: Mapping[str, str], error: str) -> bool:
         """Take nonce and time from an answer; tell whether asking once more is of use.
 
         Args:
-            path: Of the request.
             status: HTTP status.
             headers: Of the answer; names in lower case.
             error: `error` of its body or challenge, or empty.
         """
-        given = self._take_nonce(path, headers.get("dpop-nonce") or "")
+        given = self._take_nonce(headers.get("dpop-nonce") or "")
         if status not in {400, 401} or not any(known in error for known in _PROOF_ERRORS):
             return False
         if "use_dpop_nonce" in error:
             return given
         return self._correct_clock(headers.get("date") or "")
 
-    def _take_nonce(self, path: str, nonce: str) -> bool:
+    def _take_nonce(self, nonce: str) -> bool:
         """Keep a nonce; another request may have learnt the same one a moment ago."""
         if not nonce or len(nonce) > MAX_NONCE:
             return False
-        self._nonces[path == TOKEN_PATH] = nonce
+        self._nonce = nonce
         return True
 
     def _correct_clock(self, date: str) -> bool:
@@ -251,10 +252,9 @@ class Tokens:
 
     def _proof(self, method: str, path: str, token: str) -> str:
         assert self._proof_key is not None
-        nonce = self._nonces.get(path == TOKEN_PATH, "")
         url = self._profile.url + path
         return proof(
-            self._proof_key, method, url, self._now(), self._jti(), token=token, nonce=nonce
+            self._proof_key, method, url, self._now(), self._jti(), token=token, nonce=self._nonce
         )
 
     def _now(self) -> int:

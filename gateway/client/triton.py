@@ -95,9 +95,7 @@ class _Stub:
         for left in reversed(range(MOST_TRIES)):
             proven = self._auth.headers(self._http, method, path)
             answer = send(uri, headers={**own, **proven}, **body)
-            if not left or not self._auth.learn(
-                _token_of(proven), path, answer.status_code, answer
-            ):
+            if not left or not self._auth.learn(_token_of(proven), answer.status_code, answer):
                 return answer
             answer.read()
         raise AssertionError("unreachable")
@@ -132,9 +130,7 @@ class _AsyncStub:
         for left in reversed(range(MOST_TRIES)):
             proven = await asyncio.to_thread(self._auth.headers, self._http, method, path)
             answer = await send(url=url, headers={**own, **proven}, **data)
-            if not left or not self._auth.learn(
-                _token_of(proven), path, answer.status, answer.headers
-            ):
+            if not left or not self._auth.learn(_token_of(proven), answer.status, answer.headers):
                 return answer
             await answer.read()
         raise AssertionError("unreachable")

@@ -288,6 +288,7 @@ def _doors(
             settings.port,
             settings.tls_certificate,
             settings.tls_key,
+            client_ca=settings.tls_client_ca,
         ),
         Door(
             "operations",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections import Counter
 from dataclasses import dataclass
 
 import httpx
 
+from audit.event import PLATFORM_TENANT
 from gateway.client.certificates import public_trust
 from gateway.composition.foundation import Foundation
 from gateway.composition.trusted_issuers import trusted
@@ -14,6 +17,8 @@ from gateway.identity.authenticate import Authenticator
 from gateway.identity.authorization_server import AuthorizationServer
 from gateway.identity.client_authentication import ClientAuthenticator
 from gateway.identity.dpop import ProofChecker
+from gateway.identity.dpop_nonces import Nonces
+from gateway.identity.failure_bounds import MemoryFailureBounds
 from gateway.identity.fetching import fetch_document, post_form
 from gateway.identity.issuers import Issuers
 from gateway.identity.opaque_tokens import Introspection
@@ -30,6 +35,7 @@ class Identity:
     server: AuthorizationServer
     issuers: Issuers
     token_keys: TokenKeys
+    nonces: Nonces | None
 
     def refusals(self) -> Counter[str]:
         """Return how many were refused before a tenant was known, by error code."""
@@ -72,15 +78,38 @@ def make_identity(base: Foundation) -> Identity:
         monotonic=environment.monotonic,
         asking=asking,
     )
-    proofs = ProofChecker(url, clock=environment.clock)
-    clients = ClientAuthenticator(base.revocation_state, url, clock=environment.clock)
+    nonces = _nonces(base)
+    proofs = ProofChecker(url, clock=environment.clock, nonces=nonces)
+    clients = ClientAuthenticator(
+        base.revocation_state,
+        url,
+        clock=environment.clock,
+        failures=MemoryFailureBounds(environment.monotonic),
+        profile=base.settings.oauth_profile,
+    )
     return Identity(
         Authenticator(
             issuers, base.revocation_state, proofs, public_url=url, clock=environment.clock
         ),
         AuthorizationServer(
-            minter, clients, proofs, base.revocation_state, clock=environment.clock
+            minter,
+            clients,
+            proofs,
+            base.revocation_state,
+            clock=environment.clock,
+            certificates=bool(
+                base.settings.tls_client_ca or base.settings.proxy_certificate_header
+            ),
         ),
         issuers,
         keys,
+        nonces,
     )
+
+
+def _nonces(base: Foundation) -> Nonces | None:
+    """Return the nonces of all replicas: their key follows from one that all of them can open."""
+    if not base.settings.dpop_nonce:
+        return None
+    secret = base.keys.mac_key(PLATFORM_TENANT)
+    return Nonces(hmac.digest(secret, b"dpop nonces", hashlib.sha256), base.environment.clock)

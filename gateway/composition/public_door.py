@@ -53,6 +53,7 @@ from gateway.web.api_page import Pages
 from gateway.web.authenticated import Authenticated
 from gateway.web.boundary import Boundary
 from gateway.web.bounded_body import BoundedBody
+from gateway.web.client_certificates import ClientCertificates
 from gateway.web.dependencies import provide
 from gateway.web.description import describe
 from gateway.web.infer import UNVERSIONED, VERSIONED, InferEndpoint, PublicApp
@@ -108,7 +109,7 @@ def public_app(
     server, issuers = identity.server, identity.issuers
 
     def resource() -> dict[str, Any]:
-        return resource_metadata(server.issuer, issuers.names)
+        return resource_metadata(server.issuer, issuers.names, certificates=server.certificates)
 
     app.include_router(oauth.build_router(server, resource, use.tokens, metrics.count_token))
     app.include_router(oip.build_router(directory, VERSION, ready))
@@ -145,9 +146,18 @@ def public_app(
         if route not in (UNVERSIONED, VERSIONED):
             metrics.count_request(DOOR, route, status)
 
-    return Boundary(
-        PublicApp(endpoint, app), recorder.new_id, traces, count, lines=lines, door=DOOR
+    nonces = identity.nonces
+    boundary = Boundary(
+        PublicApp(endpoint, app),
+        recorder.new_id,
+        traces,
+        count,
+        lines=lines,
+        door=DOOR,
+        nonce=None if nonces is None else nonces.current,
     )
+    header = settings.proxy_certificate_header
+    return ClientCertificates(boundary, header=header, proxies=settings.trusted_proxies)
 
 
 def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:

@@ -42,7 +42,13 @@ class Status(IntEnum):
 # Clients may try UNAVAILABLE again by themselves, RESOURCE_EXHAUSTED after a pause.
 _CODES: Final[dict[Status, frozenset[str]]] = {
     Status.UNAUTHENTICATED: frozenset(
-        {"unauthenticated", "token_missing", "invalid_token", "invalid_dpop_proof"}
+        {
+            "unauthenticated",
+            "token_missing",
+            "invalid_token",
+            "invalid_dpop_proof",
+            "use_dpop_nonce",
+        }
     ),
     Status.PERMISSION_DENIED: frozenset({"forbidden", "output_refused"}),
     Status.NOT_FOUND: frozenset(
@@ -136,6 +142,7 @@ _METADATA: Final = {
     "reason": b"sealgate-reason",
     "receipt": b"sealgate-audit",
     "challenge": b"www-authenticate",
+    "nonce": b"dpop-nonce",
     "retry_after": b"retry-after",
 }
 """Attribute of an error → metadata that tells it."""

@@ -5,8 +5,9 @@
    up (`gateway.epoch_memo`): any revocation moves the epoch, and a withdrawn issuer key does too.
 3. It counts for a minute at most and never past the expiry of the token, or the end of its key; of
    an opaque token no longer than what its issuer said of it.
-4. A bound token is accepted with a fresh proof of its key and in no other way, remembered or not; a
-   token that is not bound is not accepted under the `DPoP` scheme. One request has one proof, used
+4. A bound token is accepted with a fresh proof of its key, or over a connection on which its
+   certificate was shown, and in no other way, remembered or not; a token that is not bound to a key
+   is not accepted under the `DPoP` scheme. One request has one proof, used
    once, however often the request is asked about (`Proven`).
 5. A repeated `Authorization` or `DPoP` header is refused: two readers could pick different ones.
 """
@@ -15,12 +16,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from gateway.epoch_memo import UNKNOWN, EpochMemo
+from gateway.identity.delegation import Delegation, delegation_of, narrowed
 from gateway.identity.dpop import ALGORITHMS, ProofChecker
 from gateway.identity.errors import (
     InvalidProof,
@@ -57,6 +60,7 @@ class _Remembered:
     until: float
     principal: Principal
     thumbprint: str | None
+    certificate: str | None
 
 
 @dataclass(slots=True)
@@ -79,12 +83,14 @@ class Credentials:
         method: Its method, for the proof.
         path: Its path as sent, percent-encoded, without query, for the proof.
         proven: For a request that is asked about again and again, such as a stream.
+        certificate: Thumbprint of the certificate that its caller showed; empty where none was.
     """
 
     headers: Iterable[tuple[bytes, bytes]]
     method: str
     path: str
     proven: Proven | None = None
+    certificate: str = ""
 
 
 @dataclass(slots=True)
@@ -148,7 +154,12 @@ class Authenticator:
                     self._refuse(InvalidProof("the proof header is repeated"), "DPoP")
                 proof = value
         return await self.authenticate(
-            authorization, proof, credentials.method, credentials.path, credentials.proven
+            authorization,
+            proof,
+            credentials.method,
+            credentials.path,
+            credentials.proven,
+            credentials.certificate,
         )
 
     async def authenticate(
@@ -158,6 +169,7 @@ class Authenticator:
         method: str,
         path: str,
         proven: Proven | None = None,
+        certificate: str = "",
     ) -> Principal:
         """Authenticate a request.
 
@@ -167,6 +179,7 @@ class Authenticator:
             method: Its method.
             path: Its path as sent, percent-encoded, without query.
             proven: Remembers that this request's proof was used; the token is looked at each time.
+            certificate: Thumbprint of the certificate that its caller showed, or empty.
 
         Raises:
             Unauthenticated: It carries no token, or one that must not be accepted; `challenge` is
@@ -176,12 +189,15 @@ class Authenticator:
         if authorization is None:
             self._refuse(TokenMissing(), "")
         scheme, _, token = authorization.partition(b" ")
+        token = token.lstrip(b" ")  # RFC 6750 section 2.1, RFC 9449 section 7.1: `1*SP`
         kind = _SCHEMES.get(scheme.lower())
         if kind is None or not token:
             self._refuse(TokenMissing(), "")
         try:
             known = self._recall(token) or await self._verify(token)
-            if known.thumbprint is not None or kind == "DPoP":
+            if known.certificate is not None:
+                _check_certificate(known.certificate, kind, certificate)
+            elif known.thumbprint is not None or kind == "DPoP":
                 self._check_binding(known, kind, token, dpop, method, path, proven)
         except Unauthenticated as refusal:
             self._refuse(refusal, "DPoP" if isinstance(refusal, InvalidProof) else kind)
@@ -205,7 +221,10 @@ class Authenticator:
             registration = await asyncio.to_thread(
                 self._revocation_state.look_up, principal.client_id
             )
-        revoked = self._revocation_state.is_revoked(principal.issuer, principal.token_id)
+        revoked = self._revocation_state.is_any_revoked(principal)
+        if principal.acting_for and not revoked:
+            others = await asyncio.to_thread(self._revocation_state.others_hold, principal)
+            revoked = not others
         if revoked or not still_valid(principal, *registration):
             self._refuse(InvalidToken(), "Bearer")
 
@@ -233,7 +252,7 @@ class Authenticator:
         else:
             claims, principal, key = await self._read(token)
             until = min(claims.expires, self._clock() + MEMO_SECONDS, key.until)
-        known = _Remembered(until, principal, claims.thumbprint)
+        known = _Remembered(until, principal, claims.thumbprint, claims.certificate)
         memory.keep(hashlib.sha256(token).digest(), known)
         return known
 
@@ -261,7 +280,8 @@ class Authenticator:
         key = await self._issuers.key(issuer, kid)
         now = self._clock()
         claims = read_access_token(unverified, key, trust, now)
-        return claims, await self._principal(claims, trust, now), key
+        delegation = delegation_of(unverified.claims) if trust is self._issuers.own else None
+        return claims, await self._principal(claims, trust, now, delegation), key
 
     async def _ask(self, opaque: Introspection, token: bytes) -> tuple[AccessClaims, Principal]:
         try:
@@ -271,15 +291,28 @@ class Authenticator:
             self.foreign.add(opaque.trust, refusal)
             raise
 
-    async def _principal(self, claims: AccessClaims, trust: IssuerTrust, now: float) -> Principal:
+    async def _principal(
+        self,
+        claims: AccessClaims,
+        trust: IssuerTrust,
+        now: float,
+        delegation: Delegation | None = None,
+    ) -> Principal:
         own = trust is self._issuers.own
         client_id = registered_id(claims, trust, own=own)
         registration = self._revocation_state.remembered(client_id)
         if registration is None:
             registration = await asyncio.to_thread(self._revocation_state.look_up, client_id)
-        if self._revocation_state.is_revoked(claims.issuer, claims.token_id):
+        principal = principal_of(claims, trust, *registration, now, own=own)
+        if delegation is not None:
+            principal = await asyncio.to_thread(self._narrowed, principal, delegation)
+        if self._revocation_state.is_any_revoked(principal):
             raise InvalidToken("the access token has been revoked")
-        return principal_of(claims, trust, *registration, now, own=own)
+        return principal
+
+    def _narrowed(self, principal: Principal, delegation: Delegation) -> Principal:
+        others = map(self._revocation_state.look_up, delegation.others)
+        return narrowed(principal, delegation, others)
 
     def _check_binding(
         self,
@@ -306,6 +339,16 @@ class Authenticator:
         self.refusals[refusal.code] += 1
         refusal.challenge = self._challenges.of(refusal, kind)
         raise refusal
+
+
+def _check_certificate(bound_to: str, kind: str, shown: str) -> None:
+    """Hold a token to the certificate that it is bound to (RFC 8705 section 3).
+
+    Raises:
+        InvalidToken: Its caller has shown another one, or none.
+    """
+    if kind != "Bearer" or not hmac.compare_digest(bound_to.encode(), shown.encode()):
+        raise InvalidToken("the access token is bound to a certificate that was not shown")
 
 
 _SCHEMES: Final = {b"bearer": "Bearer", b"dpop": "DPoP"}

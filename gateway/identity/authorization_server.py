@@ -1,5 +1,7 @@
 """The embedded authorization server: client credentials in, a five-minute access token out.
 
+For a client's own calls, or for calls that it makes for another client of its tenant (RFC 8693).
+
 1. A token is issued as `gateway.identity.token_grant` promises, and in no other way.
 2. A client can revoke its own tokens only. A token that is not ours, or no token at all, is
    answered like one that was revoked (RFC 7009 section 2.2).
@@ -14,9 +16,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gateway.identity.client_authentication import ClientAuthenticator
+from gateway.identity.assertion_rules import Profile
+from gateway.identity.client_authentication import NOWHERE, ClientAuthenticator, Connection
 from gateway.identity.dpop import ProofChecker
-from gateway.identity.errors import InvalidProof, InvalidToken, OAuthRefusal
+from gateway.identity.errors import InvalidProof, InvalidToken, NonceRequired, OAuthRefusal
+from gateway.identity.introspection import introspected
+from gateway.identity.own_tokens import OwnTokens
 from gateway.identity.records import Client
 from gateway.identity.revocation import RevocationState
 from gateway.identity.token_grant import TokenGrant, TokenRequest
@@ -39,6 +44,7 @@ class TokenEvent:
         outcome: `allow` or `deny`.
         reason: The OAuth error code of a refusal, else `ok`.
         token_id: `jti` of the token, or None when there is none.
+        subject: For whom the client acts with it; empty where it acts for itself.
     """
 
     action: Literal["issueToken"]
@@ -47,6 +53,7 @@ class TokenEvent:
     outcome: Literal["allow", "deny"]
     reason: str
     token_id: str | None = None
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ class AuthorizationServer:
         proofs: Checks proofs of possession for our public URL.
         revocation_state: Keeps the revocations.
         clock: Unix seconds.
+        certificates: Whether clients may show certificates (RFC 8705); for the metadata.
     """
 
     def __init__(
@@ -91,16 +99,23 @@ class AuthorizationServer:
         revocation_state: RevocationState,
         *,
         clock: Callable[[], float],
+        certificates: bool = False,
     ) -> None:
+        self.certificates = certificates
         self._minter = minter
         self._clients = clients
         self._revocation_state = revocation_state
         self._clock = clock
         self._trust = minter.trust
-        self._grant = TokenGrant(clients, minter, proofs)
+        self._tokens = OwnTokens(minter, revocation_state, clock)
+        self._grant = TokenGrant(clients, minter, proofs, self._tokens)
 
     def token_response(
-        self, form: Mapping[str, str], authorization: bytes | None, dpop: bytes | None
+        self,
+        form: Mapping[str, str],
+        authorization: bytes | None,
+        dpop: bytes | None,
+        connection: Connection = NOWHERE,
     ) -> TokenAnswer:
         """Answer a token request (RFC 6749 section 4.4).
 
@@ -108,19 +123,24 @@ class AuthorizationServer:
             form: Its form fields, none repeated.
             authorization: Value of its one `Authorization` header, or None.
             dpop: Value of its one `DPoP` header, or None.
+            connection: What it came over.
         """
-        request = TokenRequest(form, authorization, dpop)
+        request = TokenRequest(form, authorization, dpop, connection)
         try:
             self._grant.run(request)
         except OAuthRefusal as refusal:
             return TokenAnswer({}, refusal, _issued(request, "deny", refusal.error))
         except InvalidProof as refusal:
-            refused = OAuthRefusal(refusal.code, refusal.public)
+            nonce = refusal.nonce if isinstance(refusal, NonceRequired) else ""
+            refused = OAuthRefusal(refusal.code, refusal.public, nonce)
             return TokenAnswer({}, refused, _issued(request, "deny", refused.error))
         return TokenAnswer(request.answer, None, _issued(request, "allow", "ok"))
 
     def read_revocation(
-        self, form: Mapping[str, str], authorization: bytes | None
+        self,
+        form: Mapping[str, str],
+        authorization: bytes | None,
+        connection: Connection = NOWHERE,
     ) -> Revocation | None:
         """Check a revocation request (RFC 7009), without carrying it out yet.
 
@@ -130,7 +150,7 @@ class AuthorizationServer:
         Raises:
             OAuthRefusal: The client is not authenticated, names no token, or someone else's.
         """
-        client = self._clients.authenticate(form, authorization)
+        client = self._clients.authenticate(form, authorization, connection)
         if "token" not in form:
             raise OAuthRefusal("invalid_request", "a token is required")
         try:
@@ -146,6 +166,22 @@ class AuthorizationServer:
         if claims.client_id != client.id:
             raise OAuthRefusal("invalid_grant", "the token belongs to another client")
         return Revocation(client, claims)
+
+    def introspect(
+        self,
+        form: Mapping[str, str],
+        authorization: bytes | None,
+        connection: Connection = NOWHERE,
+    ) -> Mapping[str, Any]:
+        """Answer who asks about a token (RFC 7662).
+
+        Raises:
+            OAuthRefusal: The client is not authenticated, or names no token.
+        """
+        client = self._clients.authenticate(form, authorization, connection)
+        if "token" not in form:
+            raise OAuthRefusal("invalid_request", "a token is required")
+        return introspected(self._tokens, client, form["token"], self._minter.audience)
 
     def revoke(self, issuer: str, token_id: str, expires: int) -> None:
         """Carry a revocation out; when it returns the token is accepted nowhere. May be repeated.
@@ -169,6 +205,11 @@ class AuthorizationServer:
         return self._clients.refusals
 
     @property
+    def profile(self) -> Profile:
+        """Which rules hold for the assertions of clients."""
+        return self._clients.rules.profile
+
+    @property
     def issuer(self) -> str:
         """Our `iss`."""
         return self._minter.issuer
@@ -181,4 +222,6 @@ def _issued(
         return None
     client = request.client.record
     token_id = request.token.token_id if request.token is not None else None
-    return TokenEvent("issueToken", client.tenant, client.id, outcome, reason, token_id)
+    return TokenEvent(
+        "issueToken", client.tenant, client.id, outcome, reason, token_id, request.subject
+    )

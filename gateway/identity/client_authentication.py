@@ -1,15 +1,18 @@
-"""Client authentication at the token and revocation endpoints.
+"""Client authentication at the OAuth endpoints.
 
 `private_key_jwt` (RFC 7523 section 2.2) and client secrets (RFC 6749 section 2.3.1).
 
 1. Exactly one way of authenticating in a request, and it must be the registered one.
 2. An unknown client, a disabled one, a suspended tenant and a wrong secret or signature get the
-   same answer after the same work: a stand-in is used where there is nothing real to compare with.
+   same answer after the same work: a stand-in is used where there is nothing real to compare with,
+   and a refusal has cost two reads of the store, also where nothing had to be read.
 3. A secret has 256 random bits, so its SHA-256 is enough; the comparison takes constant time.
 4. What a client authenticated with before a rotation is accepted until its end, with the same work
    for clients that have none such and for those that do not exist.
-5. An assertion is for this issuer and nobody else (`aud`), lives at most five minutes and counts
-   once. Its `jti` is recorded only after its signature held.
+5. Assertions are accepted as `gateway.identity.client_assertions` promises.
+6. A certificate that a client has shown stands for a key that it registered, and is looked at where
+   nothing else proves who it is.
+7. Failures are bounded in a way that locks nobody out (`gateway.identity.failure_bounds`).
 """
 
 from __future__ import annotations
@@ -21,36 +24,42 @@ import hmac
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from joserfc.jwk import ECKey, OKPKey
-from joserfc.util import int_to_base64
-
-from gateway.identity.errors import KeyRefused, OAuthRefusal, SignatureRefused
-from gateway.identity.key_admission import DEFAULT_ALGORITHMS, TrustedKey, admit
+from gateway.identity.assertion_rules import DEFAULT_PROFILE, AssertionRules, Profile, rules_of
+from gateway.identity.client_assertions import Assertions
+from gateway.identity.client_certificate import ClientCertificate
+from gateway.identity.errors import OAuthRefusal, SignatureRefused
+from gateway.identity.failure_bounds import FailureBounds
 from gateway.identity.records import MAX_FORMER, AuthMethod, Client, FormerCredential
-from gateway.identity.replay import ReplayCache
 from gateway.identity.revocation import RevocationState
-from gateway.identity.signed import Unverified, numeric_date, parse, short_text, verify
-from gateway.identity.tokens import LEEWAY_SECONDS
 from gateway.names import is_name
 
-ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ASSERTION_SECONDS: Final = 300
-"""Longest lifetime of an assertion, so that its `jti` need not be remembered for longer."""
-UNNAMED: Final = 2
-"""Keys that are tried where an assertion names none: the one in force and the one before it."""
-MIN_JTI: Final = 8
-"""Shorter identifiers would collide by accident."""
-MAX_CLIENT_KEYS: Final = 8
-"""Keys of one client: a few, for a rotation."""
 MAX_CREDENTIAL: Final = 512
 """Bytes of a `Basic` credential: id and secret have under 120."""
 
-_TYPES: Final = frozenset({"", "jwt", "client-authentication+jwt"})
 _NO_HASH: Final = bytes(32)
+FAILED: Final = "client authentication failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What is known of the connection that a request came over.
+
+    Attributes:
+        origin: What connections of one origin have in common, such as its address; empty where
+            that is not known.
+        certificate: What its caller has shown, or None.
+    """
+
+    origin: str = ""
+    certificate: ClientCertificate | None = None
+
+
+NOWHERE: Final = Connection()
+"""A connection of which nothing is known."""
 
 
 class ClientAuthenticator:
@@ -60,64 +69,86 @@ class ClientAuthenticator:
         revocation_state: The registered clients, and whether they are valid.
         issuer: Our issuer, which assertions must be for.
         clock: Unix seconds.
+        failures: Counts what fails.
+        profile: Which rules hold for assertions.
 
     Attributes:
+        rules: Those rules.
         refusals: Number of refusals by OAuth error code.
     """
 
     def __init__(
-        self, revocation_state: RevocationState, issuer: str, *, clock: Callable[[], float]
+        self,
+        revocation_state: RevocationState,
+        issuer: str,
+        *,
+        clock: Callable[[], float],
+        failures: FailureBounds,
+        profile: Profile = DEFAULT_PROFILE,
     ) -> None:
         self._revocation_state = revocation_state
-        self._issuer = issuer
         self._clock = clock
-        self._replay = ReplayCache(ASSERTION_SECONDS + LEEWAY_SECONDS, clock)
+        self._failures = failures
+        self.rules: AssertionRules = rules_of(profile, issuer)
+        self._assertions = Assertions(self.rules, clock)
         self._counting = threading.Lock()
         self.refusals: Counter[str] = Counter()
 
-    def authenticate(self, form: Mapping[str, str], authorization: bytes | None) -> Client:
+    def authenticate(
+        self,
+        form: Mapping[str, str],
+        authorization: bytes | None,
+        connection: Connection = NOWHERE,
+    ) -> Client:
         """Return the client that a request comes from. Blocks.
 
         Args:
             form: The form fields, none repeated.
             authorization: Value of the one `Authorization` header, or None.
+            connection: What it came over.
 
         Raises:
             OAuthRefusal: `invalid_request` when it authenticates in two ways at once, else
-                `invalid_client`.
+                `invalid_client`, with `retry_after` where that happened too often.
         """
+        look = _Look(self._revocation_state)
         try:
-            return self._identify(form, authorization)
+            return self._identify(form, authorization, look, connection.certificate)
         except OAuthRefusal as refusal:
             with self._counting:
                 self.refusals[refusal.error] += 1
+            if refusal.error == "invalid_client":
+                look.cost_the_same()
+                if wait := self._failures.failed(look.client_id, connection.origin):
+                    refusal.again_in(wait)
             raise
 
-    def _identify(self, form: Mapping[str, str], authorization: bytes | None) -> Client:
+    def _identify(
+        self,
+        form: Mapping[str, str],
+        authorization: bytes | None,
+        look: _Look,
+        certificate: ClientCertificate | None,
+    ) -> Client:
         asserted = "client_assertion" in form or "client_assertion_type" in form
         ways = (authorization is not None, "client_secret" in form, asserted)
         if sum(ways) > 1:
             raise OAuthRefusal("invalid_request", "use one way of client authentication")
         if asserted:
-            client = self._by_assertion(form)
+            client = self._by_assertion(form, look)
         elif authorization is not None:
-            client = self._by_secret(*_basic(authorization))
+            client = self._by_secret(*_basic(authorization), look)
+        elif certificate is not None and "client_secret" not in form:
+            client = self._by_certificate(form.get("client_id", ""), certificate, look)
         else:
-            client = self._by_secret(form.get("client_id", ""), form.get("client_secret", ""))
+            secret = form.get("client_secret", "")
+            client = self._by_secret(form.get("client_id", ""), secret, look)
         if form.get("client_id", client.id) != client.id:
             raise _refused()
         return client
 
-    def _registered(self, client_id: str, method: AuthMethod) -> Client | None:
-        if not is_name(client_id):
-            return None
-        client, tenant = self._revocation_state.look_up(client_id)
-        if client is None or client.disabled or tenant is None or tenant.suspended:
-            return None
-        return client if client.auth_method == method else None
-
-    def _by_secret(self, client_id: str, secret: str) -> Client:
-        client = self._registered(client_id, "client_secret_basic")
+    def _by_secret(self, client_id: str, secret: str, look: _Look) -> Client:
+        client = look.find(client_id, "client_secret_basic")
         presented = secret_hash(secret)
         # All are compared, always the same number of them.
         fits = [hmac.compare_digest(presented, one) for one in self._secrets(client)]
@@ -135,58 +166,54 @@ class ClientAuthenticator:
         now = self._clock()
         return [one for one in client.former if now < one.until] if client is not None else []
 
-    def _by_assertion(self, form: Mapping[str, str]) -> Client:
-        if form.get("client_assertion_type") != ASSERTION_TYPE:
-            raise _refused()
+    def _by_assertion(self, form: Mapping[str, str], look: _Look) -> Client:
         try:
-            unverified = parse(form.get("client_assertion", "").encode("utf-8", "replace"), _TYPES)
-            client = self._registered(short_text(unverified.claims.get("sub")), "private_key_jwt")
-            self._verify(client, unverified)
-        except (SignatureRefused, KeyRefused) as cause:
-            raise _refused() from cause
-        if client is None:
-            raise _refused()
-        if not self._replay.first(client.id, str(unverified.claims["jti"])):
+            claimed, unverified = self._assertions.read(form)
+            client = look.find(claimed, "private_key_jwt")
+            sets = [] if client is None else [client.jwks, *(f.jwks for f in self._former(client))]
+            self._assertions.verify(self._assertions.keys.of(claimed, sets), unverified)
+        except SignatureRefused as cause:
+            raise _refused(self.rules.advice) from cause
+        if client is None or not self._assertions.first(client.id, unverified):
+            raise _refused(self.rules.advice)
+        return client
+
+    def _by_certificate(
+        self, client_id: str, certificate: ClientCertificate, look: _Look
+    ) -> Client:
+        """Know a client by the key of the certificate that it showed (RFC 8705 section 2.2)."""
+        client = look.find(client_id, "self_signed_tls_client_auth")
+        sets = [] if client is None else [client.jwks, *(f.jwks for f in self._former(client))]
+        known = {key.thumbprint for one in self._assertions.keys.of(client_id, sets) for key in one}
+        if client is None or certificate.key_thumbprint not in known:
             raise _refused()
         return client
 
-    def _verify(self, client: Client | None, unverified: Unverified) -> None:
-        """Verify an assertion with the key that it names; one that names none with two in turn.
 
-        Raises:
-            SignatureRefused: No key of the client has signed it, or it says what it must not.
-            KeyRefused: A registered key is not acceptable.
-        """
-        sets = [] if client is None else [client.jwks, *(one.jwks for one in self._former(client))]
-        named = unverified.header.get("kid") is not None
-        keys = [_key_of(jwks, unverified) for jwks in sets]
-        chosen = [key for key in keys if key is not None][:1] if named else keys[:UNNAMED]
-        wanted = 1 if named else UNNAMED
-        fits = False
-        for key in [*chosen, *[None] * wanted][:wanted]:
-            try:
-                claims = verify(unverified, key or _stand_in(unverified))
-            except SignatureRefused:
-                continue
-            self._check(claims)
-            fits = fits or key is not None
-        if not fits:
-            raise SignatureRefused
+class _Look:
+    """Finds the client of one request, and evens out what that cost."""
 
-    def _check(self, claims: Mapping[str, Any]) -> None:
-        now = self._clock()
-        expires = numeric_date(claims.get("exp"))
-        starts = max(numeric_date(claims.get(name, 0)) for name in ("iat", "nbf"))
-        if claims.get("iss") != claims.get("sub") or claims.get("aud") not in self._audiences:
-            raise SignatureRefused
-        if not now < expires <= now + ASSERTION_SECONDS or starts > now + LEEWAY_SECONDS:
-            raise SignatureRefused
-        if len(short_text(claims.get("jti"))) < MIN_JTI:
-            raise SignatureRefused
+    def __init__(self, revocation_state: RevocationState) -> None:
+        self._revocation_state = revocation_state
+        self._remembered = False
+        self.client_id = ""
 
-    @property
-    def _audiences(self) -> tuple[str, list[str]]:
-        return self._issuer, [self._issuer]
+    def find(self, client_id: str, method: AuthMethod) -> Client | None:
+        """Return the client if it is valid and registered for that method."""
+        if not is_name(client_id):
+            return None
+        self.client_id = client_id
+        found = self._revocation_state.remembered(client_id)
+        self._remembered = found is not None
+        client, tenant = found or self._revocation_state.look_up(client_id)
+        if client is None or client.disabled or tenant is None or tenant.suspended:
+            return None
+        return client if client.auth_method == method else None
+
+    def cost_the_same(self) -> None:
+        """Read, where nothing had to be read: what is remembered is refused no faster."""
+        if self._remembered:
+            self._revocation_state.read_nobody()
 
 
 def secret_hash(secret: str) -> bytes:
@@ -194,61 +221,9 @@ def secret_hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def client_keys(jwks: object) -> list[TrustedKey]:
-    """Admit the registered keys of a client.
-
-    Raises:
-        KeyRefused: There are none or too many, one is not acceptable, or a `kid` repeats or is
-            missing where there are several.
-    """
-    keys = jwks.get("keys") if isinstance(jwks, Mapping) else None
-    if not isinstance(keys, list) or not 1 <= len(keys) <= MAX_CLIENT_KEYS:
-        raise KeyRefused("a client needs one to eight public keys")
-    admitted = [admit(jwk) for jwk in keys]
-    kids = {key.kid for key in admitted}
-    if len(admitted) > 1 and (None in kids or len(kids) < len(admitted)):
-        raise KeyRefused("several keys need different key ids")
-    return admitted
-
-
-def _key_of(jwks: Mapping[str, Any] | None, unverified: Unverified) -> TrustedKey | None:
-    if jwks is None:
-        return None
-    keys = client_keys(jwks)
-    kid, alg = unverified.header.get("kid"), unverified.header.get("alg")
-    if kid is None and len(keys) > 1:
-        return None
-    return next((k for k in keys if kid in (None, k.kid) and k.algorithm == alg), None)
-
-
-def _stand_in(unverified: Unverified) -> TrustedKey:
-    algorithm = unverified.header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in DEFAULT_ALGORITHMS:
-        raise SignatureRefused
-    return _stand_ins()[algorithm]
-
-
-@cache
-def _stand_ins() -> Mapping[str, TrustedKey]:
-    # Verified against where there is no client key, for its cost alone; the result is not used.
-    # The RSA modulus is merely a number of that size without small factors.
-    modulus = next(n for n in range(2**2047 + 1, 2**2048, 2) if _coprime(n))
-    rsa = {"kty": "RSA", "n": int_to_base64(modulus), "e": int_to_base64(65537)}
-    made = (
-        OKPKey.generate_key("Ed25519").as_dict(private=False),
-        ECKey.generate_key("P-256").as_dict(private=False),
-        ECKey.generate_key("P-384").as_dict(private=False),
-        rsa,
-    )
-    return {key.algorithm: key for key in map(admit, made)}
-
-
-def _coprime(number: int) -> bool:
-    return all(number % divisor for divisor in range(3, 168, 2))
-
-
 def _basic(authorization: bytes) -> tuple[str, str]:
     scheme, _, credential = authorization.partition(b" ")
+    credential = credential.lstrip(b" ")  # RFC 9110 section 11.4: one blank or more
     if scheme.lower() != b"basic" or len(credential) > MAX_CREDENTIAL:
         raise _refused()
     try:
@@ -263,5 +238,5 @@ def _unquoted(part: bytes) -> str:
     return unquote_to_bytes(part.replace(b"+", b" ")).decode("ascii")
 
 
-def _refused() -> OAuthRefusal:
-    return OAuthRefusal("invalid_client", "client authentication failed")
+def _refused(message: str = FAILED) -> OAuthRefusal:
+    return OAuthRefusal("invalid_client", message)

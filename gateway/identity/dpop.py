@@ -10,7 +10,8 @@
  8. `htm` is the method of the request;
  9. `htu` is its URL without query and fragment, on the *configured* public origin: the `Host`
     header is the caller's word and decides nothing;
-10. no nonce is demanded, since no nonce was handed out;
+10. where nonces are demanded it carries one of ours (`gateway.identity.dpop_nonces`). That is
+    looked at last, so that a proof which is sent again with a nonce fails for nothing else;
 11. `iat` is at most a minute old and not from the future;
 12. `ath` is the hash of the token, and the key is the one that the token is bound to.
 
@@ -31,7 +32,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.errors import ConfigurationError
-from gateway.identity.errors import InvalidProof, KeyRefused, SignatureRefused
+from gateway.identity.dpop_nonces import Nonces
+from gateway.identity.errors import (
+    InvalidProof,
+    KeyRefused,
+    NonceRequired,
+    SignatureRefused,
+)
 from gateway.identity.key_admission import DEFAULT_ALGORITHMS, admit
 from gateway.identity.replay import DEFAULT_CAPACITY, ReplayCache
 from gateway.identity.signed import Unverified, numeric_date, parse, verify
@@ -75,13 +82,19 @@ class ProofChecker:
         public_url: Scheme, host and port under which callers reach the gateway, as configured.
         clock: Unix seconds.
         capacity: Most proofs remembered at a time.
+        nonces: Those that proofs must carry; None where none are demanded.
 
     Raises:
         ConfigurationError: The URL has no scheme and host, or has a path.
     """
 
     def __init__(
-        self, public_url: str, *, clock: Callable[[], float], capacity: int = DEFAULT_CAPACITY
+        self,
+        public_url: str,
+        *,
+        clock: Callable[[], float],
+        capacity: int = DEFAULT_CAPACITY,
+        nonces: Nonces | None = None,
     ) -> None:
         try:
             self._origin, path = _normalised(public_url)
@@ -90,6 +103,7 @@ class ProofChecker:
         if path != "/":
             raise ConfigurationError("the public URL is an origin: scheme, host and port")
         self._clock = clock
+        self._nonces = nonces
         self._replay = ReplayCache(PROOF_SECONDS + FUTURE_SECONDS, clock, capacity)
 
     def check(self, proof: bytes, method: str, path: str, token: bytes | None = None) -> Proof:
@@ -103,6 +117,7 @@ class ProofChecker:
 
         Raises:
             InvalidProof: It must not be accepted.
+            NonceRequired: It carries no nonce of ours, and is well otherwise.
         """
         try:
             unverified = parse(proof, _TYPES)
@@ -115,7 +130,10 @@ class ProofChecker:
         self._check_age(issued)
         if token is not None and not _equal(unverified.claims.get("ath"), token_hash(token)):
             raise InvalidProof("the proof is for another access token")
-        return Proof(key.thumbprint, _identifier(unverified.claims.get("jti")))
+        made = Proof(key.thumbprint, _identifier(unverified.claims.get("jti")))
+        if self._nonces is not None and not self._nonces.holds(unverified.claims.get("nonce")):
+            raise NonceRequired(self._nonces.current())
+        return made
 
     def use(self, proof: Proof, owner: str, bound_to: str | None = None) -> None:
         """Use a checked proof up, for a caller who has been authenticated.

@@ -5,6 +5,7 @@ IdentityError
 │   ├── TokenMissing           no access token came with it
 │   ├── InvalidToken           the access token is malformed, expired, revoked or not ours to accept
 │   └── InvalidProof           the DPoP proof is malformed, stale, replayed or of another key
+│       └── NonceRequired      the proof is well, but carries no nonce of ours
 ├── OAuthRefusal               the token or revocation endpoint says no (RFC 6749 section 5.2)
 ├── SignatureRefused           a signed object is malformed or its signature does not hold
 ├── KeyRefused                 a JWK that must not be trusted
@@ -80,19 +81,36 @@ class InvalidProof(Unauthenticated):
     message = "the proof of possession is not valid"
 
 
+class NonceRequired(InvalidProof):
+    """The proof must carry a nonce of ours (RFC 9449 sections 8 and 9 `use_dpop_nonce`).
+
+    Attributes:
+        nonce: The one to use.
+    """
+
+    code = "use_dpop_nonce"
+    message = "the proof of possession needs the nonce that comes with this answer"
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__()
+        self.nonce = nonce
+
+
 class OAuthRefusal(IdentityError):
     """An OAuth endpoint refuses; `error` is the registered error code (RFC 6749 section 5.2).
 
     Attributes:
         error: For instance `invalid_client` or `invalid_scope`.
+        nonce: What the next proof is to carry; empty unless `error` is `use_dpop_nonce`.
     """
 
     code = "oauth_refusal"
     message = "the request was refused"
 
-    def __init__(self, error: str, message: str | None = None) -> None:
+    def __init__(self, error: str, message: str | None = None, nonce: str = "") -> None:
         super().__init__(message)
         self.error = error
+        self.nonce = nonce
 
 
 class SignatureRefused(IdentityError):

@@ -37,13 +37,17 @@ class Principal:
         scopes: What the token allows, within the registration.
         purposes: Purposes that it may name.
         default_purpose: The purpose when it names none, or None.
-        binding: `dpop` when the token is bound to a key that was just proven.
+        binding: `dpop` when the token is bound to a key that was just proven, `mtls` when it is
+            bound to the certificate of the connection.
         acr: Level of the authentication; 0 is the lowest and all that a service reaches, unless an
             issuer's entry maps more.
         auth_age: Seconds since it authenticated, rounded up.
         token_id: `jti`.
         expires: Unix seconds.
         issued: `iat` of the token, Unix seconds.
+        acting_for: The other clients in a token by which one acts for another, see
+            `gateway.identity.delegation`; roles, scopes and purposes are those all of them have.
+        origins: `jti` of the tokens that such a token came from.
     """
 
     issuer: str
@@ -61,6 +65,15 @@ class Principal:
     token_id: str
     expires: int
     issued: int = 0
+    acting_for: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+
+def binding_of(claims: AccessClaims) -> TokenBinding:
+    """Return what a token is bound to."""
+    if claims.certificate is not None:
+        return "mtls"
+    return "none" if claims.thumbprint is None else "dpop"
 
 
 def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str:
@@ -144,12 +157,12 @@ def principal_of(
         raise InvalidToken(
             rule="tenant", why="`tenant_claim` names another tenant than the client's"
         )
-    if client.token_binding == "dpop" and claims.thumbprint is None:  # noqa: S105 - a kind
+    if client.token_binding not in {"none", binding_of(claims)}:
         raise InvalidToken(
-            "the access token must be bound to a key",
+            "the access token must be bound as its client is registered",
             rule="binding",
-            why="the client is registered with tokens that are bound to a key",
-            advice="bind it by DPoP at the issuer, or register the client with `none`",
+            why="the client is registered with tokens that are bound to a key or a certificate",
+            advice="bind it so at the issuer, or register the client with `none`",
         )
     return Principal(
         issuer=claims.issuer,
@@ -161,7 +174,7 @@ def principal_of(
         scopes=claims.scopes & client.scopes,
         purposes=client.purposes & tenant.purposes,
         default_purpose=client.default_purpose,
-        binding="none" if claims.thumbprint is None else "dpop",
+        binding=binding_of(claims),
         acr=claims.acr,
         auth_age=max(0, int(now) - claims.authenticated) + AGE_MARGIN_SECONDS,
         token_id=claims.token_id,

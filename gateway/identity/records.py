@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-ROLES: Final = frozenset({"administrator", "owner", "caller", "officer", "site", "convenor"})
+ROLES: Final = frozenset(
+    {"administrator", "owner", "caller", "officer", "site", "convenor", "delegate"}
+)
 """What a client can be; `administrator` only in the platform tenant."""
 SCOPES: Final = frozenset(
     {"infer", "models", "artifacts", "audit", "policies", "admin", "federate"}
 )
 """What a token can be good for."""
 
-AuthMethod = Literal["private_key_jwt", "client_secret_basic"]
-TokenBinding = Literal["none", "dpop"]
+AuthMethod = Literal["private_key_jwt", "client_secret_basic", "self_signed_tls_client_auth"]
+TokenBinding = Literal["none", "dpop", "mtls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,16 @@ class Client:
         tenant: Id of the tenant it acts for.
         name: Name for people.
         kind: What it is; for now always `service`.
-        roles: For instance `caller`, `owner`, `officer`, `site`, `convenor`, `administrator`.
+        roles: For instance `caller`, `owner`, `officer`, `site`, `convenor`, `administrator`,
+            `delegate` (may exchange tokens, RFC 8693).
         scopes: The most that a token of this client may carry.
         purposes: The purposes it may name in a request.
         default_purpose: The one that a request without a purpose has, or None.
         auth_method: How it authenticates; `client_secret_basic` also covers the form fields.
         secret_hash: SHA-256 of its 256-bit random secret, or None with `private_key_jwt`.
         jwks: Its public keys as a JWK set (`{"keys": [...]}`), or None with a secret.
-        token_binding: `dpop` binds every token to a key of the client (RFC 9449).
+        token_binding: `dpop` binds every token to a key of the client (RFC 9449), `mtls` to the
+            certificate of its connection (RFC 8705).
         disabled: A disabled client gets no token and none of its tokens is accepted.
         former: What it authenticated with before, newest first; some of it may have ended.
         not_before: Unix seconds; tokens that were issued earlier are not accepted. A client that

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from audit.event import PLATFORM_TENANT
 from gateway.errors import LimitReached
-from gateway.identity.client_authentication import client_keys, secret_hash
+from gateway.identity.client_authentication import secret_hash
+from gateway.identity.client_keys import client_keys
 from gateway.identity.errors import KeyRefused, RegistrationRefused
 from gateway.identity.ports import ClientStore, TenantStore
 from gateway.identity.records import (
@@ -91,7 +92,7 @@ def register_client(
     )
     check_client(client, tenant)
     secret = None
-    if auth_method != "private_key_jwt":
+    if auth_method == "client_secret_basic":
         client, secret = with_new_secret(client, random_bytes)
     clients.add(client)
     return client, secret
@@ -194,6 +195,10 @@ def _check_credentials(client: Client) -> None:
         return
     if client.secret_hash is not None:
         raise RegistrationRefused("a client that authenticates with keys has no secret")
+    if client.jwks is None and client.auth_method == "self_signed_tls_client_auth":
+        raise RegistrationRefused(
+            "a client that shows certificates needs their public keys: `jwks`"
+        )
     if client.jwks is not None:
         try:
             client_keys(client.jwks)

@@ -27,6 +27,8 @@ SWEEP: Final = 1024
 Registration = tuple[Client | None, Tenant | None]
 """A client and its tenant, as far as they exist."""
 NOBODY: Final[Registration] = (None, None)
+_NOBODYS_ID: Final = "-"
+"""No client and no tenant can be named so (`gateway.names`)."""
 
 
 class RevocationState:
@@ -81,6 +83,22 @@ class RevocationState:
         """Tell whether a token has been revoked. Does not block."""
         return (issuer, token_id) in self._revoked
 
+    def is_any_revoked(self, principal: Principal) -> bool:
+        """Tell whether its token, or one that it came from, has been revoked. Does not block."""
+        tokens = (principal.token_id, *principal.origins)
+        return any((principal.issuer, token) in self._revoked for token in tokens)
+
+    def others_hold(self, principal: Principal) -> bool:
+        """Tell whether everyone else in its token may still do all that it may. Blocks."""
+        others = map(self.look_up, principal.acting_for)
+        return all(
+            still_valid(principal, client, tenant)
+            and client is not None
+            and principal.scopes <= client.scopes
+            and principal.purposes <= client.purposes
+            for client, tenant in others
+        )
+
     def remembered(self, client_id: str) -> Registration | None:
         """Return client and tenant as they are in memory, None when they are not. Never blocks."""
         found = self._registered.now().get(client_id)
@@ -91,6 +109,10 @@ class RevocationState:
     def look_up(self, client_id: str) -> Registration:
         """Return client and tenant, from the store if need be. Blocks."""
         return self._registered.look_up(client_id, lambda: self._read(client_id)) or NOBODY
+
+    def read_nobody(self) -> None:
+        """Read as much as `look_up` does for a client that is not remembered. Blocks."""
+        self._read(_NOBODYS_ID)
 
     def changed(self) -> int:
         """Raise the epoch after some other change and return it. Blocks until it holds."""
@@ -104,7 +126,7 @@ class RevocationState:
             InvalidToken: Its token was revoked, or its client or tenant was changed or shut out.
         """
         registration = self.look_up(principal.client_id)
-        revoked = self.is_revoked(principal.issuer, principal.token_id)
+        revoked = self.is_any_revoked(principal) or not self.others_hold(principal)
         if revoked or not still_valid(principal, *registration):
             scheme = "DPoP" if principal.binding == "dpop" else "Bearer"
             raise InvalidToken(challenge=f'{scheme} error="{InvalidToken.code}"')
@@ -188,4 +210,6 @@ class RevocationState:
 
     def _read(self, client_id: str) -> Registration | None:
         client = self._client_store.get(client_id)
-        return None if client is None else (client, self._tenant_store.get(client.tenant))
+        # Two reads, whether it exists or not: nobody learns that from how long they take.
+        tenant = self._tenant_store.get(_NOBODYS_ID if client is None else client.tenant)
+        return None if client is None else (client, tenant)

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from joserfc import jws
+from joserfc._rfc7515.model import JWSAlgModel
 from joserfc.errors import JoseError
 from joserfc.jws import CompactSignature, JWSRegistry
 from joserfc.util import urlsafe_b64decode
@@ -61,6 +62,12 @@ class _Registry(JWSRegistry):
     max_header_length = MAX_HEADER
     max_payload_length = MAX_PAYLOAD
     max_signature_length = MAX_SIGNATURE
+
+    def get_alg(self, name: str) -> JWSAlgModel:
+        """Return an algorithm; the older name of Ed25519 without the library's warning of it."""
+        if name == "EdDSA" and self.allowed == [name]:
+            return self.algorithms[name]
+        return super().get_alg(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,5 +186,5 @@ def _type(header: Mapping[str, Any]) -> str | None:
 _CAPS: Final = (MAX_HEADER, MAX_PAYLOAD, MAX_SIGNATURE)
 _REGISTRIES: Final = {
     name: _Registry(algorithms=[name], strict_check_header=False)
-    for name in ("Ed25519", "ES256", "ES384", "PS256", "RS256", "EdDSA")
+    for name in ("Ed25519", "EdDSA", "ES256", "ES384", "PS256", "RS256")
 }

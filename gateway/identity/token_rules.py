@@ -28,6 +28,9 @@ from gateway.identity.trust import IssuerTrust
 KEY_PARAMETERS: Final = frozenset({"jwk", "jku", "x5u"})
 """Headers (RFC 7515 section 4.1) that offer a key: no maker sends one in an access token."""
 
+CONFIRMATIONS: Final = ({"jkt"}, {"x5t#S256"})
+"""Members of `cnf` that are understood: RFC 9449 section 6, RFC 8705 section 3.1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Presented:
@@ -230,9 +233,10 @@ def _binding(seen: Presented) -> None:
     # INVARIANT: a confirmation that is not understood is refused, never read as "not bound".
     if "cnf" in seen.claims:
         confirmation = seen.claims["cnf"]
-        if not isinstance(confirmation, dict) or confirmation.keys() != {"jkt"}:
+        if not isinstance(confirmation, dict) or confirmation.keys() not in CONFIRMATIONS:
             _broken("it is bound to a key in a way that is not known here (`cnf`)")
-        short_text(confirmation["jkt"])
+        for value in confirmation.values():
+            short_text(value)
 
 
 RULES: Final = (
@@ -250,6 +254,6 @@ RULES: Final = (
     Rule("scopes", "its scopes can be read", _scopes),
     Rule("roles", "its roles can be read, and one is in `role_names` if that is set", _roles),
     Rule("tenant", "`tenant_claim`, if that is set, names a tenant", _tenant),
-    Rule("binding", "it is bound to no key, or by DPoP", _binding),
+    Rule("binding", "it is bound to no key, by DPoP, or to a certificate", _binding),
 )
 """In this order; a token meets all of them or is refused."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -52,6 +54,8 @@ class AccessClaims:
         authenticated: `auth_time` or, for want of it, `iat`: Unix seconds.
         roles: Roles that it narrows those of the registration to, or None.
         acr: Level of the authentication.
+        confirmation: `cnf`, as it is; empty where it is bound to nothing.
+        certificate: `cnf.x5t#S256`: the certificate that it is bound to (RFC 8705), or None.
     """
 
     issuer: str
@@ -66,6 +70,8 @@ class AccessClaims:
     authenticated: int
     roles: frozenset[str] | None = None
     acr: int = 0
+    confirmation: Mapping[str, str] = field(default_factory=dict)
+    certificate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class MintedToken:
     text: str
     token_id: str
     expires: int
+    issued: int = 0
 
 
 class TokenMinter:
@@ -124,7 +131,14 @@ class TokenMinter:
         self._random_bytes = random_bytes
 
     def mint(
-        self, client: Client, scopes: frozenset[str], thumbprint: str | None = None
+        self,
+        client: Client,
+        scopes: frozenset[str],
+        thumbprint: str | None = None,
+        *,
+        certificate: str | None = None,
+        on_behalf: Mapping[str, Any] = MappingProxyType({}),
+        until: float = math.inf,
     ) -> MintedToken:
         """Sign a token for `client`.
 
@@ -132,8 +146,12 @@ class TokenMinter:
             client: Whom it is for; it acts for itself (`sub` is the client).
             scopes: What it may do; the caller has checked that the client may have them.
             thumbprint: RFC 7638 thumbprint of the key to bind it to, or None for a bearer token.
+            certificate: RFC 8705 thumbprint of the certificate to bind it to instead.
+            on_behalf: What it says of whom the client acts for (`gateway.identity.delegation`).
+            until: When it ends at the latest, Unix seconds.
         """
         now = int(self._clock())
+        expires = int(min(now + TOKEN_SECONDS, until))
         token_id = base64.urlsafe_b64encode(self._random_bytes(16)).rstrip(b"=").decode()
         claims: dict[str, Any] = {
             "iss": self.issuer,
@@ -142,17 +160,20 @@ class TokenMinter:
             "client_id": client.id,
             "iat": now,
             "nbf": now,
-            "exp": now + TOKEN_SECONDS,
+            "exp": expires,
             "jti": token_id,
             "scope": " ".join(sorted(scopes)),
             "tenant": client.tenant,
+            **on_behalf,
         }
         if thumbprint is not None:
             claims["cnf"] = {"jkt": thumbprint}
+        elif certificate is not None:
+            claims["cnf"] = {"x5t#S256": certificate}
         kid, key = self.keys.signing
         header = {"typ": "at+jwt", "alg": ALGORITHM, "kid": kid}
         text = jwt.encode(header, claims, key, algorithms=[ALGORITHM])
-        return MintedToken(text, token_id, now + TOKEN_SECONDS)
+        return MintedToken(text, token_id, expires, now)
 
 
 def parse_access_token(token: bytes) -> tuple[str, str | None, Unverified]:
@@ -225,6 +246,7 @@ def _claims(seen: Presented, identifying: bytes) -> AccessClaims:
     claims, trust = seen.claims, seen.trust
     profile = trust.profile
     issued = numeric_date(claims["iat"])
+    confirmation = dict(claims.get("cnf", {}))
     return AccessClaims(
         issuer=trust.issuer,
         subject=short_text(next(claims[name] for name in profile.subject if name in claims)),
@@ -237,10 +259,12 @@ def _claims(seen: Presented, identifying: bytes) -> AccessClaims:
         expires=numeric_date(claims["exp"]),
         scopes=granted(claims, trust) or frozenset(),
         tenant=tenant_of(claims, trust),
-        thumbprint=claims["cnf"]["jkt"] if "cnf" in claims else None,
+        thumbprint=confirmation.get("jkt"),
         authenticated=min(issued, numeric_date(claims.get("auth_time", issued))),
         roles=roles_of(claims, trust),
         acr=level_of(claims, trust),
+        confirmation=confirmation,
+        certificate=confirmation.get("x5t#S256"),
     )
 
 

@@ -34,6 +34,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from gateway.giving_way import Silent
+from gateway.identity.client_certificate import ClientCertificate
 
 # Two tokens bound to a key take 7 kB; the proxy of `deploy/` passes as much as this.
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -107,6 +108,7 @@ class BoundedHttp(HttpToolsProtocol):
     _before: RequestResponseCycle | None = None
     _look: asyncio.TimerHandle | None = None
     _full: float | None = None
+    _line: tuple[str, ClientCertificate | None] = "", None
     since = 0.0
 
     @staticmethod
@@ -132,6 +134,10 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, and give up the one that is least needed where there are too many."""
         super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        shown = None if tls is None else tls.getpeercert(binary_form=True)
+        host = "" if self.client is None else self.client[0]
+        self._line = host, ClientCertificate(shown) if shown else None
         self._fell_silent()
         self._look = self.loop.call_later(self.look_seconds, self._check)
         if len(self.connections) > self.most():
@@ -209,6 +215,11 @@ class BoundedHttp(HttpToolsProtocol):
                 return
         if data:
             super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Note what connection a request comes over, which no header changes."""
+        super().on_message_begin()
+        self.scope["sealgate.line"] = self._line  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
         """Count no more: what follows is a body, which the application bounds."""

@@ -44,6 +44,7 @@ class Door:
         name: For the log.
         certificate, key: TLS, or `None` for clear text on loopback or behind a proxy.
         setting: The key of the settings that holds the port.
+        client_ca: Authorities of certificates that clients may show; None where none is asked for.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Door:
     certificate: Path | None = None
     key: Path | None = None
     setting: str = "port"
+    client_ca: Path | None = None
 
     @property
     def alpn(self) -> tuple[str, ...]:
@@ -176,11 +178,12 @@ def _certificate(door: Door | ProtocolDoor) -> Certificate | None:
     if door.certificate is None:
         return None
     try:
-        return Certificate(door.certificate, door.key, door.alpn)
+        client_ca = door.client_ca if isinstance(door, Door) else None
+        return Certificate(door.certificate, door.key, door.alpn, client_ca)
     except OSError:  # also what TLS says of it
         raise ConfigurationError(
             f"the certificate or key of the door `{door.name}` cannot be used",
-            "check that both are PEM, belong together and can be read",
+            "check that both are PEM, belong together and can be read, and `tls_client_ca` is PEM",
         ) from None
 
 

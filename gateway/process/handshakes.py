@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import resource
 import socket
 import ssl
@@ -22,18 +21,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
 
 from gateway.giving_way import Crowds
+from gateway.origins import group_of
 
 HANDSHAKE_SECONDS: Final = 10.0
 """A few round trips of any network; what asyncio allows by itself is 60 s."""
 MAX_HANDSHAKES: Final = 1024
 """An honest handshake takes a tenth of a second, so 10,000 can begin in each."""
-_PREFIX_BITS: Final = 64
-"""Of an IPv6 address: what one subscriber has."""
 _SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _SHORTAGE_SECONDS: Final = 1.0
 _AGAIN_SECONDS: Final = 0.01
@@ -50,6 +48,8 @@ class Certificate:
     Args:
         certificate, key: PEM files.
         alpn: Names of what is spoken inside TLS (RFC 7301).
+        client_ca: PEM file of authorities; clients may show a certificate that one of them vouches
+            for, and need not. None where no certificate is asked for.
 
     Attributes:
         context: For the handshakes of the door.
@@ -60,8 +60,15 @@ class Certificate:
         OSError: The files cannot be read, are not PEM or do not belong together.
     """
 
-    def __init__(self, certificate: Path, key: Path | None, alpn: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path | None,
+        alpn: Sequence[str] = (),
+        client_ca: Path | None = None,
+    ) -> None:
         self._files = certificate, key
+        self._client_ca = client_ca
         self._alpn = list(alpn)
         self._current, self.ends = self._read()
         self.context = self._current
@@ -84,6 +91,9 @@ class Certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(*self._files)
+        if self._client_ca is not None:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(self._client_ca)
         if self._alpn:
             context.set_alpn_protocols(self._alpn)
         return context, _end_of(self._files[0])
@@ -189,16 +199,3 @@ class TlsServer:
             )
             return True
         return False
-
-
-def group_of(peer: Any) -> str:
-    """Return what connections of one origin have in common: its address, of IPv6 the network."""
-    host = str(peer[0]).partition("%")[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        mapped = address.ipv4_mapped
-        return str(mapped or int(address) >> 128 - _PREFIX_BITS)
-    return host

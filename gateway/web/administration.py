@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field, StrictBool, StrictInt
 
+from gateway.identity.records import AuthMethod, TokenBinding
 from gateway.tenancy.administration import Administration, ClientOrder
 from gateway.tenancy.credentials import Credentials
 from gateway.tenancy.overview import Overviews
@@ -55,9 +56,9 @@ class NewClient(Body):
     scopes: Words = frozenset()
     purposes: Words = frozenset()
     default_purpose: Name | None = None
-    auth_method: Literal["private_key_jwt", "client_secret_basic"] = "private_key_jwt"
+    auth_method: AuthMethod = "private_key_jwt"
     jwks: dict[str, Any] | None = None
-    token_binding: Literal["dpop", "none"] = "dpop"  # noqa: S105 - a kind of binding
+    token_binding: TokenBinding = "dpop"  # noqa: S105 - a kind of binding
 
     def order(self) -> ClientOrder:
         """Return what the use case takes."""

@@ -18,6 +18,7 @@ from gateway.errors import SealgateError
 from gateway.identity.authenticate import Authenticator, Credentials
 from gateway.identity.principal import Principal
 from gateway.web.bounded_body import CLOSE, has_body, refuse
+from gateway.web.client_certificates import thumbprint_of
 
 PREFIX: Final = "/v1/"
 _KEY: Final = "sealgate.principal"
@@ -49,7 +50,12 @@ class Authenticated:
             path = scope["raw_path"].decode("latin-1")
             try:
                 scope[_KEY] = await self._authenticator.identify(
-                    Credentials(scope["headers"], scope["method"], path)
+                    Credentials(
+                        scope["headers"],
+                        scope["method"],
+                        path,
+                        certificate=thumbprint_of(scope),
+                    )
                 )
             except SealgateError as refusal:
                 self._refused(refusal.code)

@@ -18,6 +18,7 @@ from gateway.web.problems import STATUS, problem_code_of, problem_of
 
 NO_STORE: Final = (b"cache-control", b"no-store")
 """Of every answer that does not say otherwise: some hold secrets, all are for one caller."""
+NONCE: Final = b"dpop-nonce"
 REFUSED: Final = 400
 """Statuses from here on are of requests that were not served."""
 
@@ -36,6 +37,9 @@ class Boundary:
         count: Told the template of each request's path (empty: no route has it) and the status.
         lines: Where lines of requests go.
         door: Its name in them.
+        nonce: Returns what the next proof of possession is to carry; None where nothing is
+            demanded. Told with every answer to a request that brought a proof (RFC 9449 section
+            8.2), so that who calls often is never refused for an old one.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Boundary:
         count: Callable[[str, int], None] | None = None,
         lines: RequestLines | None = None,
         door: str = "",
+        nonce: Callable[[], str] | None = None,
     ) -> None:
         self._app = app
         self._new_id = new_id
@@ -53,6 +58,7 @@ class Boundary:
         self._count = count
         self._lines = lines
         self._door = door
+        self._nonce = nonce
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application; answer a bare 500 when nothing was sent yet."""
@@ -81,6 +87,9 @@ class Boundary:
                 headers = [*message.get("headers", ()), (request_ids.HEADER, request_id.encode())]
                 if all(name != b"cache-control" for name, _ in headers):
                     headers.append(NO_STORE)
+                if self._nonce is not None and _is_proven(scope):
+                    headers = [one for one in headers if one[0].lower() != NONCE]
+                    headers.append((NONCE, self._nonce().encode()))
                 message["headers"] = told = headers
             await send(message)
 
@@ -106,6 +115,10 @@ class Boundary:
                     seconds = lines.monotonic() - began
                     ended = _ended(self._door, scope, status, seconds, sent, told)
                     lines.add(ended, served=served)
+
+
+def _is_proven(scope: Scope) -> bool:
+    return any(name == b"dpop" for name, _ in scope["headers"])
 
 
 def _ended(

@@ -18,6 +18,7 @@ from gateway.inference.body_budget import BodyBudget
 from gateway.inference.oip import BINARY_TYPE, JSON_TYPE, OipBody, OipCodec
 from gateway.inference.pipeline import InferAnswer, InferCall, Pipeline
 from gateway.web.body_reader import BodyReader
+from gateway.web.client_certificates import thumbprint_of
 from gateway.web.hang_ups import HangUps
 from gateway.web.problems import STATUS, method_not_allowed, problem_of
 from gateway.web.request_ids import request_id_of
@@ -116,7 +117,9 @@ class InferEndpoint:
         model, version = target
         path = scope["raw_path"].decode("ascii")
         call = InferCall(
-            credentials=Credentials(scope["headers"], scope["method"], path),
+            credentials=Credentials(
+                scope["headers"], scope["method"], path, certificate=thumbprint_of(scope)
+            ),
             model=model,
             version=version,
             codec=OipCodec(header_length),

@@ -24,7 +24,9 @@ from starlette.requests import ClientDisconnect
 from gateway.errors import EvidenceUnavailable
 from gateway.identity.authenticate import PROTECTED_RESOURCE_PATH
 from gateway.identity.authorization_server import AuthorizationServer, Revocation, TokenEvent
+from gateway.identity.client_authentication import Connection
 from gateway.identity.errors import OAuthRefusal
+from gateway.identity.introspection import INTROSPECTION_PATH
 from gateway.identity.metadata import (
     JWKS_PATH,
     REVOCATION_PATH,
@@ -32,7 +34,9 @@ from gateway.identity.metadata import (
     server_metadata,
 )
 from gateway.identity.token_grant import TOKEN_PATH
-from gateway.web.oauth_operations import KEYS, RESOURCE, REVOKE, SERVER, TOKEN
+from gateway.origins import group_of
+from gateway.web.client_certificates import certificate_of
+from gateway.web.oauth_operations import INTROSPECT, KEYS, RESOURCE, REVOKE, SERVER, TOKEN
 from gateway.web.problems import note_code
 
 MAX_FORM: Final = 16_384
@@ -77,7 +81,8 @@ def build_router(
     endpoints = _Endpoints(server, evidence, count)
     router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], **TOKEN)
     router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], **REVOKE)
-    metadata = server_metadata(server.issuer)
+    router.add_api_route(INTROSPECTION_PATH, endpoints.introspect, methods=["POST"], **INTROSPECT)
+    metadata = server_metadata(server.issuer, server.profile, certificates=server.certificates)
     _add_document(router, JWKS_PATH, lambda: server.jwks, KEYS)
     _add_document(router, SERVER_METADATA_PATH, lambda: metadata, SERVER)
     _add_document(router, PROTECTED_RESOURCE_PATH, resource, RESOURCE)
@@ -101,6 +106,7 @@ class _Endpoints:
                 form,
                 _single(request, "authorization"),
                 _single(request, "dpop"),
+                _connection(request),
             )
             if answer.event is not None:
                 async with _withheld():
@@ -117,7 +123,10 @@ class _Endpoints:
         try:
             form = await _form(request)
             revocation = await run_in_threadpool(
-                self._server.read_revocation, form, _single(request, "authorization")
+                self._server.read_revocation,
+                form,
+                _single(request, "authorization"),
+                _connection(request),
             )
             if revocation is not None:
                 async with _withheld():
@@ -126,6 +135,21 @@ class _Endpoints:
             return self._refused(request, refusal)
         self._count("revoked", "ok")
         return Response(b"", 200, _NO_STORE)
+
+    async def introspect(self, request: Request) -> Response:
+        """Tell a resource server of a tenant about a token that it was sent (RFC 7662)."""
+        try:
+            form = await _form(request)
+            told = await run_in_threadpool(
+                self._server.introspect,
+                form,
+                _single(request, "authorization"),
+                _connection(request),
+            )
+        except OAuthRefusal as refusal:
+            return self._refused(request, refusal)
+        self._count("introspected", "ok")
+        return Response(orjson.dumps(told), 200, _NO_STORE, "application/json")
 
     def _refused(self, request: Request, refusal: OAuthRefusal | EvidenceUnavailable) -> Response:
         answer, error = _refusal(refusal)
@@ -187,7 +211,14 @@ def parse_form(body: bytes) -> dict[str, str]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise OAuthRefusal("invalid_request", "a field is repeated")
-    return fields
+    # RFC 6749 section 3.2: one that is sent without a value is as good as not sent.
+    return {name: value for name, value in fields.items() if value}
+
+
+def _connection(request: Request) -> Connection:
+    # The address is the proxy's word where one is trusted, see `trusted_proxies`.
+    origin = "" if request.client is None else group_of(request.client)
+    return Connection(origin, certificate_of(request.scope))
 
 
 def _single(request: Request, name: str) -> bytes | None:
@@ -206,8 +237,12 @@ def _refusal(refusal: OAuthRefusal | EvidenceUnavailable) -> tuple[Response, str
     else:
         status, error = 400, refusal.error
         if error == "invalid_client":
-            status = 401
+            status = 429 if refusal.retry_after else 401
             headers["WWW-Authenticate"] = 'Basic realm="sealgate"'
+        if refusal.nonce:
+            headers["DPoP-Nonce"] = refusal.nonce
+        if refusal.retry_after:
+            headers["Retry-After"] = refusal.retry_after
     body = orjson.dumps({"error": error, "error_description": refusal.public})
     return Response(body, status, headers, "application/json"), error
 

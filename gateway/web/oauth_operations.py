@@ -7,9 +7,17 @@ from typing import Any, Final
 
 from fastapi import Response
 
+from gateway.identity.token_exchange import ACCESS_TOKEN, EXCHANGE
 from gateway.identity.token_grant import GRANT_TYPE
 from gateway.web.operations import described
-from gateway.web.protocol_answers import KeySet, OAuthFault, ResourceMetadata, ServerMetadata, Token
+from gateway.web.protocol_answers import (
+    Introspected,
+    KeySet,
+    OAuthFault,
+    ResourceMetadata,
+    ServerMetadata,
+    Token,
+)
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _TEXT: Final = {"type": "string"}
@@ -44,6 +52,17 @@ _REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
         "description": "The client is not known, or did not prove who it is.",
         "headers": described({"WWW-Authenticate": "How a client may authenticate."}),
     },
+    429: {
+        "model": OAuthFault,
+        "description": "As 401, and that too often for this client or address; what is right is"
+        " accepted all the same.",
+        "headers": described(
+            {
+                "Retry-After": "Whole seconds.",
+                "WWW-Authenticate": "How a client may authenticate.",
+            }
+        ),
+    },
     503: {
         "model": OAuthFault,
         "description": "What happened cannot be recorded, so it did not happen.",
@@ -67,13 +86,21 @@ TOKEN: Final[dict[str, Any]] = {
         ],
         "requestBody": _form(
             {
-                "grant_type": {**_TEXT, "enum": [GRANT_TYPE]},
+                "grant_type": {**_TEXT, "enum": [GRANT_TYPE, EXCHANGE]},
                 "scope": {
                     **_TEXT,
                     "description": "Scopes, spaces between; by default all of the client's.",
                     "example": "infer",
                 },
                 "resource": {**_TEXT, "description": "The gateway's public URL, if anything."},
+                "audience": {**_TEXT, "description": "Likewise (RFC 8693)."},
+                "subject_token": {
+                    **_TEXT,
+                    "description": "For an exchange (RFC 8693): the access token of whom the"
+                    " client acts for. The client needs the role `delegate`.",
+                },
+                "subject_token_type": {**_TEXT, "description": f"`{ACCESS_TOKEN}`."},
+                "requested_token_type": {**_TEXT, "description": "The same, if anything."},
             },
             "grant_type",
         ),
@@ -85,6 +112,24 @@ REVOKE: Final[dict[str, Any]] = {
     "response_model": None,
     "responses": {
         200: {"description": "Revoked, or never one of ours."},
+        **_REFUSALS,
+    },
+    "openapi_extra": {
+        "security": _SECURITY,
+        "requestBody": _form({"token": {**_TEXT, "example": "eyJ…"}}, "token"),
+    },
+}
+
+
+INTROSPECT: Final[dict[str, Any]] = {
+    "operation_id": "introspect_token",
+    "response_model": None,
+    "responses": {
+        200: {
+            "model": Introspected,
+            "description": "What a token of the caller's tenant is good for; of all others only"
+            " that it is not active.",
+        },
         **_REFUSALS,
     },
     "openapi_extra": {

@@ -19,6 +19,7 @@ from gateway.authorization.recorder import Call
 from gateway.identity.authenticate import Credentials
 from gateway.inference.directory import EXTENSIONS, ModelDirectory, configuration
 from gateway.inference.routing import Target
+from gateway.web.client_certificates import thumbprint_of
 from gateway.web.operations import says
 from gateway.web.protocol_answers import (
     ConfigurationAnswer,
@@ -60,7 +61,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 async def caller(directory: ModelDirectory, request: Request) -> Call:
     """Authenticate the request."""
     path = request.scope["raw_path"].decode("ascii")
-    return await directory.call(Credentials(request.headers.raw, request.method, path))
+    shown = thumbprint_of(request.scope)
+    return await directory.call(
+        Credentials(request.headers.raw, request.method, path, certificate=shown)
+    )
 
 
 class _At(Protocol):

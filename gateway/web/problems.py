@@ -45,6 +45,7 @@ STATUS: Final[dict[str, int]] = {
     "token_missing": 401,
     "invalid_token": 401,
     "invalid_dpop_proof": 401,
+    "use_dpop_nonce": 401,
     "oauth_refusal": 400,
     "signature_refused": 400,
     "key_refused": 400,
@@ -223,6 +224,7 @@ def problem_of(error: Exception, scope: Scope) -> Problem:
 _HEADERS: Final[dict[str, bytes]] = {
     "receipt": b"sealgate-audit",
     "challenge": b"www-authenticate",
+    "nonce": b"dpop-nonce",
     "accept_encoding": b"accept-encoding",
     "content_range": b"content-range",
     "retry_after": b"retry-after",

@@ -23,6 +23,27 @@ class Token(TypedDict):
     token_type: Literal["Bearer", "DPoP"]
     expires_in: Annotated[int, Field(description="Seconds.")]
     scope: str
+    issued_token_type: NotRequired[
+        Annotated[str, Field(description="Of an exchange (RFC 8693, section 2.2.1).")]
+    ]
+
+
+class Introspected(TypedDict):
+    """What is told about a token (RFC 7662, section 2.2); only `active` where it is not."""
+
+    active: bool
+    iss: NotRequired[str]
+    sub: NotRequired[str]
+    aud: NotRequired[str]
+    client_id: NotRequired[str]
+    scope: NotRequired[str]
+    iat: NotRequired[int]
+    exp: NotRequired[int]
+    jti: NotRequired[str]
+    token_type: NotRequired[Literal["Bearer", "DPoP"]]
+    tenant: NotRequired[str]
+    cnf: NotRequired[dict[str, str]]
+    act: NotRequired[Annotated[dict[str, Any], Field(description="Who acts (RFC 8693).")]]
 
 
 class OAuthFault(TypedDict):
@@ -44,6 +65,7 @@ class ServerMetadata(TypedDict):
     issuer: str
     token_endpoint: str
     revocation_endpoint: str
+    introspection_endpoint: str
     jwks_uri: str
     grant_types_supported: list[str]
     response_types_supported: list[str]
@@ -52,7 +74,13 @@ class ServerMetadata(TypedDict):
     token_endpoint_auth_signing_alg_values_supported: list[str]
     revocation_endpoint_auth_methods_supported: list[str]
     revocation_endpoint_auth_signing_alg_values_supported: list[str]
+    introspection_endpoint_auth_methods_supported: list[str]
+    introspection_endpoint_auth_signing_alg_values_supported: list[str]
     dpop_signing_alg_values_supported: list[str]
+    tls_client_certificate_bound_access_tokens: bool
+    sealgate_oauth_profile: Literal["rfc7523", "fapi2"]
+    sealgate_client_assertion_audiences: list[str]
+    sealgate_client_assertion_seconds: int
 
 
 class ResourceMetadata(TypedDict):
@@ -64,6 +92,7 @@ class ResourceMetadata(TypedDict):
     bearer_methods_supported: list[str]
     dpop_signing_alg_values_supported: list[str]
     dpop_bound_access_tokens_required: bool
+    tls_client_certificate_bound_access_tokens: bool
     resource_name: str
 
 

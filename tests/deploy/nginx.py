@@ -60,7 +60,18 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
     return paths
 
 
-def adapted(folder: Path, *, gateway: int, sites: int, doors: Doors, callers: int) -> Path:
+CERTIFICATES = "ssl_verify_client optional_no_ca;"
+
+
+def adapted(
+    folder: Path,
+    *,
+    gateway: int,
+    sites: int,
+    doors: Doors,
+    callers: int,
+    certificates: bool = False,
+) -> Path:
     """Write the configuration with the test's ports, files and addresses; nothing else changes."""
     chain, key = certificate(folder, "api.test")
     text = (ROOT / "deploy/nginx.conf").read_text()
@@ -77,6 +88,9 @@ def adapted(folder: Path, *, gateway: int, sites: int, doors: Doors, callers: in
     ):
         assert old in text, old
         text = text.replace(old, new)
+    assert f"# {CERTIFICATES}" in text
+    if certificates:
+        text = text.replace(f"# {CERTIFICATES}", CERTIFICATES)
     text = re.sub(r"^ *listen \[::\].*\n", "", text, flags=re.MULTILINE)
     path = folder / "nginx.conf"
     path.write_text(text)
@@ -114,13 +128,22 @@ def free_ports() -> Doors:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, gateway: int, sites: int, callers: int = 256) -> Iterator[Doors]:
+def running(
+    folder: Path, *, gateway: int, sites: int, callers: int = 256, certificates: bool = False
+) -> Iterator[Doors]:
     """Run nginx in front of two ports of loopback until the block ends.
 
-    `callers`: connections that one address may have.
+    `callers`: connections that one address may have; `certificates`: clients may show some.
     """
     doors = free_ports()
-    configuration = adapted(folder, gateway=gateway, sites=sites, doors=doors, callers=callers)
+    configuration = adapted(
+        folder,
+        gateway=gateway,
+        sites=sites,
+        doors=doors,
+        callers=callers,
+        certificates=certificates,
+    )
     checked = subprocess.run(command(configuration, "-t"), capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
     child = subprocess.Popen(command(configuration))

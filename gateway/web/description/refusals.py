@@ -13,7 +13,7 @@ from gateway.errors import SealgateError
 from gateway.web.problems import PROBLEM_TYPE, STATUS, TYPE_PREFIX
 from policies.errors import PolicyError
 
-UNAUTHENTICATED: Final = ("token_missing", "invalid_token", "invalid_dpop_proof")
+UNAUTHENTICATED: Final = ("token_missing", "invalid_token", "invalid_dpop_proof", "use_dpop_nonce")
 UNAVAILABLE: Final = (
     "audit_unavailable",
     "evidence_unavailable",

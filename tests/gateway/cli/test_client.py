@@ -5,7 +5,10 @@ import stat
 from pathlib import Path
 
 from gateway.cli.failures import ExitCode
+from gateway.identity.client_certificate import ClientCertificate
+from gateway.identity.client_keys import client_keys
 from tests.gateway.cli.command import sealgate
+from tests.gateway.identity.certificates import SelfSigned
 from tests.gateway.place import Place
 
 
@@ -37,3 +40,27 @@ def test_a_new_client_signs_in_with_a_proof_of_possession(place: Place, tmp_path
         "--profile", admin,
     )  # fmt: skip
     assert sealgate("whoami", "--profile", out).code == ExitCode.SIGN_IN
+
+
+def test_a_client_is_registered_with_the_certificate_that_it_shows(
+    place: Place, tmp_path: Path
+) -> None:
+    admin = place.folder / "data" / "admin.json"
+    shown = SelfSigned()
+    path, _ = shown.write(tmp_path, "shown")
+    order: list[str | Path] = [
+        "client", "create", "bench-shower", "--tenant", "platform", "--name", "App",
+        "--role", "officer", "--scope", "audit", "--profile", admin, "--json",
+    ]  # fmt: skip
+    for wrong in (["--unbound"], ["--jwks", path]):
+        assert sealgate(*order, "--certificate", path, *wrong).code == ExitCode.USAGE
+    assert sealgate(*order, "--certificate", admin).code == ExitCode.USAGE
+    made = sealgate(*order, "--certificate", path)
+    assert made.code == ExitCode.OK, made.err
+    assert made.json["auth_method"] == "self_signed_tls_client_auth"
+    assert made.json["token_binding"] == "mtls"
+    assert made.json["client_secret"] is None
+    registered = place.foundation.stores.clients.get("bench-shower")
+    assert registered is not None
+    [key] = client_keys(registered.jwks)
+    assert key.thumbprint == ClientCertificate(shown.der).key_thumbprint

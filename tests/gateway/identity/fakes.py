@@ -18,14 +18,14 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from gateway.artifacts.keys import SigningRing
+from gateway.identity.assertion_rules import Profile
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.authorization_server import AuthorizationServer
-from gateway.identity.client_authentication import (
-    ASSERTION_TYPE,
-    ClientAuthenticator,
-    secret_hash,
-)
+from gateway.identity.client_assertions import ASSERTION_TYPE
+from gateway.identity.client_authentication import ClientAuthenticator, secret_hash
 from gateway.identity.dpop import ProofChecker
+from gateway.identity.dpop_nonces import Nonces
+from gateway.identity.failure_bounds import MemoryFailureBounds
 from gateway.identity.issuers import Issuers
 from gateway.identity.key_admission import TrustedKey
 from gateway.identity.records import Client, Tenant
@@ -160,9 +160,16 @@ class World:
     """Everything wired together: two tenants, a client with a secret, one with keys."""
 
     def __init__(
-        self, *foreign: IssuerTrust, fetch: Any = None, url: str = URL, asking: Any = None
+        self,
+        *foreign: IssuerTrust,
+        fetch: Any = None,
+        url: str = URL,
+        profile: Profile = "rfc7523",
+        nonces: bool = False,
+        asking: Any = None,
     ) -> None:
         self.clock = Clock()
+        self.nonces = Nonces(bytes(32), self.clock) if nonces else None
         self.monotonic = Clock(0.0)
         purposes = frozenset({"care", "research"})
         self.tenants = MemoryTenantStore()
@@ -213,12 +220,16 @@ class World:
             monotonic=self.monotonic,
             asking=asking,
         )
-        self.proofs = ProofChecker(url, clock=self.clock)
+        self.proofs = ProofChecker(url, clock=self.clock, nonces=self.nonces)
         self.authenticator = Authenticator(
             self.issuers, self.revocation_state, self.proofs, public_url=url, clock=self.clock
         )
         self.client_authenticator = ClientAuthenticator(
-            self.revocation_state, url, clock=self.clock
+            self.revocation_state,
+            url,
+            clock=self.clock,
+            failures=MemoryFailureBounds(self.monotonic),
+            profile=profile,
         )
         self.server = AuthorizationServer(
             self.minter,

@@ -18,7 +18,7 @@ EACH = pytest.mark.parametrize("kind", [maker.kind for maker in MAKERS])
 SAID = {
     "the access token is not valid",
     "the access token has expired",
-    "the access token must be bound to a key",
+    "the access token must be bound as its client is registered",
 }
 """All that a caller is told of a token that is not accepted."""
 

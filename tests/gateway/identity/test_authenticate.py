@@ -53,6 +53,24 @@ def test_a_bearer_token_is_a_principal_and_is_remembered() -> None:
     assert (counters.hits, counters.misses, world.clients.reads) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("blanks", [1, 2, 3])
+def test_issue_8_6_one_blank_or_more_stand_before_a_token(blanks: int) -> None:
+    """RFC 6750, section 2.1, and RFC 9449, section 7.1: `1*SP`."""
+    world = World()
+    assert call(world, "Bearer" + " " * blanks + world.bearer()).client_id == "service"
+    token = world.bound()
+    made = proof(ED25519, "POST", URL + PATH, token)
+    assert call(world, "DPoP" + " " * blanks + token, made).client_id == "machine"
+
+
+@pytest.mark.parametrize(
+    "authorization", ["Bearer", "Bearer ", "Bearer   ", "Bearer\tx", " Bearer x"]
+)
+def test_what_is_not_in_the_grammar_is_no_token(authorization: str) -> None:
+    with pytest.raises(TokenMissing):
+        call(World(), authorization)
+
+
 def test_a_bound_token_needs_a_fresh_proof_each_time() -> None:
     world = World()
     token = world.bound()

@@ -14,6 +14,7 @@ from gateway.identity.authorization_server import TokenAnswer, TokenEvent
 from gateway.identity.errors import InvalidToken, OAuthRefusal
 from gateway.identity.metadata import resource_metadata, server_metadata
 from gateway.identity.records import SCOPES
+from gateway.identity.token_exchange import EXCHANGE
 from gateway.identity.token_grant import TOKEN_PATH
 
 from .fakes import ED25519, NOW, OTHER, RSA, URL, World, assertion, basic, proof
@@ -54,12 +55,18 @@ def test_a_bearer_token_for_five_minutes() -> None:
     )
 
 
+@pytest.mark.parametrize("scope", ["infer ", " infer", "infer  infer", "  infer   "])
+def test_issue_8_6_blanks_around_a_scope_ask_for_nothing_more(scope: str) -> None:
+    """RFC 6749, section 3.3: `scope-token *( SP scope-token )`; see `granted_scopes`."""
+    assert ask(World(), scope=scope).body["scope"] == "infer"
+
+
 def test_the_scope_that_is_asked_for() -> None:
     assert ask(World(), scope="infer").body["scope"] == "infer"
     assert ask(World(), scope="models infer").body["scope"] == "infer models"
 
 
-@pytest.mark.parametrize("scope", ["admin", "infer admin", "", " ", "infer  models", "INFER", "é"])
+@pytest.mark.parametrize("scope", ["admin", "infer admin", "", " ", "infer\tmodels", "INFER", "é"])
 def test_more_scope_than_is_registered_is_refused(scope: str) -> None:
     answer = ask(World(), scope=scope)
     assert error(answer) == "invalid_scope"
@@ -75,6 +82,21 @@ def test_a_client_without_scopes_gets_no_token() -> None:
 def test_the_resource_is_the_gateway() -> None:
     assert ask(World(), resource=URL).refusal is None
     assert error(ask(World(), resource="https://other.example")) == "invalid_target"
+
+
+@pytest.mark.parametrize("resource", [URL + "/", URL + ":443", URL + ":443/", URL.upper()])
+def test_issue_8_6_an_equivalent_uri_is_the_same_resource(resource: str) -> None:
+    """RFC 3986, sections 6.2.2 and 6.2.3: an empty path is `/`."""
+    assert ask(World(), resource=resource).refusal is None
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [URL + "//", URL + "/v2", URL + "?", URL + "/#", URL + ":8443", "http" + URL[5:], "é", "[",
+     URL.replace("://", "://user@"), URL + ":99999", URL + ".", "//gateway.example"],
+)  # fmt: skip
+def test_another_uri_is_another_resource(resource: str) -> None:
+    assert error(ask(World(), resource=resource)) == "invalid_target"
 
 
 @pytest.mark.parametrize("key", [ED25519, RSA], ids=lambda k: k.key_type)
@@ -215,11 +237,12 @@ def test_revoking_needs_a_client_and_a_token() -> None:
 def test_the_metadata_names_only_what_works() -> None:
     made = server_metadata(URL)
     assert made["issuer"] == URL
-    assert made["grant_types_supported"] == ["client_credentials"]
+    assert made["grant_types_supported"] == ["client_credentials", EXCHANGE]
     assert set(made["scopes_supported"]) == SCOPES
     assert {name for name in made if name.endswith("_endpoint")} == {
         "token_endpoint",
         "revocation_endpoint",
+        "introspection_endpoint",
     }
     resource = resource_metadata(URL, (URL, "https://provider.example"))
     assert resource["resource"] == URL

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.identity.client_authentication import ASSERTION_TYPE
+from gateway.identity.assertion_rules import rules_of
+from gateway.identity.client_assertions import ASSERTION_TYPE
 from gateway.identity.errors import OAuthRefusal
 from gateway.identity.records import Client, Tenant
 
@@ -44,6 +45,7 @@ def post(client_id: str = "service", secret: str = SECRET) -> dict[str, str]:
 
 
 REFUSED = ("invalid_client", "client authentication failed")
+UNPROVEN = ("invalid_client", rules_of("rfc7523", URL).advice)
 
 
 def test_a_secret_is_accepted_in_the_header_and_in_the_form() -> None:
@@ -89,9 +91,7 @@ def test_a_malformed_header_is_refused(authorization: bytes) -> None:
     assert refusal(authorization=authorization) == REFUSED
 
 
-@pytest.mark.parametrize(
-    "form", [{}, {"client_id": "service"}, {"client_id": "machine"}, {"client_assertion": "a.b.c"}]
-)
+@pytest.mark.parametrize("form", [{}, {"client_id": "service"}, {"client_id": "machine"}])
 def test_no_credential_is_refused(form: dict[str, str]) -> None:
     assert refusal(form) == REFUSED
 
@@ -112,7 +112,7 @@ def test_an_assertion_is_accepted_once() -> None:
     world = World()
     form = assertion(ED25519)
     assert authenticate(form, world=world).id == "machine"
-    assert refusal(form, world=world) == REFUSED
+    assert refusal(form, world=world) == UNPROVEN
 
 
 @pytest.mark.parametrize("key", [P256, RSA], ids=lambda k: k.key_type)
@@ -131,7 +131,6 @@ def test_the_types_of_an_assertion(typ: str) -> None:
     "claims",
     [
         {"aud": "https://other.example"},
-        {"aud": URL + "/oauth/token"},
         {"aud": [URL, "https://other.example"]},
         {"aud": ...},
         {"iss": "service"},
@@ -141,21 +140,28 @@ def test_the_types_of_an_assertion(typ: str) -> None:
         {"sub": None},
         {"exp": ...},
         {"exp": int(NOW)},
-        {"exp": int(NOW) + 301},
+        {"exp": int(NOW) + 3611},
         {"exp": "later"},
         {"exp": float("1e308")},
-        {"iat": int(NOW) + 6},
-        {"nbf": int(NOW) + 6},
+        {"iat": int(NOW) + 11},
+        {"nbf": int(NOW) + 11},
         {"nbf": "soon"},
         {"jti": ...},
-        {"jti": "short"},
+        {"jti": ""},
         {"jti": ["a-long-enough-one"]},
         {"jti": "\ud800" * 9},
     ],
     ids=str,
 )
 def test_what_is_wrong_with_an_assertion(claims: dict[str, Any]) -> None:
-    assert refusal(assertion(ED25519, **claims)) == REFUSED
+    assert refusal(assertion(ED25519, **claims)) == UNPROVEN
+
+
+def named_key() -> World:
+    world = World()
+    jwk = {**ED25519.as_dict(private=False), "kid": "first"}
+    world.clients.update(replace(world.machine, jwks={"keys": [jwk]}))
+    return world
 
 
 @pytest.mark.parametrize(
@@ -165,7 +171,7 @@ def test_what_is_wrong_with_an_assertion(claims: dict[str, Any]) -> None:
     ids=str,
 )  # fmt: skip
 def test_what_is_wrong_with_its_header(header: dict[str, Any]) -> None:
-    assert refusal(assertion(ED25519, header=header)) == REFUSED
+    assert refusal(assertion(ED25519, header=header), world=named_key()) == UNPROVEN
 
 
 def test_an_audience_may_be_a_list_of_one() -> None:
@@ -179,18 +185,18 @@ def test_every_refusal_of_an_assertion_is_the_same() -> None:
     answers = {refusal(assertion(OTHER), world=world), refusal(assertion(P256), world=world)}
     for name in ("unknown", "disabled", "keyless", "service", "A b"):
         answers.add(refusal(assertion(ED25519, name), world=world))
-    assert answers == {REFUSED}
+    assert answers == {UNPROVEN}
 
 
 @pytest.mark.parametrize("client_id", ["unknown", "service"])
 def test_the_key_that_stands_in_opens_nothing(client_id: str) -> None:
     for key in (ED25519, P256, RSA):
-        assert refusal(assertion(key, client_id)) == REFUSED
+        assert refusal(assertion(key, client_id)) == UNPROVEN
 
 
 def test_a_refused_assertion_does_not_use_its_identifier_up() -> None:
     world = World()
-    assert refusal(assertion(OTHER, jti="the-same-one"), world=world) == REFUSED
+    assert refusal(assertion(OTHER, jti="the-same-one"), world=world) == UNPROVEN
     assert authenticate(assertion(ED25519, jti="the-same-one"), world=world).id == "machine"
 
 
@@ -201,13 +207,14 @@ def test_several_keys_are_told_apart_by_their_id() -> None:
     ]
     world.clients.update(replace(world.machine, jwks={"keys": keys}))
     assert authenticate(assertion(OTHER, header={"kid": "b"}), world=world).id == "machine"
-    assert refusal(assertion(OTHER, header={"kid": "a"}), world=world) == REFUSED
-    assert refusal(assertion(OTHER), world=world) == REFUSED
+    assert refusal(assertion(OTHER, header={"kid": "a"}), world=world) == UNPROVEN
+    assert refusal(assertion(OTHER), world=world) == UNPROVEN
 
 
 def test_only_the_assertion_type_of_rfc_7523_is_known() -> None:
     form = assertion(ED25519)
-    assert refusal({**form, "client_assertion_type": "urn:other"}) == REFUSED
+    assert refusal({**form, "client_assertion_type": "urn:other"}) == UNPROVEN
+    assert refusal({"client_assertion": "a.b.c"}) == UNPROVEN
     assert form["client_assertion_type"] == ASSERTION_TYPE
 
 

@@ -18,7 +18,7 @@ from gateway.identity.fetching import MAX_ANSWER, post_form
 from gateway.identity.trust import IntrospectionTrust
 
 from .answering import AnsweringIssuer
-from .test_introspection import ACTIVE, TOKEN, Asked
+from .test_opaque_tokens import ACTIVE, TOKEN, Asked
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ def test_a_minted_token_says_what_it_should() -> None:
         tenant="north",
         thumbprint="thumb",
         authenticated=int(NOW),
+        confirmation={"jkt": "thumb"},
     )
 
 
@@ -102,7 +103,9 @@ def test_what_is_missing_is_refused(claim: str) -> None:
         {"scope": " ".join(f"s{n}" for n in range(65))},
         {"cnf": None},
         {"cnf": {}},
-        {"cnf": {"x5t#S256": "abc"}},
+        {"cnf": {"x5t#S256": 5}},
+        {"cnf": {"x5t#S256": "a", "jkt": "b"}},
+        {"cnf": {"x5t": "a"}},
         {"cnf": {"jkt": "a", "jwk": {}}},
         {"cnf": {"jkt": 5}},
     ],

@@ -19,8 +19,9 @@ import uvloop
 
 from gateway.composition.grpc_door import ALPN
 from gateway.demo.place import _make_certificates
+from gateway.origins import group_of
 from gateway.process.doors import Door, ProtocolDoor, serve_doors
-from gateway.process.handshakes import Certificate, TlsServer, group_of
+from gateway.process.handshakes import Certificate, TlsServer
 from gateway.process.life import Life
 from tests.gateway.process.test_doors import SETTINGS, Named, free_ports
 from tests.gateway.process.test_protocol_door import Echo

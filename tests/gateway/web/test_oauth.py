@@ -139,6 +139,26 @@ def test_a_refusal_of_a_known_client_is_recorded() -> None:
     assert [(e.outcome, e.reason) for e in site.events] == [("deny", "invalid_scope")]
 
 
+def test_a_field_without_a_value_is_not_there() -> None:
+    """RFC 6749, section 3.2: it MUST be treated as if it were omitted."""
+    answer = Site().token(scope="", resource="", client_id="", client_secret="")
+    assert answer.json()["scope"] == "infer models"
+
+
+def test_issue_8_6_who_fails_too_often_is_told_when_to_try_again() -> None:
+    site = Site()
+    told = [
+        site.post("/oauth/token", GRANT, ("Authorization", basic(name, "wrong")))
+        for _ in range(22)
+        for name in ("service", "unknown")
+    ]
+    assert {answer.status_code for answer in told[:40]} == {401}
+    assert {answer.status_code for answer in told[40:]} == {429}
+    assert {answer.headers["retry-after"] for answer in told[40:]} == {"3"}
+    assert {answer.json()["error"] for answer in told} == {"invalid_client"}
+    assert site.token().status_code == 200
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_token_that_cannot_be_recorded_is_not_given_out(asynchronous: bool) -> None:
     def fail(event: TokenEvent) -> None:
@@ -209,7 +229,19 @@ def test_revoking_what_is_not_ours_succeeds_and_someone_elses_does_not() -> None
     assert site.events == []
 
 
-@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke"])
+def test_a_resource_server_asks_about_a_token() -> None:
+    site = Site()
+    token = site.token().json()["access_token"]
+    credential = ("Authorization", basic())
+    answer = site.post("/oauth/introspect", {"token": token}, credential)
+    assert answer.json()["client_id"] == "service"
+    assert answer.headers["cache-control"] == "no-store"
+    other = site.post("/oauth/introspect", {"token": "x"}, credential)
+    assert (other.status_code, other.json()) == (200, {"active": False})
+    assert site.post("/oauth/introspect", {"token": token}).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/introspect"])
 @pytest.mark.parametrize(
     "body",
     [
@@ -280,7 +312,7 @@ def test_the_documents() -> None:
     assert all("d" not in key for key in keys["keys"])
     assert server["jwks_uri"] == URL + "/oauth/jwks"
     assert resource["authorization_servers"] == [URL]
-    for name in ("token_endpoint", "revocation_endpoint"):
+    for name in ("token_endpoint", "revocation_endpoint", "introspection_endpoint"):
         path = server[name].removeprefix(URL)
         assert site.post(path, b"x").status_code == 400
     assert site.send("GET", "/.well-known/openid-configuration").status_code == 404
