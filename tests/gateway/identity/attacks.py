@@ -335,7 +335,7 @@ ATTACKS: Final[dict[str, Attack]] = {
     "roles an object": lambda house: house.token(**roles(house, {"administrator": True})),
     "roles of numbers": lambda house: house.token(**roles(house, [1])),
     "roles null": lambda house: house.token(**roles(house, None)),
-    "cnf of another kind": claim(cnf={"x5t#S256": "a"}),
+    "cnf of another kind": claim(cnf={"kid": "a"}),
     "cnf with a key": claim(cnf={"jwk": {}}),
     "cnf null": claim(cnf=None),
     "cnf empty": claim(cnf={}),
