@@ -49,6 +49,7 @@ from gateway.tenancy.overview import Overviews
 from gateway.tenancy.policy_keys import PolicyKeys
 from gateway.tenancy.policy_sets import PolicySets
 from gateway.tenancy.release_keys import ReleaseKeys
+from gateway.tenancy.steering import Steering
 from gateway.tenancy.turns import Turns
 from gateway.tenancy.wrapped import KeyRetirement, Rewrapping
 from gateway.work.jobs import WORKERS, Jobs
@@ -214,7 +215,9 @@ def make_use_cases(
         ),
         audit=AuditAccess(base.log, base.reader, guard, intents),
         reasons=Reasons(base.reader, guard, stores.clients, stores.registry, stores.bundles, clock),
-        policies=PolicySets(base.author, catalogue, guard, intents),
+        policies=PolicySets(
+            base.author, catalogue, guard, intents, Steering(stores.clients, guard, clock)
+        ),
         administration=Administration(
             stores.tenants,
             stores.clients,

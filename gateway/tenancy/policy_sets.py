@@ -3,6 +3,8 @@
 1. A set names tenants that exist, as sharing does (`gateway.registry.sharing`): a policy for a name
    that nobody holds is a typing error, or a grant to whoever is given that name later. A check that
    finds one is recorded, so that trying names out is seen.
+2. Nothing comes into force under which nobody of the tenant could publish or read evidence any more
+   (`policies.standing`).
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from gateway.authorization.kinds import FINISHED, UNDONE, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import InvalidRequest, NotFound
+from gateway.pages import PAGE
 from gateway.registry.catalogue import Catalogue
 from gateway.registry.facts import version_facts
 from gateway.registry.sharing import UNKNOWN_TENANT
+from gateway.tenancy.steering import Steering
 from policies.author import PolicyAuthor
 from policies.bundle import SignedBundle
-from policies.compiled import MAX_PROBLEMS, tenants_named
+from policies.compiled import MAX_PROBLEMS, Prepared
 from policies.engine import Decision
 from policies.errors import PolicySetInvalid, Problem
 from policies.facts import PolicySetFacts, VerdictFacts
@@ -42,12 +46,19 @@ class PolicySets:
         catalogue: Looks up what a decision is explained about.
         guard: Decides and records.
         intents: Begin and end changes.
+        steering: Knows who must still be able to steer the tenant.
     """
 
     def __init__(
-        self, author: PolicyAuthor, catalogue: Catalogue, guard: Guard, intents: Intents
+        self,
+        author: PolicyAuthor,
+        catalogue: Catalogue,
+        guard: Guard,
+        intents: Intents,
+        steering: Steering,
     ) -> None:
         self._author = author
+        self._steering = steering
         self._catalogue = catalogue
         self._guard = guard
         self._intents = intents
@@ -71,10 +82,15 @@ class PolicySets:
 
         Raises:
             Forbidden: Policy says no.
+            LimitReached: Too many sets are looked at already.
         """
         facts = self._facts(call)
         decision = self._guard.require(call, "managePolicy", facts, reason="check")
-        return self._author.check(text) or self._of_nobody(call, text, decision, facts)
+        try:
+            self._prepared(call, text, decision, facts)
+        except PolicySetInvalid as invalid:
+            return invalid.problems
+        return ()
 
     def publish(self, call: Call, text: str) -> SignedBundle:
         """Bring a set into force; when this returns every later decision uses it.
@@ -83,16 +99,56 @@ class PolicySets:
             Forbidden: Policy says no.
             PolicySetInvalid: The text is not acceptable.
             EpochExists: Somebody else published meanwhile.
+            LimitReached: Too many sets are looked at already.
         """
         facts = self._facts(call)
         decision = self._guard.require(call, "managePolicy", facts)
-        problems = self._author.check(text) or self._of_nobody(call, text, decision, facts)
-        if problems:
-            raise PolicySetInvalid(problems)
-        tenant = call.principal.tenant
+        prepared = self._prepared(call, text, decision, facts)
+        decision = self._guard.require(call, "managePolicy", facts)  # it took its time
+        tenant, author = call.principal.tenant, call.principal.client_id
         changed = {"text": _digest(text), "after": str(self._epoch(tenant))}
         with self._intents.changing("publish_policies", tenant, changed, by_call(call, decision)):
-            return self._author.publish(tenant, text, call.principal.client_id)
+            return self._author.publish(tenant, text, author, prepared)
+
+    def history(self, call: Call, *, after: int, limit: int) -> list[SignedBundle]:
+        """Return the sets that were published, the oldest first.
+
+        Raises:
+            Forbidden: Policy says no.
+        """
+        self._guard.permit(call, "managePolicy", self._facts(call), reason="history")
+        return self._author.history(call.principal.tenant, after=after, limit=min(limit, PAGE))
+
+    def published(self, call: Call, epoch: int) -> SignedBundle:
+        """Return the set of an epoch.
+
+        Raises:
+            Forbidden: Policy says no.
+            NotFound: There is none of that epoch.
+        """
+        self._guard.permit(call, "managePolicy", self._facts(call), reason="read")
+        bundle = self._author.at(call.principal.tenant, epoch)
+        if bundle is None:
+            raise NotFound
+        return bundle
+
+    def roll_back(self, call: Call, epoch: int | None) -> SignedBundle:
+        """Publish an earlier set once more, as a new epoch; errors as of `publish` besides.
+
+        Args:
+            call: Who asks.
+            epoch: The earlier set; None is the one before the set in force.
+
+        Raises:
+            NotFound: There is none of that epoch.
+        """
+        self._guard.require(call, "managePolicy", self._facts(call), reason="rollback")
+        tenant = call.principal.tenant
+        wanted = self._epoch(tenant) - 1 if epoch is None else epoch
+        earlier = self._author.at(tenant, wanted)
+        if earlier is None:
+            raise NotFound
+        return self.publish(call, earlier.text)
 
     def explain(
         self, call: Call, action: str, model: str, version: str, verdict: str | None
@@ -114,19 +170,22 @@ class PolicySets:
             call, action, version_facts(record, found, self._guard.tenant), verdict=facts
         )
 
-    def _of_nobody(
+    def _prepared(
         self, call: Call, text: str, decision: Decision, facts: PolicySetFacts
-    ) -> tuple[Problem, ...]:
-        """Return the policies that name tenants which do not exist."""
+    ) -> Prepared:
+        """Look at a text; record one that names tenants which do not exist."""
+        tenant = call.principal.tenant
+        prepared = self._author.prepare(tenant, text, self._steering.standing(call, tenant))
         problems = tuple(
-            Problem(policy, f"there is no tenant `{tenant}`")
-            for policy, tenants in tenants_named(text).items()
-            for tenant in sorted(tenants)
-            if not self._guard.has_tenant(tenant)
+            Problem(policy, f"there is no tenant `{named}`")
+            for policy, tenants in prepared.tenants.items()
+            for named in sorted(tenants)
+            if not self._guard.has_tenant(named)
         )[:MAX_PROBLEMS]
         if problems:
             self._guard.record(call, "managePolicy", "deny", decision, facts, reason=UNKNOWN_TENANT)
-        return problems
+            raise PolicySetInvalid(problems)
+        return prepared
 
     def _finish_publish(self, pending: Pending) -> Settled:
         """Tell whether the set that was to follow is the one that followed."""

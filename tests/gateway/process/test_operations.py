@@ -36,6 +36,7 @@ def operations(
     log: AuditLog | None = None,
     warming: Warming | None = None,
     readiness: Readiness | None = None,
+    refused: tuple[str, ...] = (),
 ) -> OperationsApp:
     return OperationsApp(
         shop.metrics,
@@ -46,6 +47,7 @@ def operations(
         life=Life(),
         readiness=readiness or Readiness({}),
         version="1",
+        refused_sets=lambda: refused,
         steps=lambda: [Step("a backup", False, "a disk is not for ever", "cp -a here there")],
         public_url="https://models.example",
         host="Ops.internal",
@@ -207,3 +209,13 @@ def test_a_name_that_somebody_gave_the_address_shows_no_page(
     for path in ("/metrics", "/health/live"):
         named = call(operations(shop), "GET", path, headers={"host": host})
         assert named.status_code == 200, "scraped by the name of a service"
+
+
+def test_a_tenant_whose_stored_set_cannot_be_used_is_named(shop: Works) -> None:
+    assert get(shop, "/health/policies").status_code == 200
+    refused = call(operations(shop, refused=("slow", "acme")), "GET", "/health/policies")
+    assert (refused.status_code, refused.text.splitlines()) == (
+        503,
+        ["acme: policy_set_invalid", "slow: policy_set_invalid"],
+    )
+    assert call(operations(shop, refused=("slow",)), "GET", "/health/ready").status_code == 200
