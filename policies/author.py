@@ -19,13 +19,13 @@ from types import MappingProxyType
 from typing import Final
 
 from policies.bundle import SignedBundle, sign_bundle
-from policies.compiled import Prepared
+from policies.compiled import Prepared, join
 from policies.engine import PolicyEngine
 from policies.errors import PolicySetInvalid, Problem
 from policies.ports import BundleStore, Preparing
 from policies.preparing_here import PreparingHere
 from policies.signers import BundleKeys
-from policies.standing import Standing
+from policies.standing import Standing, able
 
 PAGE: Final = 200
 """Bundles or tenants read from the store at once."""
@@ -115,6 +115,10 @@ class PolicyAuthor:
             self._load(bundle, prepared)
         return bundle
 
+    def could(self, text: str, prepared: Prepared, standing: Standing, action: str) -> bool:
+        """Tell whether somebody of a tenant could steer it under a text that was prepared."""
+        return able(join(text, prepared).handle, standing, action)
+
     def current(self, tenant: str) -> SignedBundle | None:
         """Return the newest stored bundle of a tenant, or None."""
         return self._store.latest(tenant)
@@ -138,8 +142,10 @@ class PolicyAuthor:
             if newest is not None and newest.digest != self._engine.in_force(tenant):
                 prepared = self._preparing.stored([newest.text])[0]
                 if isinstance(prepared, PolicySetInvalid):
-                    raise prepared
-                self._load(newest, prepared)
+                    refused = {**self._refused, tenant: prepared.problems}
+                    self._refused = MappingProxyType(refused)
+                else:
+                    self._load(newest, prepared)
         return newest
 
     def resign(self, then: Callable[[], object]) -> None:

@@ -41,6 +41,7 @@ from policies.errors import BundleRefused
 from policies.facts import ContextFacts, PrincipalFacts, ResourceFacts
 from policies.fair_memory import FairMemory
 from policies.memo import Memo
+from policies.standing import Standing, able
 
 REMEMBERED: Final = frozenset({"infer", "releaseOutput", "readMetadata"})
 """Actions of the hot path. The others are rare and decided anew each time."""
@@ -154,6 +155,11 @@ class PolicyEngine:
         """Return the digest of the tenant's bundle in force; empty when there is none."""
         loaded = self._sets.get(tenant)
         return "" if loaded is None else loaded.digest
+
+    def could(self, standing: Standing, action: str) -> bool:
+        """Tell whether somebody of a tenant is allowed to steer it now (`policies.standing`)."""
+        loaded = self._sets.get(standing.tenant.id)
+        return loaded is not None and able(loaded.compiled.handle, standing, action)
 
     def epoch(self, tenant: str) -> int:
         """Return the epoch of the tenant's set in force; 0 when there is none."""

@@ -118,6 +118,17 @@ def locked_out(
     return tuple(found)
 
 
+def able(handle: Any, standing: Standing, action: str) -> bool:
+    """Tell whether somebody of a tenant is allowed an action of `STEERING` now.
+
+    Args:
+        handle: Cedar's handle of a set, joined with the platform's.
+        standing: Who is asked for.
+        action: Which one.
+    """
+    return _anybody(handle, standing, action, _moments(standing)[0])[0]
+
+
 def _first_moment_without(
     handle: Any, standing: Standing, action: str
 ) -> tuple[_Moment, Answer | None] | None:

@@ -1,4 +1,4 @@
-"""Policy sets as people work with them: read, check, publish, explain.
+"""Policy sets as people work with them: read, check, publish, roll back.
 
 1. A set names tenants that exist, as sharing does (`gateway.registry.sharing`): a policy for a name
    that nobody holds is a typing error, or a grant to whoever is given that name later. A check that
@@ -10,17 +10,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
 
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.kinds import FINISHED, UNDONE, Kind, Settled, by_call
 from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
-from gateway.errors import InvalidRequest, NotFound
+from gateway.errors import NotFound
 from gateway.pages import PAGE
-from gateway.registry.catalogue import Catalogue
-from gateway.registry.facts import version_facts
 from gateway.registry.sharing import UNKNOWN_TENANT
 from gateway.tenancy.steering import Steering
 from policies.author import PolicyAuthor
@@ -28,14 +25,7 @@ from policies.bundle import SignedBundle
 from policies.compiled import MAX_PROBLEMS, Prepared
 from policies.engine import Decision
 from policies.errors import PolicySetInvalid, Problem
-from policies.facts import PolicySetFacts, VerdictFacts
-
-EXPLAINED: Final = frozenset(
-    {"infer", "releaseOutput", "readMetadata", "downloadArtifact", "promote", "rollback"}
-)
-"""Actions whose resource is a version of a model (`policies/schema.cedarschema`)."""
-VERDICTS: Final = frozenset({"pass", "flag", "degrade", "block", "unscreened"})
-"""Outcomes of a screen, as the schema has them."""
+from policies.facts import PolicySetFacts
 
 
 class PolicySets:
@@ -43,7 +33,6 @@ class PolicySets:
 
     Args:
         author: Checks and publishes.
-        catalogue: Looks up what a decision is explained about.
         guard: Decides and records.
         intents: Begin and end changes.
         steering: Knows who must still be able to steer the tenant.
@@ -52,14 +41,12 @@ class PolicySets:
     def __init__(
         self,
         author: PolicyAuthor,
-        catalogue: Catalogue,
         guard: Guard,
         intents: Intents,
         steering: Steering,
     ) -> None:
         self._author = author
         self._steering = steering
-        self._catalogue = catalogue
         self._guard = guard
         self._intents = intents
         intents.register(Kind("publish_policies", "managePolicy", _details, self._finish_publish))
@@ -149,26 +136,6 @@ class PolicySets:
         if earlier is None:
             raise NotFound
         return self.publish(call, earlier.text)
-
-    def explain(
-        self, call: Call, action: str, model: str, version: str, verdict: str | None
-    ) -> Decision:
-        """Tell what the caller itself would be answered, and by which policies; nothing is done.
-
-        Raises:
-            InvalidRequest: No such thing is done to a version of a model, or found by a screen.
-            NotFound: The model version is absent, or not for this caller.
-        """
-        if action not in EXPLAINED:
-            what = "`action` is nothing that is done to a version of a model"
-            raise InvalidRequest(what).among("action", EXPLAINED)
-        if verdict is not None and verdict not in VERDICTS:
-            raise InvalidRequest("`verdict` is none of a screen").among("verdict", VERDICTS)
-        record, found = self._catalogue.version(call, model, version)
-        facts = VerdictFacts(outcome=verdict) if verdict else None
-        return self._guard.decide(
-            call, action, version_facts(record, found, self._guard.tenant), verdict=facts
-        )
 
     def _prepared(
         self, call: Call, text: str, decision: Decision, facts: PolicySetFacts
