@@ -13,6 +13,7 @@ process, never a set.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -54,10 +55,15 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was found of one text: what was prepared, or its problems, of which there is one."""
+    """What was found of one text: what was prepared, or its problems, of which there is one.
+
+    Attributes:
+        tenants: Those that a text with problems names, as far as it could be read.
+    """
 
     prepared: Prepared | None
     problems: tuple[Problem, ...] = ()
+    tenants: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
 def read_own_files() -> None:
@@ -114,7 +120,7 @@ def examine(
     if not problems and standing is not None:
         problems = _locked_out(text, compiled, standing, current)
     if problems:
-        raise PolicySetInvalid(problems[:MAX_PROBLEMS])
+        raise PolicySetInvalid(problems[:MAX_PROBLEMS], prepared.tenants)
     return prepared
 
 
@@ -143,4 +149,4 @@ def _report(order: Order, text: str) -> Report:
             return Report(prepare(text, STORED))
         return Report(examine(text, order.now, order.standing, order.current))
     except PolicySetInvalid as invalid:
-        return Report(None, invalid.problems)
+        return Report(None, invalid.problems, invalid.tenants)

@@ -37,11 +37,13 @@ STEERING: Final = {
     "reviewAudit": "read the audit log",
 }
 """Actions that somebody must keep, and how they are told."""
-MAX_CANDIDATES: Final = 500
+MAX_CANDIDATES: Final = 200
 """Clients and people that are asked for; those who could steer now come first."""
 YEAR_SECONDS: Final = 365 * 24 * 3600
 MANY_EPOCHS: Final = 1_000_000
 """Revocations are counted for ever."""
+MAX_PURPOSES: Final = 4
+"""Of a candidate that are tried beside its default one: a request may name any."""
 AUTH_AGES: Final = (60, 0, 299)
 """Seconds since a token was issued; tokens live 300."""
 
@@ -147,12 +149,13 @@ def _anybody(
     about: ResourceFacts = AuditLogFacts(tenant=standing.tenant)
     if action == "managePolicy":
         about = PolicySetFacts(tenant=standing.tenant)
-    for candidate, age in product(standing.candidates[:MAX_CANDIDATES], AUTH_AGES):
-        context = _context(candidate, age, standing, moment)
-        answer = ask(handle, _facts(candidate, standing), action, about, context, moment.now)
-        if answer.allowed:
-            return True, first
-        first = first or answer
+    for candidate in standing.candidates[:MAX_CANDIDATES]:
+        facts = _facts(candidate, standing)
+        for context in _contexts(candidate, standing, moment):
+            answer = ask(handle, facts, action, about, context, moment.now)
+            if answer.allowed:
+                return True, first
+            first = first or answer
     return False, first
 
 
@@ -177,17 +180,19 @@ def _facts(candidate: Candidate, standing: Standing) -> PrincipalFacts:
     )
 
 
-def _context(candidate: Candidate, age: int, standing: Standing, moment: _Moment) -> ContextFacts:
-    return ContextFacts(
-        scopes=candidate.scopes,
-        binding=candidate.binding,
-        acr=2 if candidate.kind == "user" else 0,
-        auth_age=age,
-        region=standing.region,
-        epoch=moment.epoch,
-        purpose=candidate.purpose,
-        solo=moment.solo,
-    )
+def _contexts(candidate: Candidate, standing: Standing, moment: _Moment) -> Iterator[ContextFacts]:
+    purposes = [candidate.purpose, *sorted(candidate.purposes)[:MAX_PURPOSES]]
+    for age, purpose in product(AUTH_AGES, dict.fromkeys(purposes)):
+        yield ContextFacts(
+            scopes=candidate.scopes,
+            binding=candidate.binding,
+            acr=2 if candidate.kind == "user" else 0,
+            auth_age=age,
+            region=standing.region,
+            epoch=moment.epoch,
+            purpose=purpose,
+            solo=moment.solo,
+        )
 
 
 def _problem(

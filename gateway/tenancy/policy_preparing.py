@@ -182,7 +182,7 @@ def _check_bytes(text: str) -> None:
 
 def _prepared(report: Report) -> Prepared:
     if report.prepared is None:
-        raise PolicySetInvalid(report.problems)
+        raise PolicySetInvalid(report.problems, report.tenants)
     return report.prepared
 
 

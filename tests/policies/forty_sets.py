@@ -119,5 +119,8 @@ FINE: Final = {
     + permit("context.solo").split(") ", 1)[1],
     "a time of day": STARTER
     + forbid('context.now.toTime() > duration("23h59m59s999ms")', action=STEER),
+    "a purpose of publishing": STARTER
+    + '@id("z") forbid (principal, action == Action::"managePolicy", resource)\n'
+    'unless { context has purpose && context.purpose == "care" };',
     "an age of tokens": STARTER + forbid("context.auth_age > 120", action=STEER),
 }

@@ -15,7 +15,7 @@ NOW = 1_700_000_000
 
 def candidate(name: str, role: str, scope: str) -> Candidate:
     return Candidate(
-        name, "service", frozenset({role}), frozenset({scope}), frozenset(), binding="none"
+        name, "service", frozenset({role}), frozenset({scope}), frozenset({"care"}), binding="none"
     )
 
 

@@ -106,9 +106,9 @@ def test_nobody_else_is_told_of_tenants(owner: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("explain infr named 1", "did you mean `infer`? there are `downloadArtifact`"),
+        ("explain infr named 1", "did you mean `infer`? there are `administer`"),
         ("explain releaseOutput named 1 --verdict flagged", "did you mean `flag`?"),
-        ("explain managePolicy named 1", "there are `downloadArtifact`"),
+        ("explain managePolicies", "did you mean `managePolicy`?"),
     ],
 )
 def test_issue_7_14_a_wrong_policy_action_is_named(owner: Path, words: str, told: str) -> None:
