@@ -13,7 +13,6 @@ process, never a set.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -63,7 +62,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     prepared: Prepared | None
     problems: tuple[Problem, ...] = ()
-    tenants: Mapping[str, frozenset[str]] = MappingProxyType({})
+    tenants: Mapping[str, frozenset[str]] = msgspec.field(default_factory=dict)
 
 
 def read_own_files() -> None:
@@ -149,4 +148,4 @@ def _report(order: Order, text: str) -> Report:
             return Report(prepare(text, STORED))
         return Report(examine(text, order.now, order.standing, order.current))
     except PolicySetInvalid as invalid:
-        return Report(None, invalid.problems, invalid.tenants)
+        return Report(None, invalid.problems, dict(invalid.tenants))

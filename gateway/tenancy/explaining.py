@@ -4,7 +4,8 @@ Safety argument:
 1. A client hears about itself; about another client of its tenant only who may publish policies
    there does, and asking is recorded.
 2. Only the set of the caller's tenant and the platform's policies are told of, whoever owns the
-   thing; full texts only to those who may read the set anyway.
+   thing; full texts, and conditions that name clients, models or other things, only to those who
+   may read the set anyway.
 3. A model or federation that the caller may not read, and one that is absent, are answered alike:
    as if there were a released and signed one of that name.
 4. Nothing is done, and nothing that was asked for comes back in the answer.
@@ -12,6 +13,7 @@ Safety argument:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -157,12 +159,14 @@ class Explaining:
         notes = [_ASSUMED] if assumed else []
         if question.client is not None:
             notes.append(_AS_REGISTERED)
+        texts = self._may_publish(call)
+        shown = rules if texts else tuple(map(_without_names, rules))
         return Explanation(
             decision,
-            _told(rules, decision),
-            () if decision.allowed else smallest_change(rules),
+            _told(shown, decision),
+            () if decision.allowed else smallest_change(shown),
             (*_notes(rules, decision), *notes),
-            self._may_publish(call),
+            texts,
         )
 
     def _asking(self, call: Call, question: Question) -> Call:
@@ -276,6 +280,12 @@ def _told(rules: tuple[Rule, ...], decision: Decision) -> tuple[Rule, ...]:
     return tuple(told)
 
 
+def _without_names(rule: Rule) -> Rule:
+    """Return a rule whose conditions name nothing that its reader may not know of."""
+    ways = tuple(tuple(_HIDDEN if _NAMES.search(one) else one for one in way) for way in rule.ways)
+    return replace(rule, text="", ways=ways)
+
+
 def _notes(rules: tuple[Rule, ...], decision: Decision) -> list[str]:
     if decision.allowed:
         return []
@@ -292,6 +302,8 @@ def _notes(rules: tuple[Rule, ...], decision: Decision) -> list[str]:
     return notes
 
 
+_NAMES: Final = re.compile(r'(?!Action)\b\w+::"')
+_HIDDEN: Final = "(a condition that names a client, a model or another thing: ask who may publish)"
 _ASSUMED: Final = (
     "worked out for a released, signed and not personal thing of that name; whether there is one "
     "is not told"

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
@@ -142,17 +143,26 @@ class PolicySets:
     ) -> Prepared:
         """Look at a text; record one that names tenants which do not exist."""
         tenant = call.principal.tenant
-        prepared = self._author.prepare(tenant, text, self._steering.standing(call, tenant))
-        problems = tuple(
-            Problem(policy, f"there is no tenant `{named}`")
-            for policy, tenants in prepared.tenants.items()
-            for named in sorted(tenants)
-            if not self._guard.has_tenant(named)
-        )[:MAX_PROBLEMS]
-        if problems:
+        prepared, refused = None, PolicySetInvalid(())
+        try:
+            prepared = self._author.prepare(tenant, text, self._steering.standing(call, tenant))
+        except PolicySetInvalid as invalid:
+            refused = invalid
+        unknown = self._unknown(refused.tenants if prepared is None else prepared.tenants)
+        if unknown:
             self._guard.record(call, "managePolicy", "deny", decision, facts, reason=UNKNOWN_TENANT)
-            raise PolicySetInvalid(problems)
+        if prepared is None or unknown:
+            raise PolicySetInvalid((*unknown, *refused.problems)[:MAX_PROBLEMS])
         return prepared
+
+    def _unknown(self, named: Mapping[str, frozenset[str]]) -> tuple[Problem, ...]:
+        """Return the problems of policies that name tenants which do not exist."""
+        return tuple(
+            Problem(policy, f"there is no tenant `{tenant}`")
+            for policy, tenants in named.items()
+            for tenant in sorted(tenants)
+            if not self._guard.has_tenant(tenant)
+        )[:MAX_PROBLEMS]
 
     def _finish_publish(self, pending: Pending) -> Settled:
         """Tell whether the set that was to follow is the one that followed."""

@@ -187,13 +187,14 @@ def test_issue_7_14_a_policy_for_a_tenant_that_does_not_exist_is_refused(
     text = (
         '@id("partner")\npermit (principal in Tenant::"{}", action == Action::"infer", resource);\n'
     )
+    started = sealgate("policy", "show", "--profile", owner).out
     file.write_text(text.format("nobody-here"))
     for command in ("validate", "publish"):
         said = sealgate("policy", command, file, "--profile", owner)
         assert said.code in {ExitCode.FAILED, ExitCode.USAGE}
     checked = sealgate("policy", "validate", file, "--profile", owner)
     assert "partner\tthere is no tenant `nobody-here`" in checked.out
-    file.write_text(text.format(PARTNER))
+    file.write_text(started + text.format(PARTNER))
     assert sealgate("policy", "validate", file, "--profile", owner).code == ExitCode.OK
 
 

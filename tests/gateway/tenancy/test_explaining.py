@@ -129,6 +129,22 @@ def test_texts_are_told_to_those_who_may_read_the_set(home: House) -> None:
     assert not explain(home, CALLER, "eraseSubject").texts
 
 
+def test_a_condition_that_names_a_thing_is_shown_to_authors_only(home: House) -> None:
+    named = '@id("named") permit (principal, action == Action::"exportAudit", resource)\n'
+    named += 'when { principal == Service::"mary" };\n'
+    home.author.publish(
+        TENANT,
+        named + '@id("all") permit (principal, action == '
+        'Action::"managePolicy", resource) when { principal.roles.contains("owner") };',
+        "x",
+    )
+    assert "mary" in str(explain(home, OWNER, "exportAudit"))
+    hidden = explain(home, CALLER, "exportAudit")
+    assert hidden.change[0].policy == "named"
+    assert "mary" not in str(hidden)
+    home.author.publish(TENANT, starter_text(), "x")
+
+
 def test_no_rule_of_another_tenant_is_told(home: House) -> None:
     home.author.publish(
         "rival", starter_text() + '@id("secret") permit (principal, action, resource);', "x"
