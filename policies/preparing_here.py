@@ -7,12 +7,18 @@ process.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final
 
 from policies.compiled import Prepared, prepare
 from policies.cost import STORED
 from policies.errors import PolicySetInvalid
 from policies.examination import examine
 from policies.standing import Standing
+
+
+REMEMBERED: Final = 64
+"""Texts that many tenants share, such as the starter set, are looked at once."""
 
 
 class PreparingHere:
@@ -30,6 +36,8 @@ class PreparingHere:
     ) -> Prepared:
         """See the port; all tenants are alike here."""
         del tenant
+        if standing is None:
+            return _examined(text)
         return examine(text, int(self._clock()), standing, current)
 
     def stored(self, texts: Sequence[str]) -> Sequence[Prepared | PolicySetInvalid]:
@@ -37,6 +45,12 @@ class PreparingHere:
         return [_stored(text) for text in texts]
 
 
+@lru_cache(REMEMBERED)
+def _examined(text: str) -> Prepared:
+    return examine(text, 0)
+
+
+@lru_cache(REMEMBERED)
 def _stored(text: str) -> Prepared | PolicySetInvalid:
     try:
         return prepare(text, STORED)

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Final
 
 import msgspec
 
 from gateway.artifacts.errors import SandboxFailed
-from gateway.artifacts.sandbox import Limits, SandboxResult
+from gateway.artifacts.sandbox import Limits, RunSandboxed
 from gateway.errors import LimitReached
 from policies.compiled import Prepared, prepare, starter_text
 from policies.errors import PolicySetInvalid, Problem
@@ -43,20 +43,6 @@ MOST_PRESENT: Final = 10
 """Of all: a quarter of the threads that requests are answered on."""
 AGAIN_SECONDS: Final = 5
 STORED_AT_ONCE: Final = 32
-
-
-class RunSandboxed(Protocol):
-    """`gateway.artifacts.sandbox.run_sandboxed`."""
-
-    def __call__(
-        self,
-        module: str,
-        inputs: Mapping[str, bytes | bytearray | memoryview],
-        args: Mapping[str, Any],
-        *,
-        limits: Limits,
-    ) -> SandboxResult:
-        """Run the job and return its result."""
 
 
 class ConfinedPreparing:
