@@ -19,6 +19,14 @@ from typing import Any, Final
 
 from policies.errors import Problem
 
+EXTENSION_PARTS: Final = 10
+"""A call of an extension takes 0.3 us, ten times what a value takes."""
+_EXTENSIONS: Final = frozenset(
+    {"ip", "decimal", "datetime", "duration", "isInRange", "isIpv4", "isIpv6", "isLoopback"}
+    | {"isMulticast", "lessThan", "lessThanOrEqual", "greaterThan", "greaterThanOrEqual"}
+    | {"offset", "durationSince", "toDate", "toTime"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -58,7 +66,7 @@ def cost_of(policy: Mapping[str, Any]) -> Cost:
     """Measure one policy in Cedar's JSON form."""
     parts = pattern = members = 0
     for name, value in _walk(policy):
-        parts += 1
+        parts += 1 + EXTENSION_PARTS * (name in _EXTENSIONS)
         if name == "like" and _has_wildcard(value):
             pattern += len(value["pattern"])
         if name in ("Set", "entities") and isinstance(value, list):

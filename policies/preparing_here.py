@@ -16,7 +16,6 @@ from policies.errors import PolicySetInvalid
 from policies.examination import examine
 from policies.standing import Standing
 
-
 REMEMBERED: Final = 64
 """Texts that many tenants share, such as the starter set, are looked at once."""
 
