@@ -5,7 +5,7 @@ name, and again within each. Validating that took four seconds with the interpre
 every decision five milliseconds. So a set is measured after it was taken apart, not by its length.
 
 1. What is counted is every value of Cedar's JSON form, which is what parser, validator and
-   evaluation walk through: their time is in proportion to it (`docs/decisions/0018`).
+   evaluation walk through: their time is in proportion to it (`docs/decisions/0019`).
 2. A pattern with a wildcard costs its length times the length of what it is held against, which the
    caller chooses: patterns are counted by themselves.
 3. Each refusal names the policy, what was measured, the bound, and what to write instead.

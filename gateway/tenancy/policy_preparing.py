@@ -66,7 +66,7 @@ class ConfinedPreparing:
         self._run_sandboxed = run_sandboxed
         self._clock = clock
         self._limits = limits
-        self.turns = Turns()
+        self.turns = FairTurns()
 
     def prepare(
         self, tenant: str, text: str, standing: Standing | None = None, current: str | None = None
@@ -115,7 +115,7 @@ class ConfinedPreparing:
             raise SandboxFailed("output", "") from fault
 
 
-class Turns:
+class FairTurns:
     """Who may have a process now."""
 
     def __init__(self) -> None:
