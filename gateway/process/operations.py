@@ -129,7 +129,7 @@ class OperationsApp:
             return self._models()
         if path == "/health/policies":
             return self._policies()
-        return 404, _TEXT, b"try /, /metrics or /health/ and live, ready, models, policies\n"
+        return 404, _TEXT, _ELSEWHERE
 
     def _is_named_well(self, scope: Scope) -> bool:
         """Whether the `Host` is an address, which nobody can have a browser take for a name."""
@@ -207,6 +207,11 @@ class OperationsApp:
         metrics.unavailable.set(len(self._warming.unavailable()))
         metrics.memo.labels("token").set(_ratio(counters.hits, counters.misses))
         metrics.memo.labels("policy").set(_ratio(self._engine.hits, self._engine.misses))
+
+
+_ELSEWHERE: Final = (
+    b"try /, /metrics, /health/live, /health/ready, /health/models or /health/policies\n"
+)
 
 
 def _is_address(name: str) -> bool:
