@@ -1,13 +1,13 @@
 """Policy texts made ready for decisions: checked strictly, parsed once, kept as handles.
 
-1. Nothing is parsed before `policies.shape` has bounded it.
+1. Nothing is parsed before `policies.shape` has bounded it, and nothing is validated before
+   `policies.cost` has bounded what it expands to.
 2. Tenant text and platform text are parsed apart and joined as policies, so no text of a tenant can
    open or close anything in the platform's.
 3. Every policy of a tenant has an `@id` of its own which is not the platform's, so a decision names
    what determined it, beyond doubt.
 4. Validation is Cedar's strict one against the schema. It does not find everything (an overflow
    passes): `policies.engine` denies whatever errs.
-5. What is remembered of a text is what no set changes. What a set in force learns is its own.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import cedarpy
 
+from policies.asking import schema
+from policies.cost import PUBLISHED, Bounds, cost_of, too_costly
 from policies.errors import PolicySetInvalid, Problem
 from policies.memo import KeyPlan, Path, reads_of
 from policies.shape import check_shape, statements
@@ -32,9 +34,6 @@ PLATFORM_PREFIX: Final = "platform-"
 """Ids of platform policies begin so, and no others may."""
 MAX_PROBLEMS: Final = 20
 """Problems that are told at once."""
-MAX_REMEMBERED: Final = 16
-"""Acceptable texts that are not checked again: a text is checked when it is published and when it
-comes into force, and at a start most tenants have the starter set. A text is 256 KiB at most."""
 MAX_REASON: Final = 500
 """Characters of one reason: Cedar's messages quote the text."""
 
@@ -62,9 +61,6 @@ ACTIONS: Final = MappingProxyType(
 _UNKNOWN_ACTION: Final = re.compile(r'unrecognized action `Action::"([^"]{0,63})"')
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
-_Reads: TypeAlias = Mapping[str, frozenset[Path] | None]
-"""Action → the paths that its decisions read; None where they must not be remembered."""
-
 
 @dataclass(frozen=True, slots=True)
 class CompiledSet:
@@ -80,10 +76,19 @@ class CompiledSet:
     keys: Mapping[str, KeyPlan | None]
 
 
-@cache
-def schema() -> Any:
-    """Return the parsed schema."""
-    return cedarpy.Schema.from_str(_resource("schema.cedarschema"))
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is known of a text that may come into force; its handle is made where it is used.
+
+    Attributes:
+        reads: Action → what its decisions read; None where none may be remembered.
+        tenants: `@id` of a policy → the tenants that it names.
+        parts: What the text expands to (`policies.cost`).
+    """
+
+    reads: Mapping[str, frozenset[Path] | None]
+    tenants: Mapping[str, frozenset[str]]
+    parts: int = 0
 
 
 def starter_text() -> str:
@@ -99,26 +104,33 @@ def platform_text() -> str:
 @cache
 def platform_set() -> CompiledSet:
     """Return the platform's policies alone: they decide `administer`."""
-    text = _resource("platform.cedar")
-    return _planned(cedarpy.PolicySet.from_str(text), _reads(parsed(text)))
+    text = platform_text()
+    return CompiledSet(cedarpy.PolicySet.from_str(text), _plans(_reads(parsed(text))))
 
 
 def compile_set(text: str) -> CompiledSet:
-    """Check a tenant's text and join it with the platform's policies.
+    """Check a tenant's text and join it with the platform's policies, here and now.
+
+    It takes as long as the text wants, with the interpreter's lock held: texts of others are
+    prepared elsewhere (`policies.ports.Preparing`) and only joined here.
 
     Raises:
         PolicySetInvalid: The text is not acceptable; `problems` says why.
     """
-    handle, reads = _checked(text)
-    return _planned(handle, reads)
+    return join(text, prepare(text))
 
 
-@lru_cache(MAX_REMEMBERED)
-def _checked(text: str) -> tuple[Any, _Reads]:
-    """Check a text; return the joined policies, and what they read for each action."""
-    check_shape(text)
+def prepare(text: str, bounds: Bounds = PUBLISHED) -> Prepared:
+    """Check a tenant's text.
+
+    Raises:
+        PolicySetInvalid: The text is not acceptable; `problems` says why.
+    """
+    check_shape(text, bounds)
     mine = parsed(text)
     _check_ids(mine)
+    if problems := too_costly(mine, bounds):
+        raise PolicySetInvalid(problems[:MAX_PROBLEMS])
     result = cedarpy.validate_policies(text, schema())
     if not result.validation_passed:
         names = result.id_annotations_by_policy_id
@@ -128,17 +140,32 @@ def _checked(text: str) -> tuple[Any, _Reads]:
                 for error in result.errors[:MAX_PROBLEMS]
             )
         )
-    joined = platform_set().handle.with_added_str(text)
-    platform = parsed(_resource("platform.cedar"))
-    return joined, _reads({f"{PLATFORM_PREFIX}{key}": platform[key] for key in platform} | mine)
+    platform = parsed(platform_text())
+    joined = {f"{PLATFORM_PREFIX}{key}": platform[key] for key in platform} | mine
+    named = {policy["annotations"]["id"]: _tenants_of(policy) for policy in mine.values()}
+    return Prepared(_reads(joined), named, sum(cost_of(one).parts for one in mine.values()))
 
 
-def tenants_named(text: str) -> dict[str, frozenset[str]]:
-    """Return the tenants that each policy of an acceptable text names, by the policy's `@id`."""
-    return {
-        policy["annotations"]["id"]: frozenset(_ids_of("Tenant", policy))
-        for policy in parsed(text).values()
-    }
+def join(text: str, prepared: Prepared) -> CompiledSet:
+    """Join a text with the platform's policies.
+
+    Args:
+        text: The tenant's.
+        prepared: What preparing this very text gave.
+
+    Raises:
+        PolicySetInvalid: Cedar cannot read it, so it was never prepared.
+    """
+    try:
+        handle = platform_set().handle.with_added_str(text)
+    except ValueError as error:
+        raise PolicySetInvalid((Problem("", str(error)[:MAX_REASON]),)) from None
+    return CompiledSet(handle, _plans(prepared.reads))
+
+
+def _tenants_of(policy: Any) -> frozenset[str]:
+    """Return the tenants that a policy names."""
+    return frozenset(_ids_of("Tenant", policy))
 
 
 def _ids_of(kind: str, document: Any) -> Iterator[str]:
@@ -153,15 +180,14 @@ def _ids_of(kind: str, document: Any) -> Iterator[str]:
             yield from _ids_of(kind, value)
 
 
-def _reads(policies: Mapping[str, Any]) -> _Reads:
+def _reads(policies: Mapping[str, Any]) -> dict[str, frozenset[Path] | None]:
+    return {name: reads_of(policies, name, group) for name, group in ACTIONS.items()}
+
+
+def _plans(reads: Mapping[str, frozenset[Path] | None]) -> Mapping[str, KeyPlan | None]:
     return MappingProxyType(
-        {name: reads_of(policies, name, group) for name, group in ACTIONS.items()}
+        {name: None if found is None else KeyPlan(found) for name, found in reads.items()}
     )
-
-
-def _planned(handle: Any, reads: _Reads) -> CompiledSet:
-    plans = {name: None if found is None else KeyPlan(found) for name, found in reads.items()}
-    return CompiledSet(handle, MappingProxyType(plans))
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -223,5 +249,6 @@ def _check_ids(policies: Mapping[str, Any]) -> None:
         raise PolicySetInvalid(tuple(problems[:MAX_PROBLEMS]))
 
 
+@cache
 def _resource(name: str) -> str:
     return files("policies").joinpath(name).read_text(encoding="utf-8")

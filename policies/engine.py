@@ -4,8 +4,7 @@ The safety argument:
 
 1. **Unknown means no.** A decision allows only when Cedar says Allow *and* reports no error. Cedar
    skips a policy that errs, so an erring `forbid` would otherwise become an allow.
-2. Principal and resource are always among the entities and the schema is always given: without it
-   Cedar allows actions that do not exist, and without them attributes are missing.
+2. Nothing is asked of Cedar but by `policies.asking`, whose claims are these too.
 3. A tenant without a loaded set is denied everything. The platform's policies are in every set.
 4. What belongs to another tenant needs the sets of both, the caller's and the owner's, to allow.
 5. `administer` is decided by the platform's policies alone: no tenant can grant it, and none can
@@ -25,23 +24,24 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-import cedarpy
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from policies.asking import ask
 from policies.bundle import SignedBundle, verify_bundle
 from policies.compiled import (
     ACTIONS,
     PLATFORM_PREFIX,
     CompiledSet,
-    compile_set,
+    Prepared,
+    join,
     platform_set,
-    schema,
+    prepare,
 )
 from policies.errors import BundleRefused
 from policies.facts import ContextFacts, PrincipalFacts, ResourceFacts
 from policies.fair_memory import FairMemory
 from policies.memo import Memo
-from policies.rendering import FactsConflict, context_of, entity_slice
+from policies.standing import Standing, able
 
 REMEMBERED: Final = frozenset({"infer", "releaseOutput", "readMetadata"})
 """Actions of the hot path. The others are rare and decided anew each time."""
@@ -111,7 +111,12 @@ class PolicyEngine:
         self._platform = _LoadedSet("", 0, "", platform_set())
 
     def load(
-        self, bundle: SignedBundle, public_key: Ed25519PublicKey, *, tenant: str | None = None
+        self,
+        bundle: SignedBundle,
+        public_key: Ed25519PublicKey,
+        *,
+        tenant: str | None = None,
+        prepared: Prepared | None = None,
     ) -> None:
         """Bring a bundle into force. When this returns, every new decision uses it.
 
@@ -121,6 +126,8 @@ class PolicyEngine:
             bundle: The signed set.
             public_key: The key that bundles must be signed with.
             tenant: The tenant it was asked for, where that is known from elsewhere.
+            prepared: What preparing its text gave; None prepares it here, with the interpreter's
+                lock held for as long as the text wants.
 
         Raises:
             BundleRefused: Bad signature, another tenant's, older than the set in force, or not the
@@ -130,7 +137,7 @@ class PolicyEngine:
         verify_bundle(bundle, public_key)
         if tenant is not None and bundle.tenant != tenant:
             raise BundleRefused("the policy bundle belongs to another tenant")
-        compiled = compile_set(bundle.text)
+        compiled = join(bundle.text, prepare(bundle.text) if prepared is None else prepared)
         fresh = _LoadedSet(bundle.tenant, bundle.epoch, bundle.digest, compiled)
         with self._lock:
             current = self._sets.get(bundle.tenant)
@@ -143,6 +150,16 @@ class PolicyEngine:
                     raise BundleRefused("the policy bundle does not follow the one in force")
             self._sets = MappingProxyType({**self._sets, bundle.tenant: fresh})
             self.generation += 1
+
+    def in_force(self, tenant: str) -> str:
+        """Return the digest of the tenant's bundle in force; empty when there is none."""
+        loaded = self._sets.get(tenant)
+        return "" if loaded is None else loaded.digest
+
+    def could(self, standing: Standing, action: str) -> bool:
+        """Tell whether somebody of a tenant is allowed to steer it now (`policies.standing`)."""
+        loaded = self._sets.get(standing.tenant.id)
+        return loaded is not None and able(loaded.compiled.handle, standing, action)
 
     def epoch(self, tenant: str) -> int:
         """Return the epoch of the tenant's set in force; 0 when there is none."""
@@ -245,26 +262,8 @@ class PolicyEngine:
         resource: ResourceFacts,
         context: ContextFacts,
     ) -> Decision:
-        try:
-            request = {
-                "principal": _euid(principal.uid),
-                "action": _euid(("Action", action)),
-                "resource": _euid(resource.uid),
-                "context": context_of(context, int(self._clock())),
-            }
-            entities = cedarpy.Entities.from_json_str(entity_slice(principal, resource), schema())
-        except (FactsConflict, ValueError, TypeError):
-            return Decision(False, (), loaded.epoch, "facts")
-        try:
-            result = cedarpy.is_authorized(request, loaded.compiled.handle, entities, schema())
-        except (ValueError, TypeError):
-            return Decision(False, (), loaded.epoch, "evaluation")
-        if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
-            return Decision(False, (), loaded.epoch, "evaluation")
-        names = result.diagnostics.id_annotations_by_reason.values()
-        ids = (n if n.startswith(PLATFORM_PREFIX) else f"{loaded.owner}/{n}" for n in names)
-        return Decision(result.allowed, tuple(sorted(ids)), loaded.epoch, None)
-
-
-def _euid(uid: tuple[str, str]) -> dict[str, str]:
-    return {"type": uid[0], "id": uid[1]}
+        answer = ask(loaded.compiled.handle, principal, action, resource, context, self._clock())
+        names = (
+            n if n.startswith(PLATFORM_PREFIX) else f"{loaded.owner}/{n}" for n in answer.names
+        )
+        return Decision(answer.allowed, tuple(sorted(names)), loaded.epoch, answer.error)

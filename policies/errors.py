@@ -10,7 +10,9 @@ A decision is a value (`policies.engine.Decision`) and never one of these.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 
@@ -47,14 +49,20 @@ class PolicySetInvalid(PolicyError):
 
     Attributes:
         problems: Why, for the author of the text; bounded, never empty.
+        tenants: `@id` of a policy → the tenants that it names, where the text could be read.
     """
 
     code = "policy_set_invalid"
     message = "the policy set is not valid"
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(
+        self,
+        problems: tuple[Problem, ...],
+        tenants: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         self.problems = problems
+        self.tenants = tenants
 
 
 class BundleRefused(PolicyError):

@@ -20,7 +20,8 @@ from typing import Any, Final, Literal
 
 import cedarpy
 
-from policies.compiled import platform_text, schema
+from policies.asking import schema
+from policies.compiled import platform_text
 from policies.facts import ContextFacts, PrincipalFacts, ResourceFacts
 from policies.rendering import FactsConflict, context_of, entity_slice
 from policies.shape import statements

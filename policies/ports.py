@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from policies.bundle import SignedBundle
+from policies.compiled import Prepared
+from policies.errors import PolicySetInvalid
+from policies.standing import Standing
 
 
 class BundleStore(Protocol):
@@ -40,4 +43,36 @@ class BundleStore(Protocol):
 
     def tenants(self, *, after: str, limit: int) -> Sequence[str]:
         """Return up to `limit` tenants that have a bundle, greater than `after`, ascending."""
+        ...
+
+
+class Preparing(Protocol):
+    """Checks texts of policy sets where they can do no harm.
+
+    A text may want minutes and gigabytes, and holds the interpreter's lock meanwhile. Whoever
+    implements this bounds both, and shares what there is fairly between tenants.
+    """
+
+    def prepare(
+        self, tenant: str, text: str, standing: Standing | None = None, current: str | None = None
+    ) -> Prepared:
+        """Check a text that is to come into force. Blocks.
+
+        Args:
+            tenant: Whose text it is.
+            text: Cedar policies.
+            standing: Who must still be able to steer the tenant; None asks for nobody.
+            current: The text in force, where there is one.
+
+        Raises:
+            PolicySetInvalid: The text is not acceptable; `problems` says why.
+        """
+        ...
+
+    def stored(self, texts: Sequence[str]) -> Sequence[Prepared | PolicySetInvalid]:
+        """Check texts that were in force already, by laxer bounds and without trying them. Blocks.
+
+        Returns:
+            For each text, in order, what was prepared or why it cannot be used.
+        """
         ...

@@ -6,7 +6,9 @@ on a 1 MiB stack, 1,000 on the main thread). So whoever may publish a policy cou
 
 1. Every text passes here first, so what reaches the parser has bounded size, bracket depth and
    tokens a policy; a chain of operators cannot be longer than its tokens.
-2. Words are cut as Cedar cuts them: a bracket within a string or a comment does not count, and
+2. `has` with a path is bounded here by what it expands to (`policies.cost`): the parser itself
+   writes it out, and a set of 256 KiB would take all memory.
+3. Words are cut as Cedar cuts them: a bracket within a string or a comment does not count, and
    an unfinished string is refused here.
 """
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from policies.cost import PUBLISHED, Bounds, expands_too_far, expansion_of_path
 from policies.errors import PolicySetInvalid, Problem
 
 MAX_TEXT_BYTES: Final = 256 * 1024
@@ -27,6 +30,9 @@ MAX_TOKENS: Final = 600
 """Words and signs of one policy: far from what was seen to overflow (20,000 in a chain), and its
 JSON form stays within Python's recursion limit."""
 
+NO_PATH: Final = -1
+"""No `has` went before."""
+
 _TOKEN: Final = re.compile(
     r"""(?P<skip>\s+|//[^\n\r]*)
       | (?P<string>"(?:[^"\\]|\\.)*")
@@ -36,8 +42,12 @@ _TOKEN: Final = re.compile(
 )
 
 
-def check_shape(text: str) -> None:
+def check_shape(text: str, bounds: Bounds = PUBLISHED) -> None:
     """Refuse a text that could harm the parser.
+
+    Args:
+        text: Cedar policies.
+        bounds: What paths may expand to.
 
     Raises:
         PolicySetInvalid: The text is too large, too deep, too long, or has an unfinished string.
@@ -48,7 +58,8 @@ def check_shape(text: str) -> None:
         raise _invalid("", "the text is not valid Unicode") from None
     if size > MAX_TEXT_BYTES:
         raise _invalid("", f"the text is longer than {MAX_TEXT_BYTES} bytes")
-    depth = tokens = policies = position = 0
+    depth = tokens = policies = position = expanded = 0
+    path = NO_PATH
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
@@ -58,12 +69,18 @@ def check_shape(text: str) -> None:
         if kind == "skip":
             continue
         tokens += 1
+        path = _path(path, match.group())
+        if path > 1:
+            expanded += expansion_of_path(path) - expansion_of_path(path - 1)
+        if expanded > bounds.policy_parts:
+            problem = expands_too_far(f"policy{policies}", expanded, bounds.policy_parts)
+            raise PolicySetInvalid((problem,))
         if kind == "open":
             depth += 1
         elif kind == "close":
             depth -= 1
         elif kind == "end" and depth == 0:
-            policies, tokens = policies + 1, 0
+            policies, tokens, expanded = policies + 1, 0, 0
         if depth < 0:
             raise _invalid(f"policy{policies}", "a bracket is closed that was never opened")
         if depth > MAX_DEPTH:
@@ -91,6 +108,18 @@ def statements(text: str) -> list[str]:
             found.append(text[start:position])
             start = -1
     return found
+
+
+def _path(names: int, word: str) -> int:
+    """Return how many names a path after `has` has with one more word; else `NO_PATH`.
+
+    It may count a dot as nothing and two names without one as two: that is no path in Cedar either.
+    """
+    if word == "has":
+        return 0
+    if names == NO_PATH or word == ".":
+        return names
+    return names + 1 if word.isidentifier() else NO_PATH
 
 
 def _invalid(policy: str, reason: str) -> PolicySetInvalid:

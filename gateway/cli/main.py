@@ -41,7 +41,7 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "audit": ("gateway.cli.audit", "Search, follow, verify and export the log."),
     "why": ("gateway.cli.why", "Tell why a request was refused, or answered."),
     "subject": ("gateway.cli.subject", "Find, show and erase a data subject."),
-    "policy": ("gateway.cli.policy", "Show, check, publish and explain policies."),
+    "policy": ("gateway.cli.policy", "Show, check, publish, roll back and explain policies."),
     "tenant": ("gateway.cli.tenant", "Create, show and suspend tenants."),
     "client": ("gateway.cli.client", "Register clients, replace their secrets, shut them out."),
     "issuer": ("gateway.cli.issuer", "Show trusted issuers of tokens, and check a token of one."),

@@ -1,4 +1,4 @@
-"""`sealgate policy`: show, check, publish and explain policies."""
+"""`sealgate policy`: show, check, publish, roll back and explain policies."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.approval import told_to_wait
 from gateway.cli.connection import connect
-from gateway.cli.failures import CommandFailed, ExitCode
+from gateway.cli.explaining import explain
+from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.output import (
     JsonFlag,
     PlanFlag,
     ProfileOption,
+    moment,
     note,
     planned,
     show,
     show_list,
     show_text,
 )
-from gateway.cli.shared_names import wire_name
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="""Show, check, publish and explain policies.
+    help="""Show, check, publish, roll back and explain policies.
 
     Example: sealgate policy show
 
@@ -38,15 +40,19 @@ PolicyFile = Annotated[
 
 
 @app.command("show")
-def show_policy(profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
-    """Show the policy set in force.
+def show_policy(
+    epoch: Annotated[int | None, typer.Option(help="An earlier one, by its epoch.", min=1)] = None,
+    profile: ProfileOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the policy set in force, or an earlier one.
 
     Example: sealgate policy show > policies.cedar
 
     Next: sealgate policy validate policies.cedar
     """
     with connect(profile) as connection:
-        found = connection.get("/v1/policies")
+        found = connection.get("/v1/policies" if epoch is None else f"/v1/policies/history/{epoch}")
     note(f"epoch {found['epoch']}, published by {found['author']}")
     show_text(found["text"], found, as_json=as_json)
 
@@ -99,26 +105,75 @@ def publish(
 
 
 @app.command()
-def explain(
-    action: Annotated[str, typer.Argument(help="For instance infer or downloadArtifact.")],
-    model: Annotated[str, typer.Argument(help="Name of a model.")],
-    version: Annotated[str, typer.Argument(help="Version of it.")],
-    verdict: Annotated[
-        str | None,
-        typer.Option(help="What the screen would say: pass, flag, degrade, block or unscreened."),
+def history(profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
+    """List the policy sets that were published, the newest last.
+
+    Example: sealgate policy history
+
+    Next: sealgate policy rollback EPOCH
+    """
+    with connect(profile) as connection:
+        found = list(connection.items("/v1/policies/history"))
+    rows = found if as_json else [{**one, "created": moment(one["created"])} for one in found]
+    columns = ("epoch", "created", "author", "digest")
+    show_list(rows, as_json=as_json, columns=columns, empty="no policy set was published yet")
+
+
+@app.command()
+def rollback(
+    epoch: Annotated[
+        int | None,
+        typer.Argument(help="Of the set to publish once more; by default the one before.", min=1),
     ] = None,
     profile: ProfileOption = None,
+    plan: PlanFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Tell how a request of yours would be decided, and by which policies.
+    """Publish an earlier policy set once more; every later decision uses it.
 
-    Example: sealgate policy explain releaseOutput tumour 1.0 --verdict flag
+    Example: sealgate policy rollback
 
-    Next: sealgate policy show
+    Next: sealgate policy history
     """
-    body = {"action": action, "model": wire_name(model), "version": version, "verdict": verdict}
+    if planned(plan, as_json, "publish an earlier policy set once more", epoch=epoch):
+        return
     with connect(profile) as connection:
-        show(connection.post("/v1/policies/explain", body), as_json=as_json)
+        show(connection.post("/v1/policies/rollback", {"epoch": epoch}), as_json=as_json)
+
+
+@app.command()
+def rescue(
+    tenant: Annotated[str, typer.Argument(help="In which nobody can publish policies any more.")],
+    epoch: Annotated[
+        int | None,
+        typer.Option(help="Of the set; by default the one that a tenant starts with.", min=1),
+    ] = None,
+    confirm: Annotated[str, typer.Option(help="Repeat the tenant: its set is replaced.")] = "",
+    profile: ProfileOption = None,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Bring an earlier policy set back for a tenant that has locked itself out.
+
+    It takes two administrators: the order waits for the second one (exit code 7). It is refused
+    while somebody of the tenant can publish, and recorded in the tenant's log too.
+
+    Example: sealgate policy rescue st-mary --confirm st-mary
+
+    Next: sealgate approval list
+    """
+    body = {"tenant": tenant, "epoch": epoch}
+    if planned(plan, as_json, "bring an earlier policy set back", **body):
+        return
+    check_confirmed(confirm, tenant)
+    with connect(profile) as connection:
+        found = connection.post("/v1/policies/rescue", body)
+    if "approval" in found:
+        raise told_to_wait(found, as_json=as_json)
+    show(found, as_json=as_json)
+
+
+app.command()(explain)
 
 
 def _read(file: Path) -> str:

@@ -107,6 +107,7 @@ def _of_doors(data: Path, settings: Settings) -> Iterator[Finding]:
         yield look("sites' certificate", partial(machine.certificate, *paths, None))
     if runs:
         yield look("gateway", partial(machine.readiness, settings))
+        yield look("policy sets", partial(machine.policy_sets, settings))
 
 
 def _keystore(data: Path, settings: Settings, environment: Environment) -> str:

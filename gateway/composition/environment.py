@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.artifacts.sandbox import run_sandboxed
 from gateway.engine.forking import ForkServer
 from gateway.engine.ports import EngineKind, Server
+from gateway.tenancy.policy_preparing import ConfinedPreparing
+from policies.ports import Preparing
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,11 @@ class Grace:
     whole: float = 15.0
 
 
+def in_processes(clock: Callable[[], float]) -> Preparing:
+    """Return what looks at policy sets in processes of their own."""
+    return ConfinedPreparing(run_sandboxed, clock)
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """Time, randomness, and the patience of whoever stops the process.
@@ -40,6 +48,7 @@ class Environment:
         random_bytes: A cryptographic source.
         grace: Given to what is under way at the end.
         engines: Returns what starts the engines of a kind.
+        preparing: Returns where policy sets are looked at, given the clock.
     """
 
     clock: Callable[[], float]
@@ -47,6 +56,7 @@ class Environment:
     random_bytes: Callable[[int], bytes]
     grace: Grace = Grace()
     engines: Callable[[EngineKind], Server] = ForkServer
+    preparing: Callable[[Callable[[], float]], Preparing] = in_processes
 
 
 def system_environment() -> Environment:

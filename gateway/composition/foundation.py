@@ -172,7 +172,13 @@ def assemble(
         sealer=Sealer(keys, stores.artifacts, random_bytes),
         revocation_state=revocation_state,
         engine=engine,
-        author=PolicyAuthor(engine, control.bundles, partial(_bundle_keys, keys), clock),
+        author=PolicyAuthor(
+            engine,
+            control.bundles,
+            partial(_bundle_keys, keys),
+            clock,
+            environment.preparing(clock),
+        ),
     )
 
 

@@ -33,6 +33,7 @@ from gateway.composition.inference import (
     make_warming,
 )
 from gateway.composition.public_door import VERSION, public_app
+from gateway.composition.refused_sets import warn_of_refused
 from gateway.composition.reloading import Reloading
 from gateway.composition.restored import Restored
 from gateway.composition.site_door import site_app
@@ -101,6 +102,7 @@ def compose(
         PolicyError: A stored policy set was tampered with.
     """
     base.author.restore()
+    warn_of_refused(base.author)
     recorder = make_recorder(base)
     guard = make_guard(base, recorder)
     identity = make_identity(base)
@@ -172,6 +174,7 @@ def compose(
                 readiness=Readiness(_looks(base)),
                 version=VERSION,
                 steps=FirstSteps(base),
+                refused_sets=lambda: tuple(base.author.refused),
                 public_url=base.settings.public_url,
                 host=base.settings.operations_host,
             ),

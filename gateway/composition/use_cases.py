@@ -22,7 +22,9 @@ from gateway.composition.batches import BatchParts, make_batches
 from gateway.composition.foundation import Foundation
 from gateway.composition.recovery import Recovery
 from gateway.federation.coordinator import Coordinator
+from gateway.federation.facts import federation_facts
 from gateway.federation.federations import Federations
+from gateway.federation.ports import FederationStore
 from gateway.federation.run_follower import RunFollower
 from gateway.federation.runs import Runs
 from gateway.federation.trained import TrainedModels
@@ -43,17 +45,21 @@ from gateway.registry.uploads import Uploads
 from gateway.registry.versions import Versions
 from gateway.tenancy.administration import Administration
 from gateway.tenancy.credentials import Credentials
+from gateway.tenancy.explaining import Explaining
 from gateway.tenancy.key_list import KeyList
 from gateway.tenancy.key_orders import KeyOrders
 from gateway.tenancy.keys import KeyRotation
 from gateway.tenancy.overview import Overviews
 from gateway.tenancy.policy_keys import PolicyKeys
+from gateway.tenancy.policy_rescue import PolicyRescue
 from gateway.tenancy.policy_sets import PolicySets
 from gateway.tenancy.release_keys import ReleaseKeys
+from gateway.tenancy.steering import Steering
 from gateway.tenancy.turns import Turns
 from gateway.tenancy.wrapped import KeyRetirement, Rewrapping
 from gateway.work.jobs import WORKERS, Jobs
 from policies.compiled import starter_text
+from policies.facts import FederationFacts, TenantFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +86,8 @@ class UseCases:
     audit: AuditAccess
     reasons: Reasons
     policies: PolicySets
+    policy_rescue: PolicyRescue
+    explaining: Explaining
     administration: Administration
     credentials: Credentials
     keys: KeyRotation
@@ -183,6 +191,7 @@ def make_use_cases(
         base.keys, stores.registry, turns, guard=guard, intents=intents, changed=changed
     )
     policy_keys = PolicyKeys(base.keys, base.author, turns, guard=guard, intents=intents)
+    steering = Steering(stores.clients, guard, clock)
     approvals = Approvals(
         stores.approvals,
         guard,
@@ -219,7 +228,16 @@ def make_use_cases(
         ),
         audit=AuditAccess(base.log, base.reader, guard, intents),
         reasons=Reasons(base.reader, guard, stores.clients, stores.registry, stores.bundles, clock),
-        policies=PolicySets(base.author, catalogue, guard, intents),
+        policies=PolicySets(base.author, guard, intents, steering),
+        explaining=Explaining(
+            base.author,
+            guard,
+            stores.clients,
+            stores.registry,
+            partial(_federation_of, stores.federations),
+            clock,
+        ),
+        policy_rescue=PolicyRescue(base.author, base.engine, steering, guard, intents, approvals),
         administration=Administration(
             stores.tenants,
             stores.clients,
@@ -294,6 +312,13 @@ def _packager(base: Foundation, alarm: Alarm, measure: Measure) -> Packager:
         measure=measure,
         clock=base.environment.clock,
     )
+
+
+def _federation_of(
+    federations: FederationStore, tenant: TenantFacts, name: str
+) -> FederationFacts | None:
+    found = federations.get_federation(tenant.id, name)
+    return None if found is None else federation_facts(found, lambda _: tenant)
 
 
 def _busy(batches: BatchStore, tenant: str, since: int) -> bool:

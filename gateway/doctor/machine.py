@@ -140,12 +140,7 @@ def _names(found: x509.Certificate, host: str) -> bool:
 
 def readiness(settings: Settings) -> str:
     """Ask a gateway that runs how it is; compare its clock with ours where a proxy tells it."""
-    host = settings.operations_host
-    url = f"http://[{host}]" if ":" in host else f"http://{host}"
-    try:
-        answer = httpx.get(f"{url}:{settings.operations_port}/health/ready", timeout=TIMEOUT_S)
-    except httpx.HTTPError:
-        raise Ill("the gateway does not answer at its operations port", "see its log") from None
+    answer = _operations(settings, "/health/ready")
     if "date" in answer.headers:
         off = time.time() - parsedate_to_datetime(answer.headers["date"]).timestamp()
         if abs(off) > CLOCK_S:
@@ -153,3 +148,24 @@ def readiness(settings: Settings) -> str:
     if not answer.is_success:
         raise Ill(f"not ready: {answer.text.strip()}", "see its log")
     return "ready"
+
+
+def policy_sets(settings: Settings) -> str:
+    """Ask a gateway that runs whose policy set it cannot use."""
+    answer = _operations(settings, "/health/policies")
+    if not answer.is_success:
+        refused = ", ".join(line.partition(":")[0] for line in answer.text.splitlines())
+        raise Ill(
+            f"the stored policy set cannot be used, so everything is denied there: {refused}",
+            "sealgate policy rescue TENANT",
+        )
+    return "every tenant's is in force"
+
+
+def _operations(settings: Settings, path: str) -> httpx.Response:
+    host = settings.operations_host
+    url = f"http://[{host}]" if ":" in host else f"http://{host}"
+    try:
+        return httpx.get(f"{url}:{settings.operations_port}{path}", timeout=TIMEOUT_S)
+    except httpx.HTTPError:
+        raise Ill("the gateway does not answer at its operations port", "see its log") from None

@@ -19,12 +19,11 @@ from typing import Final
 from audit.event import PLATFORM_TENANT, Event, is_event_id
 from audit.ports import Filter
 from audit.reader import Entry, LogReader
+from gateway.authorization.as_registered import as_registered
 from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Call, own_ids
 from gateway.errors import NotFound
 from gateway.identity.ports import ClientStore
-from gateway.identity.principal import AGE_MARGIN_SECONDS, Principal
-from gateway.identity.records import Client
 from gateway.names import shared_name
 from gateway.registry.consent import reach, reach_version
 from gateway.registry.facts import model_facts, version_facts
@@ -138,7 +137,7 @@ class Reasons:
         client, resource = self._clients.get(event.client_id), self._resource(event)
         if client is None or client.tenant != event.tenant or resource is None:
             return Reason(entry, named, False, (_GONE,))
-        call = Call(_as_registered(client, self._guard), event.purpose or None, "")
+        call = Call(as_registered(client, self._guard), event.purpose or None, "")
         verdict, same = self._again(call, event, resource)
         context = self._guard.circumstances(
             call, verdict=verdict, recipient=event.recipient or None
@@ -222,26 +221,6 @@ class Reasons:
             return model_facts(model, self._guard.tenant)
         found = reach_version(self._registry, model, version)
         return None if found is None else version_facts(model, found, self._guard.tenant)
-
-
-def _as_registered(client: Client, guard: Guard) -> Principal:
-    """Return the widest caller that a client can be: its tokens may have been narrower."""
-    return Principal(
-        issuer="",
-        client_id=client.id,
-        subject=client.id,
-        tenant=client.tenant,
-        kind=client.kind,
-        roles=client.roles,
-        scopes=client.scopes,
-        purposes=client.purposes & guard.tenant(client.tenant).purposes,
-        default_purpose=client.default_purpose,
-        binding=client.token_binding,
-        acr=0,
-        auth_age=AGE_MARGIN_SECONDS,
-        token_id="",
-        expires=0,
-    )
 
 
 def _of_no_refusal(event: Event) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ _PAGE: Final = [(name.encode(), value.encode()) for name, value in HEADERS.items
 LINKS: Final = (
     Link("/health/ready", "whether requests are taken, and what is not well"),
     Link("/health/models", "released versions that cannot be served"),
+    Link("/health/policies", "tenants whose policy set cannot be used"),
     Link("/metrics", "for Prometheus"),
 )
 PUBLIC: Final[Mapping[str, str]] = {
@@ -62,6 +63,7 @@ class OperationsApp:
         version: Of the gateway.
         steps: Tells what an operator does once, and whether it is done; may block.
         public_url: The address that callers use.
+        refused_sets: Returns the tenants whose stored policy set cannot be used.
         host: Where this door is; a name of it is a name for its page, too.
     """
 
@@ -78,6 +80,7 @@ class OperationsApp:
         readiness: Readiness,
         version: str,
         steps: Callable[[], Sequence[Step]],
+        refused_sets: Callable[[], Sequence[str]],
         public_url: str,
         host: str,
     ) -> None:
@@ -85,6 +88,7 @@ class OperationsApp:
         self._version = version
         self._steps = Aside(steps, "first-steps")
         self._all = Aside(self._told, "metrics")
+        self._refused_sets = refused_sets
         there = public_url.rstrip("/")
         self._links = (*LINKS, *(Link(there + path, what) for path, what in PUBLIC.items()))
         self._readiness = readiness
@@ -125,7 +129,9 @@ class OperationsApp:
             return await self._ready()
         if path == "/health/models":
             return self._models()
-        return 404, _TEXT, b"try /, /metrics, /health/live, /health/ready or /health/models\n"
+        if path == "/health/policies":
+            return self._policies()
+        return 404, _TEXT, _ELSEWHERE
 
     def _is_named_well(self, scope: Scope) -> bool:
         """Whether the `Host` is an address, which nobody can have a browser take for a name."""
@@ -168,6 +174,7 @@ class OperationsApp:
                 for name in self._readiness.names
             ),
             _of_models(self._warming),
+            _of_policies(self._refused_sets()),
         ]
         if self._life.stopping:
             parts.append(Part("this process", False, "stops"))
@@ -185,6 +192,13 @@ class OperationsApp:
             return 200, _TEXT, b"every released model that has room is ready\n"
         lines = [f"{'/'.join(key)}: {code}\n" for key, code in sorted(broken.items())]
         return 503, _TEXT, "".join(lines).encode()
+
+    def _policies(self) -> tuple[int, str, bytes]:
+        """Name the tenants that are shut by a policy set that cannot be used."""
+        refused = sorted(self._refused_sets())
+        if not refused:
+            return 200, _TEXT, b"every tenant's policy set is in force\n"
+        return 503, _TEXT, "".join(f"{tenant}: policy_set_invalid\n" for tenant in refused).encode()
 
     def _told(self) -> bytes:
         """Return all metrics; blocks."""
@@ -208,6 +222,11 @@ class OperationsApp:
         metrics.memo.labels("policy").set(_ratio(self._engine.hits, self._engine.misses))
 
 
+_ELSEWHERE: Final = (
+    b"try /, /metrics, /health/live, /health/ready, /health/models or /health/policies\n"
+)
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -221,6 +240,10 @@ def _of_models(warming: Warming) -> Part:
         return Part("the released models", False, "are being loaded")
     broken = bool(warming.unavailable())
     return Part("the released models", not broken, "some cannot be served" if broken else "ready")
+
+
+def _of_policies(refused: Sequence[str]) -> Part:
+    return Part("the policy sets", not refused, "some cannot be used" if refused else "in force")
 
 
 def _ratio(hits: int, misses: int) -> float:

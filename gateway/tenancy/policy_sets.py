@@ -1,38 +1,32 @@
-"""Policy sets as people work with them: read, check, publish, explain.
+"""Policy sets as people work with them: read, check, publish, roll back.
 
 1. A set names tenants that exist, as sharing does (`gateway.registry.sharing`): a policy for a name
    that nobody holds is a typing error, or a grant to whoever is given that name later. A check that
    finds one is recorded, so that trying names out is seen.
+2. Nothing comes into force under which nobody of the tenant could publish or read evidence any more
+   (`policies.standing`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from typing import Final
+from collections.abc import Mapping
 
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.kinds import FINISHED, UNDONE, Kind, Settled, by_call
-from gateway.authorization.recorder import Call, Details, own_ids
+from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
-from gateway.errors import InvalidRequest, NotFound
-from gateway.registry.catalogue import Catalogue
-from gateway.registry.facts import version_facts
+from gateway.errors import NotFound
+from gateway.pages import PAGE
 from gateway.registry.sharing import UNKNOWN_TENANT
+from gateway.tenancy.steering import Steering
 from policies.author import PolicyAuthor
 from policies.bundle import SignedBundle
-from policies.compiled import MAX_PROBLEMS, tenants_named
+from policies.compiled import MAX_PROBLEMS, Prepared
 from policies.engine import Decision
 from policies.errors import PolicySetInvalid, Problem
-from policies.facts import PolicySetFacts, VerdictFacts
-
-EXPLAINED: Final = frozenset(
-    {"infer", "releaseOutput", "readMetadata", "downloadArtifact", "promote", "rollback"}
-)
-"""Actions whose resource is a version of a model (`policies/schema.cedarschema`)."""
-VERDICTS: Final = frozenset({"pass", "flag", "degrade", "block", "unscreened"})
-"""Outcomes of a screen, as the schema has them."""
+from policies.facts import PolicySetFacts
 
 
 class PolicySets:
@@ -40,16 +34,20 @@ class PolicySets:
 
     Args:
         author: Checks and publishes.
-        catalogue: Looks up what a decision is explained about.
         guard: Decides and records.
         intents: Begin and end changes.
+        steering: Knows who must still be able to steer the tenant.
     """
 
     def __init__(
-        self, author: PolicyAuthor, catalogue: Catalogue, guard: Guard, intents: Intents
+        self,
+        author: PolicyAuthor,
+        guard: Guard,
+        intents: Intents,
+        steering: Steering,
     ) -> None:
         self._author = author
-        self._catalogue = catalogue
+        self._steering = steering
         self._guard = guard
         self._intents = intents
         intents.register(Kind("publish_policies", "managePolicy", _details, self._finish_publish))
@@ -72,10 +70,15 @@ class PolicySets:
 
         Raises:
             Forbidden: Policy says no.
+            LimitReached: Too many sets are looked at already.
         """
         facts = self._facts(call)
         decision = self._guard.require(call, "managePolicy", facts, reason="check")
-        return self._author.check(text) or self._of_nobody(call, text, decision, facts)
+        try:
+            self._prepared(call, text, decision, facts)
+        except PolicySetInvalid as invalid:
+            return invalid.problems
+        return ()
 
     def publish(self, call: Call, text: str) -> SignedBundle:
         """Bring a set into force; when this returns every later decision uses it.
@@ -84,52 +87,82 @@ class PolicySets:
             Forbidden: Policy says no.
             PolicySetInvalid: The text is not acceptable.
             EpochExists: Somebody else published meanwhile.
+            LimitReached: Too many sets are looked at already.
         """
         facts = self._facts(call)
         decision = self._guard.require(call, "managePolicy", facts)
-        problems = self._author.check(text) or self._of_nobody(call, text, decision, facts)
-        if problems:
-            raise PolicySetInvalid(problems)
-        tenant = call.principal.tenant
+        prepared = self._prepared(call, text, decision, facts)
+        decision = self._guard.require(call, "managePolicy", facts)  # it took its time
+        tenant, author = call.principal.tenant, call.principal.client_id
         changed = {"text": _digest(text), "after": str(self._epoch(tenant))}
         with self._intents.changing("publish_policies", tenant, changed, by_call(call, decision)):
-            return self._author.publish(tenant, text, call.principal.client_id)
+            return self._author.publish(tenant, text, author, prepared)
 
-    def explain(
-        self, call: Call, action: str, model: str, version: str, verdict: str | None
-    ) -> Decision:
-        """Tell what the caller itself would be answered, and by which policies; nothing is done.
+    def history(self, call: Call, *, after: int, limit: int) -> list[SignedBundle]:
+        """Return the sets that were published, the oldest first.
 
         Raises:
-            InvalidRequest: No such thing is done to a version of a model, or found by a screen.
-            NotFound: The model version is absent, or not for this caller.
+            Forbidden: Policy says no.
         """
-        if action not in EXPLAINED:
-            what = "`action` is nothing that is done to a version of a model"
-            raise InvalidRequest(what).among("action", EXPLAINED)
-        if verdict is not None and verdict not in VERDICTS:
-            raise InvalidRequest("`verdict` is none of a screen").among("verdict", VERDICTS)
-        record, found = self._catalogue.version(call, model, version)
-        facts = VerdictFacts(outcome=verdict) if verdict else None
-        decision = self._guard.decide(
-            call, action, version_facts(record, found, self._guard.tenant), verdict=facts
-        )
-        # Of a shared model the owner's policies decide as well: their names are not told.
-        return replace(decision, policy_ids=own_ids(decision.policy_ids, call.principal.tenant))
+        self._guard.permit(call, "managePolicy", self._facts(call), reason="history")
+        return self._author.history(call.principal.tenant, after=after, limit=min(limit, PAGE))
 
-    def _of_nobody(
+    def published(self, call: Call, epoch: int) -> SignedBundle:
+        """Return the set of an epoch.
+
+        Raises:
+            Forbidden: Policy says no.
+            NotFound: There is none of that epoch.
+        """
+        self._guard.permit(call, "managePolicy", self._facts(call), reason="read")
+        bundle = self._author.at(call.principal.tenant, epoch)
+        if bundle is None:
+            raise NotFound
+        return bundle
+
+    def roll_back(self, call: Call, epoch: int | None) -> SignedBundle:
+        """Publish an earlier set once more, as a new epoch; errors as of `publish` besides.
+
+        Args:
+            call: Who asks.
+            epoch: The earlier set; None is the one before the set in force.
+
+        Raises:
+            NotFound: There is none of that epoch.
+        """
+        self._guard.require(call, "managePolicy", self._facts(call), reason="rollback")
+        tenant = call.principal.tenant
+        wanted = self._epoch(tenant) - 1 if epoch is None else epoch
+        earlier = self._author.at(tenant, wanted)
+        if earlier is None:
+            raise NotFound
+        return self.publish(call, earlier.text)
+
+    def _prepared(
         self, call: Call, text: str, decision: Decision, facts: PolicySetFacts
-    ) -> tuple[Problem, ...]:
-        """Return the policies that name tenants which do not exist."""
-        problems = tuple(
+    ) -> Prepared:
+        """Look at a text; record one that names tenants which do not exist."""
+        tenant = call.principal.tenant
+        prepared, refused = None, PolicySetInvalid(())
+        try:
+            prepared = self._author.prepare(tenant, text, self._steering.standing(call, tenant))
+        except PolicySetInvalid as invalid:
+            refused = invalid
+        unknown = self._unknown(refused.tenants if prepared is None else prepared.tenants)
+        if unknown:
+            self._guard.record(call, "managePolicy", "deny", decision, facts, reason=UNKNOWN_TENANT)
+        if prepared is None or unknown:
+            raise PolicySetInvalid((*unknown, *refused.problems)[:MAX_PROBLEMS])
+        return prepared
+
+    def _unknown(self, named: Mapping[str, frozenset[str]]) -> tuple[Problem, ...]:
+        """Return the problems of policies that name tenants which do not exist."""
+        return tuple(
             Problem(policy, f"there is no tenant `{tenant}`")
-            for policy, tenants in tenants_named(text).items()
+            for policy, tenants in named.items()
             for tenant in sorted(tenants)
             if not self._guard.has_tenant(tenant)
         )[:MAX_PROBLEMS]
-        if problems:
-            self._guard.record(call, "managePolicy", "deny", decision, facts, reason=UNKNOWN_TENANT)
-        return problems
 
     def _finish_publish(self, pending: Pending) -> Settled:
         """Tell whether the set that was to follow is the one that followed."""

@@ -224,7 +224,7 @@ class RuleAnswer(TypedDict):
 
     id: str
     effect: Literal["permit", "forbid"]
-    text: Annotated[str | None, Field(description="As it was written; null if another tenant's.")]
+    text: Annotated[str | None, Field(description="As it was written, for those who may see it.")]
     applies: bool | None
     ways: Annotated[list[list[str]], Field(description="Sets of conditions that would change it.")]
 
@@ -301,6 +301,18 @@ class CheckAnswer(TypedDict):
     problems: list[PolicyProblem]
 
 
+class ChangeAnswer(TypedDict):
+    """What would have to become true of one policy for the request to be allowed."""
+
+    policy: str
+    effect: Annotated[
+        Literal["permit", "forbid"],
+        Field(description="A permit would have to apply, a forbid must not."),
+    ]
+    conditions: Annotated[list[str], Field(description="All of these; none: another set helps.")]
+    attributes: Annotated[list[str], Field(description="What the conditions are about.")]
+
+
 class DecisionAnswer(TypedDict):
     """How a request would be decided."""
 
@@ -308,6 +320,9 @@ class DecisionAnswer(TypedDict):
     policy_ids: list[str]
     epoch: int
     error: Annotated[str | None, Field(description="Why nothing could be decided.")]
+    rules: Annotated[list[RuleAnswer], Field(description="That decide, and the nearest permits.")]
+    change: Annotated[list[ChangeAnswer], Field(description="The smallest that would allow it.")]
+    notes: list[str]
 
 
 class FederationAnswer(TypedDict):

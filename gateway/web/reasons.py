@@ -10,7 +10,7 @@ from gateway.privacy.reasons import Reason, Reasons
 from gateway.web.answers import ReasonAnswer, WhyAnswer
 from gateway.web.dependencies import CallDep, provided
 from gateway.web.operations import says
-from gateway.web.shapes import entry_body
+from gateway.web.shapes import entry_body, rule_body
 from gateway.web.strict_route import StrictRoute
 
 router = APIRouter(route_class=StrictRoute, prefix="/v1/requests", tags=["audit"])
@@ -31,16 +31,7 @@ def why(request_id: Annotated[str, Path(max_length=64)], call: CallDep, use: Use
 def _body(reason: Reason) -> ReasonAnswer:
     return {
         **entry_body(reason.entry),
-        "rules": [
-            {
-                "id": rule.id,
-                "effect": rule.effect,
-                "text": rule.text or None,
-                "applies": rule.applies,
-                "ways": [list(way) for way in rule.ways],
-            }
-            for rule in reason.rules
-        ],
+        "rules": [rule_body(rule) for rule in reason.rules],
         "certain": reason.certain,
         "notes": list(reason.notes),
     }

@@ -27,12 +27,14 @@ from gateway.web.answers import (
     Page,
     PartAnswer,
     ReleaseAnswer,
+    RuleAnswer,
     RunAnswer,
     SiteAnswer,
     UploadAnswer,
     VersionAnswer,
 )
 from gateway.work.jobs import Job
+from policies.nearest import Rule
 
 T = TypeVar("T")
 
@@ -281,4 +283,15 @@ def run_body(run: Run) -> RunAnswer:
         "started": run.started,
         "started_by": run.started_by,
         "events": run.cursor,
+    }
+
+
+def rule_body(rule: Rule, *, text: bool = True) -> RuleAnswer:
+    """A policy that has, or could have, a say; its text only where the caller may see it."""
+    return {
+        "id": rule.id,
+        "effect": rule.effect,
+        "text": (rule.text or None) if text else None,
+        "applies": rule.applies,
+        "ways": [list(way) for way in rule.ways],
     }

@@ -36,6 +36,7 @@ from gateway.storage.stores import ControlStores, memory_stores
 from policies.author import PolicyAuthor
 from policies.compiled import starter_text
 from policies.engine import PolicyEngine
+from policies.preparing_here import PreparingHere
 from tests.gateway.identity.fakes import URL
 
 TENANT = "acme"
@@ -131,7 +132,10 @@ def house(
     """Compose a gateway with one tenant and more; each has the starter policies and all roles."""
     numbers = count(1)
     environment = Environment(
-        clock, lambda: 0.0, lambda length: next(numbers).to_bytes(length, "big")
+        clock,
+        lambda: 0.0,
+        lambda length: next(numbers).to_bytes(length, "big"),
+        preparing=PreparingHere,
     )
     with tempfile.TemporaryDirectory(prefix="house-") as folder:
         base = _foundation(Path(folder), environment, settings)

@@ -21,12 +21,17 @@ from gateway.composition.gateway import compose
 from gateway.log_sink import LogSink
 from gateway.process.doors import Door
 from gateway.settings import load_settings
+from policies.preparing_here import PreparingHere
 from tests.gateway.as_described import AsDescribed, public_document_of
 from tests.gateway.engine.threads import ThreadServer
 from tests.gateway.serving import HTTPTOOLS, Served, serving
 
 ENVIRONMENT = Environment(
-    time.time, time.monotonic, secrets.token_bytes, engines=lambda _: ThreadServer()
+    time.time,
+    time.monotonic,
+    secrets.token_bytes,
+    engines=lambda _: ThreadServer(),
+    preparing=PreparingHere,
 )
 ROLES = {
     "owner": ["models", "artifacts", "infer", "policies"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from gateway.authorization.recorder import Agreed
 from gateway.composition.foundation import Foundation
 from gateway.errors import AlreadyExists
 from gateway.identity.authorization_server import Revocation
@@ -24,6 +25,17 @@ ORDER = ClientOrder(
     "client_secret_basic", None, "none",
 )  # fmt: skip
 NEW_RULES = f'{RULES}@id("none")\nforbid (principal, action == Action::"infer", resource);\n'
+
+
+SHUT_RULES = '@id("shut")\nforbid (principal, action, resource);\n'
+AGREEING = replace(ADMINISTRATOR, agreed=Agreed("another", "0" * 64))
+"""Agrees to what another one asked for."""
+
+
+def _locked_out(world: World) -> Notes:
+    """Nobody of the tenant can publish any more."""
+    world.base.author.publish("acme", SHUT_RULES, "test")
+    return {}
 
 
 def _create_tenant(world: World, notes: Notes) -> object:
@@ -173,5 +185,12 @@ SCENARIOS = (
         lambda world, _: world.use.policies.publish(AUTHOR, NEW_RULES),
         finished=lambda base, _: _rules(base) == (NEW_RULES, True),
         undone=lambda base, _: _rules(base) == (RULES, True),
+    ),
+    Scenario(
+        "rescue_policies",
+        _locked_out,
+        lambda world, _: world.use.policy_rescue.rescue(AGREEING, "acme", 1),
+        finished=lambda base, _: _rules(base) == (RULES, True),
+        undone=lambda base, _: _rules(base) == (SHUT_RULES, True),
     ),
 )

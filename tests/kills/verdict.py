@@ -26,6 +26,7 @@ TELLS = frozenset(
         *("create_tenant", "suspend_tenant", "resume_tenant", "create_client", "disable_client"),
         *("enable_client", "rotate_client", "rotate_tenant_key", "retire_tenant_key"),
         *("rotate_release_key", "replace_lost_release_key"),
+        "rescue_policies",
     }
 )
 """Kinds whose tenant finds the change in its own log as well."""

@@ -40,13 +40,18 @@ from gateway.identity.token_keys import TokenKeys
 from gateway.settings import load_settings
 from gateway.storage.database import open_database
 from gateway.storage.stores import sql_stores
+from policies.preparing_here import PreparingHere
 from tests.gateway import parts
 from tests.gateway.engine.threads import ThreadServer
 from tests.kills import watched
 from tests.kills.steps import Steps
 
 ENVIRONMENT = Environment(
-    time.time, time.monotonic, secrets.token_bytes, engines=lambda _: ThreadServer()
+    time.time,
+    time.monotonic,
+    secrets.token_bytes,
+    engines=lambda _: ThreadServer(),
+    preparing=PreparingHere,
 )
 TENANTS = ("acme", "rival")
 RULES = '@id("all")\npermit (principal, action, resource);\n'

@@ -58,9 +58,12 @@ def test_an_invalid_text_changes_nothing(
 
 
 def test_check_tells_an_author_which_policy_is_wrong(author: PolicyAuthor) -> None:
-    assert author.check(starter_text()) == ()
-    problems = author.check('@id("mine") permit (principal, action, resource) when { context.x };')
-    assert {problem.policy for problem in problems} == {"mine"}
+    author.prepare("acme", starter_text())
+    with pytest.raises(PolicySetInvalid) as refused:
+        author.prepare(
+            "acme", '@id("mine") permit (principal, action, resource) when { context.x };'
+        )
+    assert {problem.policy for problem in refused.value.problems} == {"mine"}
 
 
 def test_a_restart_restores_what_was_in_force(author: PolicyAuthor, store: DictStore) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from policies import facts
 from policies.author import PolicyAuthor
-from policies.compiled import ACTIONS, compile_set, starter_text
+from policies.compiled import ACTIONS, compile_set, join, prepare, starter_text
 from policies.engine import PolicyEngine
 from policies.errors import PolicySetInvalid
 from policies.facts import ContextFacts
@@ -282,8 +282,8 @@ def test_the_very_same_facts_are_asked_anew_where_the_time_counts() -> None:
 
 
 def test_tenants_with_one_text_share_what_was_checked_and_nothing_that_was_learned() -> None:
-    one, other = compile_set(starter_text()), compile_set(starter_text())
-    assert one.handle is other.handle
+    prepared = prepare(starter_text())
+    one, other = join(starter_text(), prepared), join(starter_text(), prepared)
     for action, plan in one.keys.items():
         assert plan is None or plan is not other.keys[action]
 

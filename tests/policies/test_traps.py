@@ -7,8 +7,9 @@ from dataclasses import replace
 import cedarpy
 import pytest
 
+from policies.asking import schema
 from policies.author import PolicyAuthor
-from policies.compiled import compile_set, schema
+from policies.compiled import compile_set
 from policies.engine import PolicyEngine
 from policies.errors import PolicySetInvalid
 from policies.rendering import context_of, entity_slice

@@ -105,9 +105,9 @@ def test_nobody_else_is_told_of_tenants(owner: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("explain infr named 1", "did you mean `infer`? there are `downloadArtifact`"),
+        ("explain infr named 1", "did you mean `infer`? there are `administer`"),
         ("explain releaseOutput named 1 --verdict flagged", "did you mean `flag`?"),
-        ("explain managePolicy named 1", "there are `downloadArtifact`"),
+        ("explain managePolicies", "did you mean `managePolicy`?"),
     ],
 )
 def test_a_wrong_policy_action_is_named(owner: Path, words: str, told: str) -> None:
@@ -178,13 +178,14 @@ def test_a_policy_for_a_tenant_that_does_not_exist_is_refused(owner: Path, tmp_p
     text = (
         '@id("partner")\npermit (principal in Tenant::"{}", action == Action::"infer", resource);\n'
     )
+    started = sealgate("policy", "show", "--profile", owner).out
     file.write_text(text.format("nobody-here"))
     for command in ("validate", "publish"):
         said = sealgate("policy", command, file, "--profile", owner)
         assert said.code in {ExitCode.FAILED, ExitCode.USAGE}
     checked = sealgate("policy", "validate", file, "--profile", owner)
     assert "partner\tthere is no tenant `nobody-here`" in checked.out
-    file.write_text(text.format(PARTNER))
+    file.write_text(started + text.format(PARTNER))
     assert sealgate("policy", "validate", file, "--profile", owner).code == ExitCode.OK
 
 

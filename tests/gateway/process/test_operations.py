@@ -39,6 +39,7 @@ def operations(
     warming: Warming | None = None,
     readiness: Readiness | None = None,
     steps: Callable[[], Sequence[Step]] | None = None,
+    refused: tuple[str, ...] = (),
 ) -> OperationsApp:
     return OperationsApp(
         shop.metrics,
@@ -49,6 +50,7 @@ def operations(
         life=Life(),
         readiness=readiness or Readiness({}),
         version="1",
+        refused_sets=lambda: refused,
         steps=steps
         or (lambda: [Step("a backup", False, "a disk is not for ever", "cp -a here there")]),
         public_url="https://models.example",
@@ -241,3 +243,13 @@ def test_a_database_that_hangs_keeps_neither_the_metrics_nor_the_first_page(shop
     metrics, page, text = asyncio.run(scenario())
     assert (metrics, page) == (200, 200)
     assert "cannot be looked at now" in text
+
+
+def test_a_tenant_whose_stored_set_cannot_be_used_is_named(shop: Works) -> None:
+    assert get(shop, "/health/policies").status_code == 200
+    refused = call(operations(shop, refused=("slow", "acme")), "GET", "/health/policies")
+    assert (refused.status_code, refused.text.splitlines()) == (
+        503,
+        ["acme: policy_set_invalid", "slow: policy_set_invalid"],
+    )
+    assert call(operations(shop, refused=("slow",)), "GET", "/health/ready").status_code == 200

@@ -1,0 +1,27 @@
+"""A client as a caller, without a token of it: for explaining what it would be answered."""
+
+from __future__ import annotations
+
+from gateway.authorization.guard import Guard
+from gateway.identity.principal import AGE_MARGIN_SECONDS, Principal
+from gateway.identity.records import Client
+
+
+def as_registered(client: Client, guard: Guard) -> Principal:
+    """Return the widest caller that a client can be: its tokens may have been narrower."""
+    return Principal(
+        issuer="",
+        client_id=client.id,
+        subject=client.id,
+        tenant=client.tenant,
+        kind=client.kind,
+        roles=client.roles,
+        scopes=client.scopes,
+        purposes=client.purposes & guard.tenant(client.tenant).purposes,
+        default_purpose=client.default_purpose,
+        binding=client.token_binding,
+        acr=0,
+        auth_age=AGE_MARGIN_SECONDS,
+        token_id="",
+        expires=0,
+    )
