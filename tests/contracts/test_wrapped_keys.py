@@ -23,7 +23,7 @@ def anew(sealed: SealedPayload) -> SealedPayload:
 def filled(stores: ControlStores) -> ControlStores:
     """A record of each kind, and the same of another tenant."""
     for tenant in ("acme", "other"):
-        stores.registry.add_model(replace(ECG, tenant=tenant))
+        stores.registry.add_model(replace(ECG, tenant=tenant, sharings=frozenset()))
         stores.registry.add_version(replace(VERSION, tenant=tenant))
         stores.uploads.add_upload(replace(UPLOAD, id=f"u-{tenant}", tenant=tenant))
         stores.federations.add_federation(replace(TRIAL, tenant=tenant))
