@@ -93,7 +93,7 @@ def test_what_the_change_raises_comes_out_and_the_record_is_as_it_was(
 def test_more_records_than_one_transaction_takes_are_all_changed(stores: ControlStores) -> None:
     count = 2 * ROWS + 1
     for model in ("ecg", "mri"):
-        stores.registry.add_model(replace(ECG, name=model))
+        stores.registry.add_model(replace(ECG, name=model, sharings=frozenset()))
     for number in range(count):
         model = ("ecg", "mri")[number % 2]
         stores.registry.add_version(replace(VERSION, model=model, version=f"{number}"))
