@@ -43,6 +43,7 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "policy": ("gateway.cli.policy", "Show, check, publish and explain policies."),
     "tenant": ("gateway.cli.tenant", "Create, show and suspend tenants."),
     "client": ("gateway.cli.client", "Register clients, replace their secrets, shut them out."),
+    "person": ("gateway.cli.person", "Invite people, give them roles, shut them out."),
     "keys": ("gateway.cli.keys", "List keys and replace them."),
     "federation": ("gateway.cli.federation", "Train with partner sites."),
     "artifact": ("gateway.cli.artifact", "Open, verify and inspect artifacts offline."),

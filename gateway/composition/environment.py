@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway.engine.forking import ForkServer
 from gateway.engine.ports import EngineKind, Server
+from gateway.identity.passwords import RECOMMENDED, Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Environment:
         random_bytes: A cryptographic source.
         grace: Given to what is under way at the end.
         engines: Returns what starts the engines of a kind.
+        passwords: What it costs to hash one.
     """
 
     clock: Callable[[], float]
@@ -47,6 +49,7 @@ class Environment:
     random_bytes: Callable[[int], bytes]
     grace: Grace = Grace()
     engines: Callable[[EngineKind], Server] = ForkServer
+    passwords: Cost = RECOMMENDED
 
 
 def system_environment() -> Environment:

@@ -36,6 +36,8 @@ from gateway.web import (
     models,
     oauth,
     oip,
+    people,
+    person_pages,
     policies,
     reasons,
     start,
@@ -48,6 +50,7 @@ from gateway.web.boundary import Boundary
 from gateway.web.bounded_body import BoundedBody
 from gateway.web.dependencies import provide
 from gateway.web.description import describe
+from gateway.web.forms import origin_of
 from gateway.web.infer import UNVERSIONED, VERSIONED, InferEndpoint, PublicApp
 from gateway.web.operations import operation_id
 from gateway.web.problems import install_problems
@@ -104,6 +107,7 @@ def public_app(
         return resource_metadata(server.issuer, issuers.names)
 
     app.include_router(oauth.build_router(server, resource, use.tokens, metrics.count_token))
+    app.include_router(person_pages.build_router(_person_door(base, use)))
     app.include_router(oip.build_router(directory, VERSION, ready))
     _provide(app, base, use)
     app.add_middleware(
@@ -119,6 +123,7 @@ def public_app(
         jobs,
         keys,
         models,
+        people,
         policies,
         reasons,
         subjects,
@@ -168,6 +173,7 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
             use.jobs,
             lambda tenant: public_pem(base.keys.release_key(tenant)),
         ),
+        people.PeopleDesk(use.people.administration, base.settings.public_url.rstrip("/")),
         uploads.Receiving(
             use.uploads,
             base.sealer.stage_stream,
@@ -175,6 +181,17 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
             base.settings.max_upload_bytes,
             MAX_ROWS_BYTES,
         ),
+    )
+
+
+def _person_door(base: Foundation, use: UseCases) -> person_pages.PersonDoor:
+    return person_pages.PersonDoor(
+        use.people.signing_in,
+        use.people.browsers,
+        use.people.endings,
+        base.stores.sign_ins,
+        use.people.details,
+        origin_of(base.settings.public_url),
     )
 
 

@@ -19,6 +19,7 @@ from gateway.batch.ports import BatchStore
 from gateway.batch.records import Batch
 from gateway.composition.batches import BatchParts, make_batches
 from gateway.composition.foundation import Foundation
+from gateway.composition.people import PeopleParts, make_people
 from gateway.composition.recovery import Recovery
 from gateway.federation.coordinator import Coordinator
 from gateway.federation.federations import Federations
@@ -75,6 +76,7 @@ class UseCases:
     policies: PolicySets
     administration: Administration
     credentials: Credentials
+    people: PeopleParts
     keys: KeyRotation
     key_list: KeyList
     overviews: Overviews
@@ -150,7 +152,7 @@ def make_use_cases(
     rewrapping = Rewrapping(
         base.keys,
         base.sealer,
-        (stores.registry, stores.uploads, stores.batches, stores.federations),
+        (stores.registry, stores.uploads, stores.batches, stores.federations, stores.people),
         base.vault,
         changed,
     )
@@ -201,6 +203,7 @@ def make_use_cases(
             clock=clock,
             random_bytes=base.environment.random_bytes,
         ),
+        people=make_people(base, guard, recorder, intents, revoke_token),
         keys=KeyRotation(
             base.keys,
             token_keys,

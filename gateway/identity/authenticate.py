@@ -32,11 +32,12 @@ from gateway.identity.key_admission import TrustedKey
 from gateway.identity.principal import (
     AGE_MARGIN_SECONDS,
     Principal,
+    is_person,
     principal_of,
     registered_id,
     still_valid,
 )
-from gateway.identity.revocation import RevocationState
+from gateway.identity.revocation import Registration, RevocationState
 from gateway.identity.signed import MAX_COMPACT
 from gateway.identity.tokens import AccessClaims, parse_access_token, read_access_token
 
@@ -194,13 +195,10 @@ class Authenticator:
         Raises:
             InvalidToken: Its token was revoked, or its client or tenant was changed or shut out.
         """
-        registration = self._revocation_state.remembered(principal.client_id)
-        if registration is None:
-            registration = await asyncio.to_thread(
-                self._revocation_state.look_up, principal.client_id
-            )
-        revoked = self._revocation_state.is_revoked(principal.issuer, principal.token_id)
-        if revoked or not still_valid(principal, *registration):
+        registration = await self._registered(principal.client_id)
+        app = (await self._registered(principal.app))[0] if principal.app else None
+        ended = self._revocation_state.has_ended(principal, app)
+        if ended or not still_valid(principal, *registration):
             self._refuse(InvalidToken(), "Bearer")
 
     def _recall(self, token: bytes) -> _Remembered | None:
@@ -232,13 +230,20 @@ class Authenticator:
         now = self._clock()
         claims = read_access_token(unverified, key, trust, now)
         own = trust is self._issuers.own
-        client_id = registered_id(claims, trust, own=own)
+        client, tenant = await self._registered(registered_id(claims, trust, own=own))
+        app = None
+        if own and is_person(claims):
+            app, _ = await self._registered(claims.client_id)
+        principal = principal_of(claims, trust, client, tenant, now, own=own, app=app)
+        if self._revocation_state.has_ended(principal, app):
+            raise InvalidToken("the access token has been revoked")
+        return claims, principal, key
+
+    async def _registered(self, client_id: str) -> Registration:
         registration = self._revocation_state.remembered(client_id)
         if registration is None:
             registration = await asyncio.to_thread(self._revocation_state.look_up, client_id)
-        if self._revocation_state.is_revoked(claims.issuer, claims.token_id):
-            raise InvalidToken("the access token has been revoked")
-        return claims, principal_of(claims, trust, *registration, now, own=own), key
+        return registration
 
     def _check_binding(
         self,

@@ -5,6 +5,8 @@
 3. The client's tenant must be one that the issuer is trusted for, must not be suspended, and must
    agree with the token's own tenant claim where there is one.
 4. A client that must bind its tokens is not accepted with one that is not bound.
+5. A token of ours whose subject is a person stands for that person, as registered now: the client
+   only narrows the scopes, says how tokens are bound, and must serve the person's tenant.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from audit.event import PLATFORM_TENANT
 from gateway.identity.errors import InvalidToken
+from gateway.identity.people import is_person_id
 from gateway.identity.records import Client, Tenant, TokenBinding
 from gateway.identity.tokens import AccessClaims
 from gateway.identity.trust import IssuerTrust
@@ -27,7 +31,7 @@ class Principal:
 
     Attributes:
         issuer: Who vouches for it.
-        client_id: The registered client.
+        client_id: The registration that acts and owns: a client, or a person by its pseudonym.
         subject: `sub` of the token.
         tenant: The tenant that it acts for.
         kind: What it is.
@@ -40,13 +44,16 @@ class Principal:
         auth_age: Seconds since it authenticated, rounded up.
         token_id: `jti`.
         expires: Unix seconds.
+        app: Id of the client through which a person acts; empty for a service.
+        sign_in: Where the person is signed in (`gateway.identity.people.SignIn`); empty likewise.
+        amr: How the person authenticated (RFC 8176).
     """
 
     issuer: str
     client_id: str
     subject: str
     tenant: str
-    kind: Literal["service"]
+    kind: Literal["service", "user"]
     roles: frozenset[str]
     scopes: frozenset[str]
     purposes: frozenset[str]
@@ -56,6 +63,9 @@ class Principal:
     auth_age: int
     token_id: str
     expires: int
+    app: str = ""
+    sign_in: str = ""
+    amr: frozenset[str] = frozenset()
 
 
 def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str:
@@ -64,10 +74,27 @@ def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str
     Raises:
         InvalidToken: The issuer is foreign and its client has not been registered.
     """
+    if own and is_person(claims):
+        return claims.subject
     registered = claims.client_id if own else trust.clients.get(claims.client_id)
     if registered is None:
         raise InvalidToken
     return registered
+
+
+def is_person(claims: AccessClaims) -> bool:
+    """Tell whether a token of our own is about a person who acts through a client."""
+    return bool(claims.sign_in) and is_person_id(claims.subject)
+
+
+def client_serves(app: Client | None, tenant: str) -> bool:
+    """Tell whether a client may act for people of a tenant now.
+
+    Those of the platform's tenant serve everybody's people: the command line is one.
+    """
+    if app is None or app.disabled or app.kind != "service":
+        return False
+    return app.tenant in {tenant, PLATFORM_TENANT}
 
 
 def still_valid(principal: Principal, client: Client | None, tenant: Tenant | None) -> bool:
@@ -96,6 +123,7 @@ def principal_of(
     now: float,
     *,
     own: bool,
+    app: Client | None = None,
 ) -> Principal:
     """Combine what the token says with what is registered.
 
@@ -106,6 +134,7 @@ def principal_of(
         tenant: The tenant of that client.
         now: Unix seconds.
         own: The token is of our own issuer, which vouches for every tenant.
+        app: For a token about a person: the registered client of `client_id`.
 
     Raises:
         InvalidToken: Client or tenant are absent, shut out or not the issuer's to name, or the
@@ -117,7 +146,14 @@ def principal_of(
         raise InvalidToken
     if trust.tenant_claim is not None and claims.tenant != client.tenant:
         raise InvalidToken
-    if client.token_binding == "dpop" and claims.thumbprint is None:  # noqa: S105 - a kind
+    through = client
+    if own and is_person(claims):
+        if app is None or not client_serves(app, client.tenant):
+            raise InvalidToken
+        through = app
+    elif client.kind != "service":
+        raise InvalidToken  # a person is met through a client only
+    if through.token_binding == "dpop" and claims.thumbprint is None:  # noqa: S105 - a kind
         raise InvalidToken("the access token must be bound to a key")
     return Principal(
         issuer=claims.issuer,
@@ -126,12 +162,15 @@ def principal_of(
         tenant=client.tenant,
         kind=client.kind,
         roles=client.roles,
-        scopes=claims.scopes & client.scopes,
+        scopes=claims.scopes & through.scopes,
         purposes=client.purposes & tenant.purposes,
         default_purpose=client.default_purpose,
         binding="none" if claims.thumbprint is None else "dpop",
-        acr=0,
+        acr=claims.acr if through is app else 0,
         auth_age=max(0, int(now) - claims.authenticated) + AGE_MARGIN_SECONDS,
         token_id=claims.token_id,
         expires=claims.expires,
+        app=claims.client_id if through is app else "",
+        sign_in=claims.sign_in if through is app else "",
+        amr=claims.amr if through is app else frozenset(),
     )

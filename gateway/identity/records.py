@@ -63,7 +63,7 @@ class Client:
         id: Stable identifier, unique over all tenants.
         tenant: Id of the tenant it acts for.
         name: Name for people.
-        kind: What it is; for now always `service`.
+        kind: What it is; `user` for what stands for a person, which is never stored.
         roles: For instance `caller`, `owner`, `officer`, `site`, `convenor`, `administrator`.
         scopes: The most that a token of this client may carry.
         purposes: The purposes it may name in a request.
@@ -79,7 +79,7 @@ class Client:
     id: str
     tenant: str
     name: str
-    kind: Literal["service"] = "service"
+    kind: Literal["service", "user"] = "service"
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     purposes: frozenset[str] = frozenset()

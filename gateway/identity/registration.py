@@ -14,6 +14,7 @@ from audit.event import PLATFORM_TENANT
 from gateway.errors import LimitReached
 from gateway.identity.client_authentication import client_keys, secret_hash
 from gateway.identity.errors import KeyRefused, RegistrationRefused
+from gateway.identity.people import is_person_id
 from gateway.identity.ports import ClientStore, TenantStore
 from gateway.identity.records import (
     MAX_FORMER,
@@ -169,7 +170,7 @@ def check_client(client: Client, tenant: Tenant) -> None:
     Raises:
         RegistrationRefused: Something in it does not hold.
     """
-    if not is_name(client.id) or client.tenant != tenant.id:
+    if not is_name(client.id) or is_person_id(client.id) or client.tenant != tenant.id:
         raise RegistrationRefused("the client id is not acceptable")
     if not 1 <= len(client.name) <= MAX_NAME or not client.name.isprintable():
         raise RegistrationRefused("the client's name is not acceptable")

@@ -7,6 +7,8 @@
    before the change. That a client does not exist is remembered too: who registers one calls
    `changed`.
 4. When the store cannot be read there is no answer, and so no caller.
+5. A person is known here by a registration as a client is (`gateway.identity.people`). Its tokens
+   also end with their client, and with the sign-in that they are of.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from typing import Final
 
 from gateway.epoch_memo import UNKNOWN, EpochMemo
 from gateway.identity.errors import InvalidToken, UnknownRecord
+from gateway.identity.people import Person, is_person_id, registration_of
+from gateway.identity.people_ports import PersonStore
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
-from gateway.identity.principal import Principal, still_valid
+from gateway.identity.principal import Principal, client_serves, still_valid
 from gateway.identity.records import Client, Tenant
 
 SWEEP: Final = 1024
@@ -37,6 +41,7 @@ class RevocationState:
         clients: The registered clients.
         tenants: The tenants.
         clock: Unix seconds.
+        people: The people; None where there are none.
 
     Call `load` once before use. Methods that may block say so; all are safe in any thread.
     """
@@ -48,10 +53,12 @@ class RevocationState:
         tenants: TenantStore,
         *,
         clock: Callable[[], float],
+        people: PersonStore | None = None,
     ) -> None:
         self._revocations = revocations
         self._client_store = clients
         self._tenant_store = tenants
+        self._person_store = people
         self._clock = clock
         self._lock = threading.Lock()
         self._revoked: dict[tuple[str, str], int] = {}
@@ -81,6 +88,21 @@ class RevocationState:
         """Tell whether a token has been revoked. Does not block."""
         return (issuer, token_id) in self._revoked
 
+    def has_ended(self, principal: Principal, app: Client | None) -> bool:
+        """Tell whether a token was revoked, its sign-in ended, or its client shut out.
+
+        Args:
+            principal: Of the token.
+            app: The registered client of its `app`, now; None for a service.
+        """
+        issuer = principal.issuer
+        if principal.app and not client_serves(app, principal.tenant):
+            return True
+        return (issuer, principal.token_id) in self._revoked or (
+            issuer,
+            principal.sign_in,
+        ) in self._revoked
+
     def remembered(self, client_id: str) -> Registration | None:
         """Return client and tenant as they are in memory, None when they are not. Never blocks."""
         found = self._registered.now().get(client_id)
@@ -104,8 +126,8 @@ class RevocationState:
             InvalidToken: Its token was revoked, or its client or tenant was changed or shut out.
         """
         registration = self.look_up(principal.client_id)
-        revoked = self.is_revoked(principal.issuer, principal.token_id)
-        if revoked or not still_valid(principal, *registration):
+        app = self.look_up(principal.app)[0] if principal.app else None
+        if self.has_ended(principal, app) or not still_valid(principal, *registration):
             scheme = "DPoP" if principal.binding == "dpop" else "Bearer"
             raise InvalidToken(challenge=f'{scheme} error="{InvalidToken.code}"')
 
@@ -154,6 +176,34 @@ class RevocationState:
             self._advance(self._revocations.bump())
             return changed
 
+    def change_person(
+        self, tenant: str, person_id: str, change: Callable[[Person], Person]
+    ) -> Person:
+        """Change a person as `change_client` does a client, and return it. Blocks until it holds.
+
+        Raises:
+            UnknownRecord: There is no such person in that tenant.
+            StateConflict: Another replica changed it meanwhile.
+        """
+        assert self._person_store is not None
+        with self._lock:
+            person = self._person_store.get(person_id)
+            if person is None or person.tenant != tenant:
+                raise UnknownRecord
+            changed = change(person)
+            self._forget()
+            stored = self._person_store.update(changed)
+            self._advance(self._revocations.bump())
+            return stored
+
+    def remove_person(self, tenant: str, person_id: str) -> None:
+        """Forget a person and all that belongs to it. Blocks until it holds; may be repeated."""
+        assert self._person_store is not None
+        with self._lock:
+            self._forget()
+            self._person_store.remove(tenant, person_id)
+            self._advance(self._revocations.bump())
+
     def save_tenant(self, tenant: Tenant) -> int:
         """Replace a tenant's record and return the new epoch. Blocks until it holds.
 
@@ -188,4 +238,7 @@ class RevocationState:
 
     def _read(self, client_id: str) -> Registration | None:
         client = self._client_store.get(client_id)
+        if client is None and self._person_store is not None and is_person_id(client_id):
+            person = self._person_store.get(client_id)
+            client = None if person is None else registration_of(person)
         return None if client is None else (client, self._tenant_store.get(client.tenant))

@@ -18,7 +18,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 from urllib.parse import urlsplit
 
 from joserfc import jwt
@@ -26,6 +26,7 @@ from joserfc import jwt
 from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken, SignatureRefused
 from gateway.identity.key_admission import TrustedKey
+from gateway.identity.people import SignIn
 from gateway.identity.records import Client
 from gateway.identity.signed import Unverified, numeric_date, parse, short_text, verify
 from gateway.identity.token_keys import ALGORITHM, TokenKeys
@@ -37,6 +38,9 @@ LEEWAY_SECONDS: Final = 5
 """Clock difference that is forgiven: servers are expected to keep time."""
 MAX_SCOPES: Final = 64
 """Scopes of one token: the gateway itself knows under ten."""
+
+LEVELS: Final = ("1", "2")
+"""Values of `acr`: one factor, several factors."""
 
 _TYPES: Final = frozenset({"at+jwt"})
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,64}")
@@ -57,6 +61,9 @@ class AccessClaims:
         tenant: The tenant claim of the trust entry, if it has one.
         thumbprint: `cnf.jkt`: the key that the token is bound to (RFC 9449 section 6), or None.
         authenticated: `auth_time` or, for want of it, `iat`: Unix seconds.
+        sign_in: Of our own tokens: `sid`, where a person is signed in; empty for services.
+        acr: Of our own tokens about a person: the level of the authentication; else 0.
+        amr: Likewise: how it authenticated (RFC 8176).
     """
 
     issuer: str
@@ -69,6 +76,9 @@ class AccessClaims:
     tenant: str | None
     thumbprint: str | None
     authenticated: int
+    sign_in: str = ""
+    acr: int = 0
+    amr: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,7 @@ class TokenMinter:
             tenant_claim="tenant",
             max_token_seconds=TOKEN_SECONDS,
             loopback_http=loopback_http,
+            own=True,
         )
         self._clock = clock
         self._random_bytes = random_bytes
@@ -136,19 +147,44 @@ class TokenMinter:
             scopes: What it may do; the caller has checked that the client may have them.
             thumbprint: RFC 7638 thumbprint of the key to bind it to, or None for a bearer token.
         """
+        claims = {"sub": client.id, "client_id": client.id, "tenant": client.tenant}
+        return self._signed(claims, scopes, thumbprint)
+
+    def mint_for(
+        self, sign_in: SignIn, scopes: frozenset[str], thumbprint: str | None = None
+    ) -> MintedToken:
+        """Sign a token by which a client acts for a person; arguments as of `mint`.
+
+        Args:
+            sign_in: Of the person, at the client.
+            scopes: Within what the person let the client have.
+            thumbprint: As of `mint`.
+        """
+        claims = {
+            "sub": sign_in.person,
+            "client_id": sign_in.client,
+            "tenant": sign_in.tenant,
+            "sid": sign_in.id,
+            "acr": str(sign_in.acr),
+            "amr": sorted(sign_in.amr),
+            "auth_time": sign_in.authenticated,
+        }
+        return self._signed(claims, scopes, thumbprint)
+
+    def _signed(
+        self, about: Mapping[str, Any], scopes: frozenset[str], thumbprint: str | None
+    ) -> MintedToken:
         now = int(self._clock())
         token_id = base64.urlsafe_b64encode(self._random_bytes(16)).rstrip(b"=").decode()
         claims: dict[str, Any] = {
             "iss": self.issuer,
-            "sub": client.id,
             "aud": self.audience,
-            "client_id": client.id,
             "iat": now,
             "nbf": now,
             "exp": now + TOKEN_SECONDS,
             "jti": token_id,
             "scope": " ".join(sorted(scopes)),
-            "tenant": client.tenant,
+            **about,
         }
         if thumbprint is not None:
             claims["cnf"] = {"jkt": thumbprint}
@@ -230,7 +266,25 @@ def _read(
         tenant=short_text(claims.get(trust.tenant_claim)) if trust.tenant_claim else None,
         thumbprint=_thumbprint(claims),
         authenticated=min(issued, numeric_date(claims.get("auth_time", issued))),
+        **_of_a_person(claims, trust),
     )
+
+
+class _OfAPerson(TypedDict, total=False):
+    sign_in: str
+    acr: int
+    amr: frozenset[str]
+
+
+def _of_a_person(claims: Mapping[str, Any], trust: IssuerTrust) -> _OfAPerson:
+    """Read what only our own tokens say of a person; another issuer's words are not ours."""
+    if not trust.own or "sid" not in claims:
+        return {}
+    acr, amr = claims.get("acr"), claims.get("amr")
+    if acr not in LEVELS or not isinstance(amr, list):
+        raise InvalidToken
+    ways = frozenset(short_text(way) for way in amr)
+    return {"sign_in": short_text(claims["sid"]), "acr": int(acr), "amr": ways}
 
 
 def _is_audience(value: object, audience: str) -> bool:

@@ -33,6 +33,7 @@ class IssuerTrust:
             scopes and purposes come from that registration. Empty for our own issuer.
         tenant_claim: A claim that must equal the tenant of that client, or None.
         max_token_seconds: Longest lifetime of a token that is accepted.
+        own: It is this gateway's own issuer, whose tokens alone can be about its people.
         loopback_http: Accept `http://` on a loopback address, for a demonstration on one machine.
 
     Raises:
@@ -48,6 +49,7 @@ class IssuerTrust:
     tenant_claim: str | None = None
     max_token_seconds: int = 3600
     loopback_http: bool = False
+    own: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what would switch a check off."""

@@ -45,7 +45,7 @@ def test_opening_again_changes_nothing(url: str) -> None:
     open_database(url).close()
     database = open_database(url)
     with database.reading() as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0003"
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0004_people"
         assert connection.scalar(text("SELECT count(*) FROM epoch")) == 1
     database.close()
 

@@ -18,6 +18,7 @@ from gateway.composition.bootstrap import Plan, found
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import Foundation, open_foundation
 from gateway.composition.gateway import compose
+from gateway.identity.passwords import Cost
 from gateway.log_sink import LogSink
 from gateway.process.doors import Door
 from gateway.settings import load_settings
@@ -26,7 +27,11 @@ from tests.gateway.engine.threads import ThreadServer
 from tests.gateway.serving import HTTPTOOLS, Served, serving
 
 ENVIRONMENT = Environment(
-    time.time, time.monotonic, secrets.token_bytes, engines=lambda _: ThreadServer()
+    time.time,
+    time.monotonic,
+    secrets.token_bytes,
+    engines=lambda _: ThreadServer(),
+    passwords=Cost(1, 64, 1),
 )
 ROLES = {
     "owner": ["models", "artifacts", "infer", "policies"],

@@ -16,6 +16,7 @@ from tests.kills import (
     batch_changes,
     federation_changes,
     key_changes,
+    people_changes,
     privacy_changes,
     registry_changes,
     tenancy_changes,
@@ -28,6 +29,7 @@ from tests.kills.verdict import WRONG, Verdict, intents, judge, recovered
 from tests.kills.world import make_ground, opened
 
 SCENARIOS: tuple[Scenario, ...] = (
+    *people_changes.SCENARIOS,
     *tenancy_changes.SCENARIOS,
     *registry_changes.SCENARIOS,
     *upload_changes.SCENARIOS,

@@ -25,6 +25,8 @@ TELLS = frozenset(
     {
         *("create_tenant", "suspend_tenant", "resume_tenant", "create_client", "disable_client"),
         *("enable_client", "rotate_client", "rotate_tenant_key", "retire_tenant_key"),
+        *("invite_person", "reinvite_person", "change_person_roles", "suspend_person"),
+        *("enable_person", "delete_person"),
     }
 )
 """Kinds whose tenant finds the change in its own log as well."""

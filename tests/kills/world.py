@@ -35,6 +35,7 @@ from gateway.composition.identity import make_identity
 from gateway.composition.use_cases import UseCases, make_use_cases
 from gateway.errors import NotFound
 from gateway.federation.coordinator import RunEvents, RunOrder
+from gateway.identity.passwords import Cost
 from gateway.identity.records import ROLES, Tenant
 from gateway.identity.token_keys import TokenKeys
 from gateway.settings import load_settings
@@ -46,7 +47,11 @@ from tests.kills import watched
 from tests.kills.steps import Steps
 
 ENVIRONMENT = Environment(
-    time.time, time.monotonic, secrets.token_bytes, engines=lambda _: ThreadServer()
+    time.time,
+    time.monotonic,
+    secrets.token_bytes,
+    engines=lambda _: ThreadServer(),
+    passwords=Cost(1, 64, 1),
 )
 TENANTS = ("acme", "rival")
 RULES = '@id("all")\npermit (principal, action, resource);\n'

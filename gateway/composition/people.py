@@ -1,0 +1,95 @@
+"""From the foundation to what people use: administration, sign-in, where they are signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.authorization.guard import Guard
+from gateway.authorization.intents import Intents
+from gateway.authorization.recorder import Recorder
+from gateway.composition.foundation import Foundation
+from gateway.identity.passwords import Passwords
+from gateway.identity.person_details import SealedDetails
+from gateway.identity.throttle import Throttle
+from gateway.people.administration import People
+from gateway.people.browsers import Browsers
+from gateway.people.endings import Endings
+from gateway.people.signing_in import SigningIn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleParts:
+    """What the doors call for people.
+
+    Attributes:
+        sweep: Forgets what has expired.
+    """
+
+    administration: People
+    details: SealedDetails
+    endings: Endings
+    browsers: Browsers
+    signing_in: SigningIn
+    sweep: Callable[[], object]
+
+
+def make_people(
+    base: Foundation,
+    guard: Guard,
+    recorder: Recorder,
+    intents: Intents,
+    revoke: Callable[[str, str, int], object],
+) -> PeopleParts:
+    """Make the parts; `revoke` is that of `gateway.identity.authorization_server`."""
+    stores, environment = base.stores, base.environment
+    clock, random_bytes = environment.clock, environment.random_bytes
+    details = SealedDetails(base.keys, random_bytes)
+    issuer = base.settings.public_url.rstrip("/")
+    endings = Endings(stores.sign_ins, revoke, issuer, intents=intents, clock=clock)
+    administration = People(
+        stores.tenants,
+        stores.people,
+        stores.tickets,
+        details,
+        base.revocation_state,
+        guard=guard,
+        intents=intents,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+    browsers = Browsers(
+        stores.people,
+        stores.sign_ins,
+        base.revocation_state,
+        endings,
+        recorder=recorder,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+    signing_in = SigningIn(
+        stores.people,
+        stores.tickets,
+        details,
+        Passwords(random_bytes, environment.passwords),
+        Throttle(environment.monotonic),
+        browsers,
+        endings,
+        base.revocation_state,
+        intents=intents,
+        clock=clock,
+    )
+
+    def sweep() -> None:
+        now = int(clock())
+        stores.sign_ins.prune(now)
+        stores.tickets.prune(now)
+
+    return PeopleParts(
+        administration=administration,
+        details=details,
+        endings=endings,
+        browsers=browsers,
+        signing_in=signing_in,
+        sweep=sweep,
+    )
