@@ -42,6 +42,9 @@ class TokenEvidence:
             "reason": event.reason,
             "resource": resource,
         }
+        if event.person:
+            details["actor_ref"], details["actor_type"] = event.person, "user"
+            details["session_ref"] = event.sign_in
         recorded = self._recorder.event_for(None, event.action, event.outcome, **details)
         await self._recorder.write_async(recorded)
 

@@ -81,6 +81,13 @@ def create(
     unbound: Annotated[
         bool, typer.Option(help="Tokens need no proof of possession: weaker, for old clients.")
     ] = False,
+    redirects: Annotated[
+        list[str] | None,
+        typer.Option("--redirect-uri", help="Where a browser may come back to; repeat it."),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="No secret and no keys: acts for people only.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write a profile and the secret here, mode 0600.")
     ] = None,
@@ -104,7 +111,8 @@ def create(
         "purposes": purposes or [],
         "default_purpose": purposes[0] if purposes else None,
         "token_binding": "none" if unbound else "dpop",
-        "auth_method": "private_key_jwt" if jwks else "client_secret_basic",
+        "auth_method": _method(jwks, public=public),
+        "redirect_uris": redirects or [],
         "jwks": _read_keys(jwks) if jwks else None,
     }
     if planned(plan, as_json, "register a client", **body):
@@ -219,6 +227,12 @@ def rotate(
     if not as_json:
         made["former_until"] = [moment(until) for until in made["former_until"]]
     show(made, as_json=as_json)
+
+
+def _method(jwks: Path | None, *, public: bool) -> str:
+    if public:
+        return "none"
+    return "private_key_jwt" if jwks else "client_secret_basic"
 
 
 def _read_keys(path: Path) -> Any:

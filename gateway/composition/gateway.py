@@ -121,8 +121,7 @@ def compose(
         guard,
         recorder,
         client,
-        identity.server.revoke,
-        identity.token_keys,
+        identity,
         warming.promoted,
         measuring,
     )

@@ -14,6 +14,7 @@ from gateway.identity.authorization_server import AuthorizationServer
 from gateway.identity.client_authentication import ClientAuthenticator
 from gateway.identity.dpop import ProofChecker
 from gateway.identity.issuers import Issuers, fetch_document
+from gateway.identity.public_clients import PersonClients
 from gateway.identity.token_keys import PURPOSE, TokenKeys
 from gateway.identity.tokens import TokenMinter
 from gateway.identity.trust import IssuerTrust
@@ -28,6 +29,9 @@ class Identity:
     server: AuthorizationServer
     issuers: Issuers
     token_keys: TokenKeys
+    minter: TokenMinter
+    proofs: ProofChecker
+    person_clients: PersonClients
 
     def refusals(self) -> Counter[str]:
         """Return how many were refused before a tenant was known, by error code."""
@@ -75,6 +79,9 @@ def make_identity(base: Foundation) -> Identity:
         ),
         issuers,
         keys,
+        minter,
+        proofs,
+        PersonClients(clients, base.revocation_state),
     )
 
 

@@ -9,13 +9,16 @@ from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.recorder import Recorder
 from gateway.composition.foundation import Foundation
+from gateway.composition.identity import Identity
 from gateway.identity.passwords import Passwords
 from gateway.identity.person_details import SealedDetails
 from gateway.identity.throttle import Throttle
 from gateway.people.administration import People
 from gateway.people.browsers import Browsers
+from gateway.people.consent import Consents
 from gateway.people.endings import Endings
 from gateway.people.signing_in import SigningIn
+from gateway.people.tokens import PersonTokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,8 @@ class PeopleParts:
     endings: Endings
     browsers: Browsers
     signing_in: SigningIn
+    consents: Consents
+    tokens: PersonTokens
     sweep: Callable[[], object]
 
 
@@ -39,18 +44,20 @@ def make_people(
     guard: Guard,
     recorder: Recorder,
     intents: Intents,
-    revoke: Callable[[str, str, int], object],
+    identity: Identity,
 ) -> PeopleParts:
-    """Make the parts; `revoke` is that of `gateway.identity.authorization_server`."""
+    """Make the parts."""
     stores, environment = base.stores, base.environment
     clock, random_bytes = environment.clock, environment.random_bytes
     details = SealedDetails(base.keys, random_bytes)
     issuer = base.settings.public_url.rstrip("/")
+    revoke = identity.server.revoke
     endings = Endings(stores.sign_ins, revoke, issuer, intents=intents, clock=clock)
     administration = People(
         stores.tenants,
         stores.people,
         stores.tickets,
+        stores.sign_ins,
         details,
         base.revocation_state,
         guard=guard,
@@ -80,6 +87,25 @@ def make_people(
         clock=clock,
     )
 
+    consents = Consents(
+        stores.tickets,
+        identity.person_clients,
+        issuer=issuer,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+    tokens = PersonTokens(
+        identity.person_clients,
+        stores.tickets,
+        stores.sign_ins,
+        base.revocation_state,
+        endings,
+        identity.minter,
+        identity.proofs,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+
     def sweep() -> None:
         now = int(clock())
         stores.sign_ins.prune(now)
@@ -91,5 +117,7 @@ def make_people(
         endings=endings,
         browsers=browsers,
         signing_in=signing_in,
+        consents=consents,
+        tokens=tokens,
         sweep=sweep,
     )

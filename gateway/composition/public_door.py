@@ -29,6 +29,7 @@ from gateway.web import (
     administration,
     artifacts,
     audit,
+    authorize,
     batches,
     federations,
     jobs,
@@ -106,7 +107,11 @@ def public_app(
     def resource() -> dict[str, Any]:
         return resource_metadata(server.issuer, issuers.names)
 
-    app.include_router(oauth.build_router(server, resource, use.tokens, metrics.count_token))
+    of_people = oauth.OfPeople(use.people.tokens, use.people.consents, use.people.endings)
+    app.include_router(
+        oauth.build_router(server, resource, use.tokens, metrics.count_token, people=of_people)
+    )
+    app.include_router(authorize.build_router(_authorize_door(base, use)))
     app.include_router(person_pages.build_router(_person_door(base, use)))
     app.include_router(oip.build_router(directory, VERSION, ready))
     _provide(app, base, use)
@@ -193,6 +198,11 @@ def _person_door(base: Foundation, use: UseCases) -> person_pages.PersonDoor:
         use.people.details,
         origin_of(base.settings.public_url),
     )
+
+
+def _authorize_door(base: Foundation, use: UseCases) -> authorize.AuthorizeDoor:
+    origin = origin_of(base.settings.public_url)
+    return authorize.AuthorizeDoor(use.people.consents, use.people.browsers, origin)
 
 
 def public_pem(key: Ed25519PrivateKey) -> str:

@@ -19,6 +19,7 @@ from gateway.batch.ports import BatchStore
 from gateway.batch.records import Batch
 from gateway.composition.batches import BatchParts, make_batches
 from gateway.composition.foundation import Foundation
+from gateway.composition.identity import Identity
 from gateway.composition.people import PeopleParts, make_people
 from gateway.composition.recovery import Recovery
 from gateway.federation.coordinator import Coordinator
@@ -27,7 +28,6 @@ from gateway.federation.run_follower import RunFollower
 from gateway.federation.runs import Runs
 from gateway.federation.trained import TrainedModels
 from gateway.federation.watching import Watching
-from gateway.identity.token_keys import TokenKeys
 from gateway.pages import every
 from gateway.privacy.audit_access import AuditAccess
 from gateway.privacy.reasons import Reasons
@@ -95,8 +95,7 @@ def make_use_cases(
     guard: Guard,
     recorder: Recorder,
     coordinator: Coordinator | None,
-    revoke_token: Callable[[str, str, int], object],
-    token_keys: TokenKeys,
+    identity: Identity,
     warm: Callable[[ModelVersion], None],
     measure: Measure,
 ) -> UseCases:
@@ -107,8 +106,7 @@ def make_use_cases(
         guard: Decides.
         recorder: Makes evidence durable.
         coordinator: Of federations; None when federation is off.
-        revoke_token: Revokes (issuer, token id, expiry).
-        token_keys: Those that tokens are signed with.
+        identity: Signs tokens and revokes them.
         warm: Makes a version ready before it is released.
         measure: Tries a version out before it can be called.
     """
@@ -203,10 +201,10 @@ def make_use_cases(
             clock=clock,
             random_bytes=base.environment.random_bytes,
         ),
-        people=make_people(base, guard, recorder, intents, revoke_token),
+        people=make_people(base, guard, recorder, intents, identity),
         keys=KeyRotation(
             base.keys,
-            token_keys,
+            identity.token_keys,
             base.log,
             base.log_signer,
             rewrapping,
@@ -244,7 +242,7 @@ def make_use_cases(
         ),
         batch=batch,
         watching=watching,
-        tokens=TokenEvidence(recorder, intents, revoke_token),
+        tokens=TokenEvidence(recorder, intents, identity.server.revoke),
         recovery=Recovery(intents, uploads, stores.federations, follower),
         close=close,
     )

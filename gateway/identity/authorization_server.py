@@ -39,6 +39,8 @@ class TokenEvent:
         outcome: `allow` or `deny`.
         reason: The OAuth error code of a refusal, else `ok`.
         token_id: `jti` of the token, or None when there is none.
+        person: Id of the person whom the token is about; empty for a service.
+        sign_in: Of that person, at the client.
     """
 
     action: Literal["issueToken"]
@@ -47,6 +49,8 @@ class TokenEvent:
     outcome: Literal["allow", "deny"]
     reason: str
     token_id: str | None = None
+    person: str = ""
+    sign_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,25 +12,31 @@ from gateway.identity.dpop import ALGORITHMS
 from gateway.identity.records import SCOPES
 from gateway.identity.token_grant import GRANT_TYPE, TOKEN_PATH
 
+AUTHORIZE_PATH: Final = "/oauth/authorize"
+PUSH_PATH: Final = "/oauth/par"
 REVOCATION_PATH: Final = "/oauth/revoke"
 JWKS_PATH: Final = "/oauth/jwks"
 SERVER_METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 
-_METHODS: Final = ["private_key_jwt", "client_secret_basic", "client_secret_post"]
+_METHODS: Final = ["private_key_jwt", "client_secret_basic", "client_secret_post", "none"]
+GRANTS: Final = [GRANT_TYPE, "authorization_code", "refresh_token"]
 
 
 def server_metadata(issuer: str) -> dict[str, Any]:
-    """Return the authorization server metadata (RFC 8414 section 2).
-
-    `response_types_supported` is required by the RFC and empty: there is no authorization endpoint.
-    """
+    """Return the authorization server metadata (RFC 8414 section 2)."""
     return {
         "issuer": issuer,
         "token_endpoint": issuer + TOKEN_PATH,
         "revocation_endpoint": issuer + REVOCATION_PATH,
         "jwks_uri": issuer + JWKS_PATH,
-        "grant_types_supported": [GRANT_TYPE],
-        "response_types_supported": [],
+        "authorization_endpoint": issuer + AUTHORIZE_PATH,
+        "pushed_authorization_request_endpoint": issuer + PUSH_PATH,
+        "grant_types_supported": GRANTS,
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "acr_values_supported": ["1"],
         "scopes_supported": sorted(SCOPES),
         "token_endpoint_auth_methods_supported": _METHODS,
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),

@@ -13,7 +13,7 @@ SCOPES: Final = frozenset(
 )
 """What a token can be good for."""
 
-AuthMethod = Literal["private_key_jwt", "client_secret_basic"]
+AuthMethod = Literal["private_key_jwt", "client_secret_basic", "none"]
 TokenBinding = Literal["none", "dpop"]
 
 
@@ -68,11 +68,13 @@ class Client:
         scopes: The most that a token of this client may carry.
         purposes: The purposes it may name in a request.
         default_purpose: The one that a request without a purpose has, or None.
-        auth_method: How it authenticates; `client_secret_basic` also covers the form fields.
+        auth_method: How it authenticates; `client_secret_basic` also covers the form fields. With
+            `none` it does not, and acts for people only (RFC 6749 section 2.1, a public client).
         secret_hash: SHA-256 of its 256-bit random secret, or None with `private_key_jwt`.
         jwks: Its public keys as a JWK set (`{"keys": [...]}`), or None with a secret.
         token_binding: `dpop` binds every token to a key of the client (RFC 9449).
         disabled: A disabled client gets no token and none of its tokens is accepted.
+        redirect_uris: Where a browser may be sent with a code (`gateway.identity.redirects`).
         former: What it authenticated with before, newest first; some of it may have ended.
     """
 
@@ -90,3 +92,4 @@ class Client:
     token_binding: TokenBinding = "dpop"  # noqa: S105 - a kind of binding, no secret
     disabled: bool = False
     former: tuple[FormerCredential, ...] = ()
+    redirect_uris: tuple[str, ...] = ()

@@ -33,12 +33,13 @@ from gateway.identity.people import (
     new_person_id,
     new_secret,
 )
-from gateway.identity.people_ports import PersonStore, TicketStore
+from gateway.identity.people_ports import PersonStore, SignInStore, TicketStore
 from gateway.identity.person_details import PersonDetails, SealedDetails, check_details
 from gateway.identity.ports import TenantStore
 from gateway.identity.records import Tenant
 from gateway.identity.revocation import RevocationState
 from gateway.pages import PAGE
+from gateway.people.endings import MAX_SIGN_INS
 from gateway.people.rights import Invitation, Known, Rights, check_rights
 from policies.engine import Decision
 
@@ -58,6 +59,7 @@ class People:
         tenants: Where tenants are kept.
         people: Where people are kept.
         tickets: Where invitations are kept.
+        sign_ins: Where it is kept who is signed in.
         details: Seals and opens what is personal.
         revocation_state: Makes changes hold at once.
         guard: Decides and records.
@@ -71,6 +73,7 @@ class People:
         tenants: TenantStore,
         people: PersonStore,
         tickets: TicketStore,
+        sign_ins: SignInStore,
         details: SealedDetails,
         revocation_state: RevocationState,
         *,
@@ -82,6 +85,7 @@ class People:
         self._tenants = tenants
         self._people = people
         self._tickets = tickets
+        self._sign_ins = sign_ins
         self._details = details
         self._revocation_state = revocation_state
         self._guard = guard
@@ -185,8 +189,7 @@ class People:
         person, decision = self._person(call, tenant_id, person_id, SUSPEND)
         _refuse_oneself(call, person)
         with self._changing(call, decision, SUSPEND, person):
-            self._tickets.withdraw(INVITATION, person_id)
-            return self._revocation_state.change_person(tenant_id, person_id, _suspended)
+            return self._shut_out(tenant_id, person_id)
 
     def enable(self, call: Call, tenant_id: str, person_id: str) -> Person:
         """Let a suspended person in again, with what it signed in with before.
@@ -256,6 +259,14 @@ class People:
         details = self._details.open(person.tenant, person.sealed, person.details)
         return Known(person, details)
 
+    def _shut_out(self, tenant_id: str, person_id: str) -> Person:
+        """Suspend; who is let in again signs in anew, everywhere: another may be signed in too."""
+        person = self._revocation_state.change_person(tenant_id, person_id, _suspended)
+        self._tickets.withdraw(INVITATION, person_id)
+        for sign_in in self._sign_ins.list(person_id, MAX_SIGN_INS):
+            self._sign_ins.remove(sign_in.id)
+        return person
+
     def _invited(self, person: Person, secret: str) -> Invitation:
         digest, expires = digest_of(secret), int(self._clock()) + INVITATION_SECONDS
         self._tickets.add(Ticket(digest, INVITATION, person.tenant, person.id, "", expires))
@@ -324,8 +335,7 @@ class People:
         tenant, person = pending.facts["tenant"], pending.facts["person"]
         if self._people.get(person) is None:
             return UNDONE
-        self._tickets.withdraw(INVITATION, person)
-        self._revocation_state.change_person(tenant, person, _suspended)
+        self._shut_out(tenant, person)
         return FINISHED
 
     def _finish_enable(self, pending: Pending) -> Settled:

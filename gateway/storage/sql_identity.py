@@ -18,6 +18,7 @@ from gateway.storage.documents import (
     jwks_from_text,
     names_from_text,
     names_to_text,
+    ordered_from_text,
     to_text,
 )
 from gateway.storage.statements import get_one, put_new, replace_row, rows
@@ -192,6 +193,7 @@ def _client_row(client: Client) -> dict[str, Any]:
         "token_binding": client.token_binding,
         "disabled": client.disabled,
         "former_json": to_text(client.former) if client.former else None,
+        "redirect_uris_json": to_text(client.redirect_uris) if client.redirect_uris else None,
     }
 
 
@@ -211,4 +213,5 @@ def _client(row: RowMapping) -> Client:
         token_binding=row["token_binding"],
         disabled=row["disabled"],
         former=former_from_text(row["former_json"]),
+        redirect_uris=ordered_from_text(row["redirect_uris_json"] or "[]"),
     )

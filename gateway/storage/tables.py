@@ -83,6 +83,7 @@ client = Table(
     _string("token_binding"),
     _flag("disabled"),
     _string("former_json", nullable=True),
+    _string("redirect_uris_json", nullable=True),
     Index(None, "tenant", "id"),
 )
 

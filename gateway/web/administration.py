@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import Field, StrictBool, StrictInt
 
+from gateway.identity.redirects import MAX_REDIRECT, MAX_REDIRECTS
 from gateway.tenancy.administration import Administration, ClientOrder
 from gateway.tenancy.credentials import Credentials
 from gateway.tenancy.overview import Overviews
@@ -28,6 +29,10 @@ router = APIRouter(route_class=StrictRoute, prefix="/v1", tags=["administration"
 Use = Annotated[Administration, provided(Administration)]
 Held = Annotated[Credentials, provided(Credentials)]
 Looks = Annotated[Overviews, provided(Overviews)]
+
+
+Redirect = Annotated[str, Field(max_length=MAX_REDIRECT)]
+Redirects = Annotated[tuple[Redirect, ...], Field(max_length=MAX_REDIRECTS)]
 
 
 class NewTenant(Body):
@@ -55,9 +60,10 @@ class NewClient(Body):
     scopes: Words = frozenset()
     purposes: Words = frozenset()
     default_purpose: Name | None = None
-    auth_method: Literal["private_key_jwt", "client_secret_basic"] = "private_key_jwt"
+    auth_method: Literal["private_key_jwt", "client_secret_basic", "none"] = "private_key_jwt"
     jwks: dict[str, Any] | None = None
     token_binding: Literal["dpop", "none"] = "dpop"  # noqa: S105 - a kind of binding
+    redirect_uris: Redirects = ()
 
     def order(self) -> ClientOrder:
         """Return what the use case takes."""
@@ -71,6 +77,7 @@ class NewClient(Body):
             auth_method=self.auth_method,
             jwks=self.jwks,
             token_binding=self.token_binding,
+            redirect_uris=self.redirect_uris,
         )
 
 
@@ -189,12 +196,15 @@ def whoami(call: CallDep) -> CallerAnswer:
     principal = call.principal
     return {
         "issuer": principal.issuer,
-        "client_id": principal.client_id,
+        "client_id": principal.app or principal.client_id,
         "tenant": principal.tenant,
         "roles": sorted(principal.roles),
         "scopes": sorted(principal.scopes),
         "purposes": sorted(principal.purposes),
         "default_purpose": principal.default_purpose,
         "binding": principal.binding,
+        "person": principal.subject if principal.kind == "user" else None,
+        "acr": principal.acr,
+        "auth_age": principal.auth_age,
         "expires": principal.expires,
     }

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
@@ -21,18 +22,22 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from gateway.errors import EvidenceUnavailable
+from gateway.errors import EvidenceUnavailable, LimitReached
 from gateway.identity.authenticate import PROTECTED_RESOURCE_PATH
 from gateway.identity.authorization_server import AuthorizationServer, Revocation, TokenEvent
 from gateway.identity.errors import OAuthRefusal
 from gateway.identity.metadata import (
     JWKS_PATH,
+    PUSH_PATH,
     REVOCATION_PATH,
     SERVER_METADATA_PATH,
     server_metadata,
 )
 from gateway.identity.token_grant import TOKEN_PATH
-from gateway.web.oauth_operations import KEYS, RESOURCE, REVOKE, SERVER, TOKEN
+from gateway.people.consent import Consents
+from gateway.people.endings import Endings
+from gateway.people.tokens import GRANTS, PersonTokens
+from gateway.web.oauth_operations import KEYS, PUSH, RESOURCE, REVOKE, SERVER, TOKEN
 from gateway.web.problems import note_code
 
 MAX_FORM: Final = 16_384
@@ -43,6 +48,21 @@ FORM_SECONDS: Final = 10.0
 """Longest wait for a form to arrive."""
 METADATA_SECONDS: Final = 300
 """How long clients may keep metadata and keys: less than a key rotation's overlap."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfPeople:
+    """What answers requests about people.
+
+    Attributes:
+        tokens: Exchanges codes and refresh tokens.
+        consents: Takes pushed requests.
+        endings: Ends sign-ins.
+    """
+
+    tokens: PersonTokens
+    consents: Consents
+    endings: Endings
 
 
 class Evidence(Protocol):
@@ -64,6 +84,8 @@ def build_router(
     resource: Callable[[], Mapping[str, Any]],
     evidence: Evidence,
     count: Callable[[str, str], None] = lambda _outcome, _reason: None,
+    *,
+    people: OfPeople,
 ) -> APIRouter:
     """Build the routes of the authorization server and the two well-known documents.
 
@@ -71,11 +93,13 @@ def build_router(
         server: The embedded authorization server.
         resource: Returns the protected resource metadata, see `gateway.identity.metadata`.
         evidence: Records what happens to tokens, before the answer leaves.
+        people: Answers what is about people.
         count: Told how a request ended (`issued`, `revoked`, `refused`), and the OAuth error code.
     """
     router = APIRouter(tags=["OAuth"])
-    endpoints = _Endpoints(server, evidence, count)
+    endpoints = _Endpoints(server, evidence, count, people)
     router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], **TOKEN)
+    router.add_api_route(PUSH_PATH, endpoints.push, methods=["POST"], **PUSH)
     router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], **REVOKE)
     metadata = server_metadata(server.issuer)
     _add_document(router, JWKS_PATH, lambda: server.jwks, KEYS)
@@ -86,9 +110,14 @@ def build_router(
 
 class _Endpoints:
     def __init__(
-        self, server: AuthorizationServer, evidence: Evidence, count: Callable[[str, str], None]
+        self,
+        server: AuthorizationServer,
+        evidence: Evidence,
+        count: Callable[[str, str], None],
+        people: OfPeople,
     ) -> None:
         self._server = server
+        self._people = people
         self._evidence = evidence
         self._count = count
 
@@ -96,8 +125,9 @@ class _Endpoints:
         """Issue an access token (RFC 6749 section 4.4, RFC 9449 section 5)."""
         try:
             form = await _form(request)
+            of_people = form.get("grant_type") in GRANTS
             answer = await run_in_threadpool(
-                self._server.token_response,
+                self._people.tokens.token_response if of_people else self._server.token_response,
                 form,
                 _single(request, "authorization"),
                 _single(request, "dpop"),
@@ -116,6 +146,9 @@ class _Endpoints:
         """Revoke an access token of the client that asks (RFC 7009)."""
         try:
             form = await _form(request)
+            if await run_in_threadpool(self._end_refresh, form, _single(request, "authorization")):
+                self._count("revoked", "ok")
+                return Response(b"", 200, _NO_STORE)
             revocation = await run_in_threadpool(
                 self._server.read_revocation, form, _single(request, "authorization")
             )
@@ -126,6 +159,26 @@ class _Endpoints:
             return self._refused(request, refusal)
         self._count("revoked", "ok")
         return Response(b"", 200, _NO_STORE)
+
+    async def push(self, request: Request) -> Response:
+        """Take a request that a person is to be asked about (RFC 9126)."""
+        try:
+            form = await _form(request)
+            _, body = await run_in_threadpool(
+                self._people.consents.push, form, _single(request, "authorization")
+            )
+        except (OAuthRefusal, LimitReached) as refusal:
+            if isinstance(refusal, LimitReached):
+                refusal = OAuthRefusal("temporarily_unavailable", refusal.public)
+            return self._refused(request, refusal)
+        return Response(orjson.dumps(body), 201, _NO_STORE, "application/json")
+
+    def _end_refresh(self, form: Mapping[str, str], authorization: bytes | None) -> bool:
+        """End the sign-in of a refresh token; tell whether there is one of ours to end."""
+        known, sign_in = self._people.tokens.find_refresh(form, authorization)
+        if sign_in is not None:
+            self._people.endings.end(sign_in)
+        return known
 
     def _refused(self, request: Request, refusal: OAuthRefusal | EvidenceUnavailable) -> Response:
         answer, error = _refusal(refusal)

@@ -7,9 +7,16 @@ from typing import Any, Final
 
 from fastapi import Response
 
-from gateway.identity.token_grant import GRANT_TYPE
+from gateway.identity.metadata import GRANTS
 from gateway.web.operations import described
-from gateway.web.protocol_answers import KeySet, OAuthFault, ResourceMetadata, ServerMetadata, Token
+from gateway.web.protocol_answers import (
+    KeySet,
+    OAuthFault,
+    PushedRequest,
+    ResourceMetadata,
+    ServerMetadata,
+    Token,
+)
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _TEXT: Final = {"type": "string"}
@@ -67,7 +74,11 @@ TOKEN: Final[dict[str, Any]] = {
         ],
         "requestBody": _form(
             {
-                "grant_type": {**_TEXT, "enum": [GRANT_TYPE]},
+                "grant_type": {**_TEXT, "enum": GRANTS},
+                "code": {**_TEXT, "description": "Of `authorization_code`."},
+                "code_verifier": {**_TEXT, "description": "Of PKCE, with `code`."},
+                "redirect_uri": {**_TEXT, "description": "As in the request, with `code`."},
+                "refresh_token": {**_TEXT, "description": "Good once; the answer has the next."},
                 "scope": {
                     **_TEXT,
                     "description": "Scopes, spaces between; by default all of the client's.",
@@ -76,6 +87,37 @@ TOKEN: Final[dict[str, Any]] = {
                 "resource": {**_TEXT, "description": "The gateway's public URL, if anything."},
             },
             "grant_type",
+        ),
+    },
+}
+PUSH: Final[dict[str, Any]] = {
+    "operation_id": "push_authorization_request",
+    "response_model": None,
+    "status_code": 201,
+    "responses": {
+        201: {"model": PushedRequest, "description": "To be named at `/oauth/authorize`, once."},
+        **_REFUSALS,
+    },
+    "openapi_extra": {
+        "security": _SECURITY,
+        "requestBody": _form(
+            {
+                "response_type": {**_TEXT, "enum": ["code"]},
+                "redirect_uri": {**_TEXT, "example": "https://app.example/back"},
+                "code_challenge": {
+                    **_TEXT,
+                    "example": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+                },
+                "code_challenge_method": {**_TEXT, "enum": ["S256"]},
+                "scope": {**_TEXT, "example": "infer"},
+                "state": _TEXT,
+                "max_age": {**_TEXT, "description": "Seconds since the person signed in."},
+                "acr_values": {**_TEXT, "description": "Levels, spaces between."},
+                "dpop_jkt": {**_TEXT, "description": "Thumbprint of the key of proofs."},
+            },
+            "response_type",
+            "code_challenge",
+            "code_challenge_method",
         ),
     },
 }

@@ -34,7 +34,9 @@ SIGN_IN: Final = "/people/sign-in"
 INVITATION: Final = "/people/invitation"
 DEVICE: Final = "/people/device"
 AUTHORIZE: Final = "/oauth/authorize"
-_HANDLE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z")
+MAX_THEN: Final = 4096
+"""Characters of the request that a sign-in leads to, see `gateway.web.authorize`."""
+_ASKING: Final = re.compile(r"[A-Za-z0-9._~%+&=:/?@!$'()*,;-]*client_id=[!-~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,8 @@ def after_sign_in(then: str) -> str:
     """Return where to go after signing in: never anywhere that a link has named."""
     if then == "device":
         return DEVICE
-    return f"{AUTHORIZE}?request={then}" if _HANDLE.match(then) else ACCOUNT
+    asks = len(then) <= MAX_THEN and _ASKING.fullmatch(then) is not None
+    return f"{AUTHORIZE}?{then}" if asks else ACCOUNT
 
 
 class _Pages:
@@ -165,7 +168,9 @@ class _Pages:
                 instead=here.sign_in.id if here else "",
             )
         except SealgateError as refusal:
-            return self._ask(visit, refusal, **_kept(fields, "tenant", "email", "then"))
+            return self._ask(
+                visit, refusal, fields.get("then", ""), **_kept(fields, "tenant", "email")
+            )
         return sent_on(after_sign_in(fields.get("then", "")), secret)
 
     async def show_invitation(self, request: Request) -> Response:
@@ -228,8 +233,10 @@ class _Pages:
         if other is not None and other.person == here.person.id:
             self._door.endings.end(other, "ended_by_person")
 
-    def _ask(self, visit: Visit, refusal: SealgateError | None = None, **kept: str) -> Response:
-        given: dict[str, Any] = {"tenant": "", "email": "", "then": "", **kept}
+    def _ask(
+        self, visit: Visit, refusal: SealgateError | None = None, then: str = "", **kept: str
+    ) -> Response:
+        given: dict[str, Any] = {"tenant": "", "email": "", **kept, "then": then[:MAX_THEN]}
         status, fault = (visit.refused(refusal), refusal.public) if refusal else (200, "")
         return visit.show("sign_in", status, fault=fault, why="", passkeys=False, **given)
 

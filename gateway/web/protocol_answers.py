@@ -23,6 +23,14 @@ class Token(TypedDict):
     token_type: Literal["Bearer", "DPoP"]
     expires_in: Annotated[int, Field(description="Seconds.")]
     scope: str
+    refresh_token: NotRequired[Annotated[str, Field(description="Where a person is signed in.")]]
+
+
+class PushedRequest(TypedDict):
+    """A request that was pushed (RFC 9126, section 2.2)."""
+
+    request_uri: Annotated[str, Field(examples=["urn:ietf:params:oauth:request_uri:6esc…"])]
+    expires_in: Annotated[int, Field(description="Seconds.")]
 
 
 class OAuthFault(TypedDict):
@@ -45,8 +53,14 @@ class ServerMetadata(TypedDict):
     token_endpoint: str
     revocation_endpoint: str
     jwks_uri: str
+    authorization_endpoint: str
+    pushed_authorization_request_endpoint: str
     grant_types_supported: list[str]
     response_types_supported: list[str]
+    response_modes_supported: list[str]
+    code_challenge_methods_supported: list[str]
+    authorization_response_iss_parameter_supported: bool
+    acr_values_supported: list[str]
     scopes_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
     token_endpoint_auth_signing_alg_values_supported: list[str]

@@ -25,6 +25,7 @@ ACME = Tenant(
 )
 APP = Client(
     id="app",
+    redirect_uris=("https://app.example/back", "http://127.0.0.1/"),
     tenant="acme",
     name="the app",
     roles=frozenset({"caller", "owner"}),

@@ -65,7 +65,8 @@ def _signed_in(world: World) -> Notes:
 def _end(world: World, notes: Notes) -> object:
     sign_in = world.base.stores.sign_ins.get(notes["sign_in"])
     assert sign_in is not None
-    return world.use.people.endings.end(sign_in)
+    world.use.people.endings.end(sign_in)
+    return None
 
 
 def _ended(base: Foundation, notes: Notes) -> bool:

@@ -156,8 +156,7 @@ def opened(data: Path, steps: Steps) -> Iterator[World]:
             guard,
             recorder,
             coordinator,
-            identity.server.revoke,
-            identity.token_keys,
+            identity,
             lambda _: None,
             parts.unmeasured,
         )

@@ -25,6 +25,7 @@ def _blob(name: str) -> sa.Column[bytes]:
 
 
 def upgrade() -> None:
+    op.add_column("client", _text("redirect_uris_json", nullable=True))
     op.create_table(
         "person",
         _text("id"),
