@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ProfileOption = Annotated[
     Path | None,
-    typer.Option("--profile", help="Profile file; else SEALGATE_PROFILE, else the default one."),
+    typer.Option(
+        "--profile", help="Profile: name or file; else SEALGATE_PROFILE, else the chosen one."
+    ),
 ]
 
 PlanFlag = Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")]

@@ -16,6 +16,7 @@ from gateway.identity.throttle import Throttle
 from gateway.people.administration import People
 from gateway.people.browsers import Browsers
 from gateway.people.consent import Consents
+from gateway.people.devices import Devices
 from gateway.people.endings import Endings
 from gateway.people.signing_in import SigningIn
 from gateway.people.tokens import PersonTokens
@@ -35,6 +36,7 @@ class PeopleParts:
     browsers: Browsers
     signing_in: SigningIn
     consents: Consents
+    devices: Devices
     tokens: PersonTokens
     sweep: Callable[[], object]
 
@@ -49,6 +51,7 @@ def make_people(
     """Make the parts."""
     stores, environment = base.stores, base.environment
     clock, random_bytes = environment.clock, environment.random_bytes
+    throttle = Throttle(environment.monotonic)
     details = SealedDetails(base.keys, random_bytes)
     issuer = base.settings.public_url.rstrip("/")
     revoke = identity.server.revoke
@@ -79,7 +82,7 @@ def make_people(
         stores.tickets,
         details,
         Passwords(random_bytes, environment.passwords),
-        Throttle(environment.monotonic),
+        throttle,
         browsers,
         endings,
         base.revocation_state,
@@ -94,12 +97,21 @@ def make_people(
         clock=clock,
         random_bytes=random_bytes,
     )
+    devices = Devices(
+        stores.tickets,
+        identity.person_clients,
+        throttle,
+        page=f"{issuer}/people/device",
+        clock=clock,
+        random_bytes=random_bytes,
+    )
     tokens = PersonTokens(
         identity.person_clients,
         stores.tickets,
         stores.sign_ins,
         base.revocation_state,
         endings,
+        devices,
         identity.minter,
         identity.proofs,
         clock=clock,
@@ -118,6 +130,7 @@ def make_people(
         browsers=browsers,
         signing_in=signing_in,
         consents=consents,
+        devices=devices,
         tokens=tokens,
         sweep=sweep,
     )

@@ -31,6 +31,7 @@ from gateway.web import (
     audit,
     authorize,
     batches,
+    device,
     federations,
     jobs,
     keys,
@@ -107,11 +108,16 @@ def public_app(
     def resource() -> dict[str, Any]:
         return resource_metadata(server.issuer, issuers.names)
 
-    of_people = oauth.OfPeople(use.people.tokens, use.people.consents, use.people.endings)
+    of_people = oauth.OfPeople(
+        use.people.tokens, use.people.consents, use.people.devices, use.people.endings
+    )
     app.include_router(
         oauth.build_router(server, resource, use.tokens, metrics.count_token, people=of_people)
     )
     app.include_router(authorize.build_router(_authorize_door(base, use)))
+    origin = origin_of(settings.public_url)
+    door = device.DeviceDoor(use.people.devices, use.people.browsers, origin)
+    app.include_router(device.build_router(door))
     app.include_router(person_pages.build_router(_person_door(base, use)))
     app.include_router(oip.build_router(directory, VERSION, ready))
     _provide(app, base, use)

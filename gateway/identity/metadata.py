@@ -13,13 +13,15 @@ from gateway.identity.records import SCOPES
 from gateway.identity.token_grant import GRANT_TYPE, TOKEN_PATH
 
 AUTHORIZE_PATH: Final = "/oauth/authorize"
+DEVICE_PATH: Final = "/oauth/device_authorization"
 PUSH_PATH: Final = "/oauth/par"
 REVOCATION_PATH: Final = "/oauth/revoke"
 JWKS_PATH: Final = "/oauth/jwks"
 SERVER_METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 
 _METHODS: Final = ["private_key_jwt", "client_secret_basic", "client_secret_post", "none"]
-GRANTS: Final = [GRANT_TYPE, "authorization_code", "refresh_token"]
+DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+GRANTS: Final = [GRANT_TYPE, "authorization_code", "refresh_token", DEVICE_GRANT]
 
 
 def server_metadata(issuer: str) -> dict[str, Any]:
@@ -31,6 +33,7 @@ def server_metadata(issuer: str) -> dict[str, Any]:
         "jwks_uri": issuer + JWKS_PATH,
         "authorization_endpoint": issuer + AUTHORIZE_PATH,
         "pushed_authorization_request_endpoint": issuer + PUSH_PATH,
+        "device_authorization_endpoint": issuer + DEVICE_PATH,
         "grant_types_supported": GRANTS,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],

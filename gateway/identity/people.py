@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from audit.event import PLATFORM_TENANT
 from gateway.artifacts.upload import SealedPayload
 from gateway.identity.records import SCOPES, Client
 
@@ -141,6 +142,18 @@ class Ticket:
     expires: int
     facts: Mapping[str, str] = field(default_factory=dict)
     spent: bool = False
+
+
+COMMAND_LINE: Final = Client(
+    id="sealgate-cli",
+    tenant=PLATFORM_TENANT,
+    name="sealgate command line",
+    scopes=SCOPES,
+    auth_method="none",
+    token_binding="dpop",  # noqa: S106 - a kind of binding
+)
+"""The client of `sealgate login`, there without being registered; who registers one of this id
+replaces it, and who disables that one shuts the command line out for people."""
 
 
 def new_secret(random_bytes: Callable[[int], bytes]) -> str:

@@ -19,7 +19,7 @@ from typing import Final
 
 from gateway.epoch_memo import UNKNOWN, EpochMemo
 from gateway.identity.errors import InvalidToken, UnknownRecord
-from gateway.identity.people import Person, is_person_id, registration_of
+from gateway.identity.people import COMMAND_LINE, Person, is_person_id, registration_of
 from gateway.identity.people_ports import PersonStore
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
 from gateway.identity.principal import Principal, client_serves, still_valid
@@ -238,6 +238,8 @@ class RevocationState:
 
     def _read(self, client_id: str) -> Registration | None:
         client = self._client_store.get(client_id)
+        if client is None and client_id == COMMAND_LINE.id and self._person_store is not None:
+            client = COMMAND_LINE
         if client is None and self._person_store is not None and is_person_id(client_id):
             person = self._person_store.get(client_id)
             client = None if person is None else registration_of(person)

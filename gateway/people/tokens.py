@@ -1,4 +1,4 @@
-"""Tokens by which a client acts for a person: for a code, and for a refresh token.
+"""Tokens by which a client acts for a person: for a code, a device code, and a refresh token.
 
 Safety argument:
 1. A code and a refresh token are stored as digests and spent by one caller only. Who brings one
@@ -34,15 +34,18 @@ from gateway.identity.token_grant import TOKEN_PATH
 from gateway.identity.tokens import TOKEN_SECONDS, TokenMinter
 from gateway.people.asking import fits_challenge
 from gateway.people.consent import CODE
+from gateway.people.devices import DEVICE, DEVICE_GRANT, Devices
 from gateway.people.endings import Endings
 
 CODE_GRANT: Final = "authorization_code"
 REFRESH_GRANT: Final = "refresh_token"
-GRANTS: Final = (CODE_GRANT, REFRESH_GRANT)
+GRANTS: Final = (CODE_GRANT, REFRESH_GRANT, DEVICE_GRANT)
 REFRESH: Final = "refresh"
 """Kind of the tickets."""
 IDLE_SECONDS: Final = 7 * 24 * 3600
 """Without use a client's sign-in ends: a week off is not the end of a working day, a month is."""
+_WAITING: Final = ("authorization_pending", "slow_down")
+"""Nothing was refused: a device that asks every five seconds fills no log."""
 LONGEST_SECONDS: Final = 30 * 24 * 3600
 """Whatever is done (NIST SP 800-63B-4, section 2.1.3: at most 30 days at the lowest level)."""
 
@@ -56,6 +59,7 @@ class PersonTokens:
         sign_ins: Where sign-ins are kept.
         revocation_state: Tells who is shut out.
         endings: Ends sign-ins.
+        devices: Knows which devices people have let in.
         minter: Signs access tokens.
         proofs: Checks proofs of possession.
         clock: Unix seconds.
@@ -69,6 +73,7 @@ class PersonTokens:
         sign_ins: SignInStore,
         revocation_state: RevocationState,
         endings: Endings,
+        devices: Devices,
         minter: TokenMinter,
         proofs: ProofChecker,
         *,
@@ -80,6 +85,7 @@ class PersonTokens:
         self._sign_ins = sign_ins
         self._revocation_state = revocation_state
         self._endings = endings
+        self._devices = devices
         self._minter = minter
         self._proofs = proofs
         self._clock = clock
@@ -105,9 +111,15 @@ class PersonTokens:
             thumbprint = self._thumbprint(client, dpop)
             if form["grant_type"] == CODE_GRANT:
                 return self._for_code(form, client, thumbprint)
+            if form["grant_type"] == DEVICE_GRANT:
+                ticket = self._devices.decided(form, client, thumbprint)
+                if ticket.spent:
+                    self._reused(DEVICE, ticket.digest)
+                return self.begin(client, ticket, thumbprint, DEVICE)
             return self._for_refresh(form, client, thumbprint)
         except OAuthRefusal as refusal:
-            return TokenAnswer({}, refusal, _event(client, "deny", refusal.error))
+            told = None if refusal.error in _WAITING else _event(client, "deny", refusal.error)
+            return TokenAnswer({}, refusal, told)
         except InvalidProof as refusal:
             refused = OAuthRefusal(refusal.code, refusal.public)
             return TokenAnswer({}, refused, _event(client, "deny", refused.error))

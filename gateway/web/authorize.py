@@ -27,7 +27,7 @@ from gateway.web.person_pages import AUTHORIZE, SIGN_IN, Visit, sent_on, told
 
 MAX_QUERY: Final = 4096
 """Characters of a request in an address; browsers and proxies take some thousand."""
-_SCOPES: Final = {
+SCOPES: Final = {
     "infer": "ask models",
     "models": "publish and release models",
     "artifacts": "upload and download model files",
@@ -36,6 +36,7 @@ _SCOPES: Final = {
     "admin": "administer the platform",
     "federate": "run federated training",
 }
+"""What each scope lets an application do, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class _Page:
             owner=client.tenant,
             goes_to=_place(asked.redirect_uri),
             tenant=here.person.tenant,
-            scopes=[(scope, _SCOPES[scope]) for scope in sorted(asked.scopes)],
+            scopes=[(scope, SCOPES[scope]) for scope in sorted(asked.scopes)],
             request=query,
         )
 

@@ -27,6 +27,7 @@ from gateway.identity.authenticate import PROTECTED_RESOURCE_PATH
 from gateway.identity.authorization_server import AuthorizationServer, Revocation, TokenEvent
 from gateway.identity.errors import OAuthRefusal
 from gateway.identity.metadata import (
+    DEVICE_PATH,
     JWKS_PATH,
     PUSH_PATH,
     REVOCATION_PATH,
@@ -35,9 +36,10 @@ from gateway.identity.metadata import (
 )
 from gateway.identity.token_grant import TOKEN_PATH
 from gateway.people.consent import Consents
+from gateway.people.devices import Devices
 from gateway.people.endings import Endings
 from gateway.people.tokens import GRANTS, PersonTokens
-from gateway.web.oauth_operations import KEYS, PUSH, RESOURCE, REVOKE, SERVER, TOKEN
+from gateway.web.oauth_operations import DEVICE, KEYS, PUSH, RESOURCE, REVOKE, SERVER, TOKEN
 from gateway.web.problems import note_code
 
 MAX_FORM: Final = 16_384
@@ -57,11 +59,13 @@ class OfPeople:
     Attributes:
         tokens: Exchanges codes and refresh tokens.
         consents: Takes pushed requests.
+        devices: Begins sign-ins of devices.
         endings: Ends sign-ins.
     """
 
     tokens: PersonTokens
     consents: Consents
+    devices: Devices
     endings: Endings
 
 
@@ -100,6 +104,7 @@ def build_router(
     endpoints = _Endpoints(server, evidence, count, people)
     router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], **TOKEN)
     router.add_api_route(PUSH_PATH, endpoints.push, methods=["POST"], **PUSH)
+    router.add_api_route(DEVICE_PATH, endpoints.device, methods=["POST"], **DEVICE)
     router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], **REVOKE)
     metadata = server_metadata(server.issuer)
     _add_document(router, JWKS_PATH, lambda: server.jwks, KEYS)
@@ -172,6 +177,17 @@ class _Endpoints:
                 refusal = OAuthRefusal("temporarily_unavailable", refusal.public)
             return self._refused(request, refusal)
         return Response(orjson.dumps(body), 201, _NO_STORE, "application/json")
+
+    async def device(self, request: Request) -> Response:
+        """Begin the sign-in of a device (RFC 8628)."""
+        try:
+            form = await _form(request)
+            body = await run_in_threadpool(
+                self._people.devices.begin, form, _single(request, "authorization")
+            )
+        except OAuthRefusal as refusal:
+            return self._refused(request, refusal)
+        return Response(orjson.dumps(body), 200, _NO_STORE, "application/json")
 
     def _end_refresh(self, form: Mapping[str, str], authorization: bytes | None) -> bool:
         """End the sign-in of a refresh token; tell whether there is one of ours to end."""

@@ -10,6 +10,7 @@ from fastapi import Response
 from gateway.identity.metadata import GRANTS
 from gateway.web.operations import described
 from gateway.web.protocol_answers import (
+    DeviceCode,
     KeySet,
     OAuthFault,
     PushedRequest,
@@ -78,6 +79,7 @@ TOKEN: Final[dict[str, Any]] = {
                 "code": {**_TEXT, "description": "Of `authorization_code`."},
                 "code_verifier": {**_TEXT, "description": "Of PKCE, with `code`."},
                 "redirect_uri": {**_TEXT, "description": "As in the request, with `code`."},
+                "device_code": {**_TEXT, "description": "Of a device."},
                 "refresh_token": {**_TEXT, "description": "Good once; the answer has the next."},
                 "scope": {
                     **_TEXT,
@@ -118,6 +120,23 @@ PUSH: Final[dict[str, Any]] = {
             "response_type",
             "code_challenge",
             "code_challenge_method",
+        ),
+    },
+}
+DEVICE: Final[dict[str, Any]] = {
+    "operation_id": "begin_device",
+    "response_model": None,
+    "responses": {
+        200: {"model": DeviceCode, "description": "What to show, and what to ask with."},
+        **_REFUSALS,
+    },
+    "openapi_extra": {
+        "security": _SECURITY,
+        "requestBody": _form(
+            {
+                "scope": {**_TEXT, "example": "infer"},
+                "dpop_jkt": {**_TEXT, "description": "Thumbprint of the key of proofs."},
+            }
         ),
     },
 }

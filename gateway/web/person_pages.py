@@ -286,10 +286,11 @@ def _shown(one: SignIn, here: str) -> dict[str, object]:
         "client": one.client,
         "scopes": sorted(one.scopes),
         "here": one.id == here,
-        "created": _moment(one.created),
-        "seen": _moment(one.seen),
+        "created": moment(one.created),
+        "seen": moment(one.seen),
     }
 
 
-def _moment(seconds: int) -> str:
+def moment(seconds: int) -> str:
+    """Return a time for people."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

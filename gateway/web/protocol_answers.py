@@ -33,6 +33,16 @@ class PushedRequest(TypedDict):
     expires_in: Annotated[int, Field(description="Seconds.")]
 
 
+class DeviceCode(TypedDict):
+    """What a device goes on with (RFC 8628, section 3.2)."""
+
+    device_code: str
+    user_code: Annotated[str, Field(examples=["WDJB-MJHT"])]
+    verification_uri: str
+    expires_in: Annotated[int, Field(description="Seconds.")]
+    interval: Annotated[int, Field(description="Seconds between two questions.")]
+
+
 class OAuthFault(TypedDict):
     """Why there is no token (RFC 6749, section 5.2)."""
 
@@ -55,6 +65,7 @@ class ServerMetadata(TypedDict):
     jwks_uri: str
     authorization_endpoint: str
     pushed_authorization_request_endpoint: str
+    device_authorization_endpoint: str
     grant_types_supported: list[str]
     response_types_supported: list[str]
     response_modes_supported: list[str]

@@ -12,6 +12,7 @@ import pytest
 from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
+from gateway.identity.metadata import DEVICE_GRANT
 from tests.gateway.people.apps import (
     BACK,
     VERIFIER,
@@ -290,7 +291,7 @@ def test_metadata_says_what_there_is(place: Place) -> None:
     assert told_so["code_challenge_methods_supported"] == ["S256"]
     assert told_so["authorization_response_iss_parameter_supported"] is True
     assert set(told_so["grant_types_supported"]) == {
-        "client_credentials", "authorization_code", "refresh_token",
+        "client_credentials", "authorization_code", "refresh_token", DEVICE_GRANT,
     }  # fmt: skip
 
 
