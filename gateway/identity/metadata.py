@@ -19,33 +19,48 @@ REVOCATION_PATH: Final = "/oauth/revoke"
 JWKS_PATH: Final = "/oauth/jwks"
 SERVER_METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 
-_METHODS: Final = ["private_key_jwt", "client_secret_basic", "client_secret_post", "none"]
+_METHODS: Final = ["private_key_jwt", "client_secret_basic", "client_secret_post"]
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 GRANTS: Final = [GRANT_TYPE, "authorization_code", "refresh_token", DEVICE_GRANT]
 
 
-def server_metadata(issuer: str) -> dict[str, Any]:
-    """Return the authorization server metadata (RFC 8414 section 2)."""
+def server_metadata(issuer: str, *, people: bool = False) -> dict[str, Any]:
+    """Return the authorization server metadata (RFC 8414 section 2).
+
+    `response_types_supported` is required by the RFC, and empty where no people sign in.
+
+    Args:
+        issuer: Our `iss`.
+        people: Whether people sign in here.
+    """
+    methods = [*_METHODS, "none"] if people else _METHODS
     return {
         "issuer": issuer,
         "token_endpoint": issuer + TOKEN_PATH,
         "revocation_endpoint": issuer + REVOCATION_PATH,
         "jwks_uri": issuer + JWKS_PATH,
+        "grant_types_supported": GRANTS if people else [GRANT_TYPE],
+        "response_types_supported": ["code"] if people else [],
+        "scopes_supported": sorted(SCOPES),
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "dpop_signing_alg_values_supported": list(ALGORITHMS),
+        **(_of_people(issuer) if people else {}),
+    }
+
+
+def _of_people(issuer: str) -> dict[str, Any]:
+    """Return what is there where people sign in (RFC 7636, 8628, 9126, 9207)."""
+    return {
         "authorization_endpoint": issuer + AUTHORIZE_PATH,
         "pushed_authorization_request_endpoint": issuer + PUSH_PATH,
         "device_authorization_endpoint": issuer + DEVICE_PATH,
-        "grant_types_supported": GRANTS,
-        "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "acr_values_supported": ["1"],
-        "scopes_supported": sorted(SCOPES),
-        "token_endpoint_auth_methods_supported": _METHODS,
-        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
-        "revocation_endpoint_auth_methods_supported": _METHODS,
-        "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
-        "dpop_signing_alg_values_supported": list(ALGORITHMS),
     }
 
 

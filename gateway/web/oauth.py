@@ -89,7 +89,7 @@ def build_router(
     evidence: Evidence,
     count: Callable[[str, str], None] = lambda _outcome, _reason: None,
     *,
-    people: OfPeople,
+    people: OfPeople | None = None,
 ) -> APIRouter:
     """Build the routes of the authorization server and the two well-known documents.
 
@@ -97,16 +97,18 @@ def build_router(
         server: The embedded authorization server.
         resource: Returns the protected resource metadata, see `gateway.identity.metadata`.
         evidence: Records what happens to tokens, before the answer leaves.
-        people: Answers what is about people.
+        people: Answers what is about people; None where there are none.
         count: Told how a request ended (`issued`, `revoked`, `refused`), and the OAuth error code.
     """
     router = APIRouter(tags=["OAuth"])
     endpoints = _Endpoints(server, evidence, count, people)
     router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], **TOKEN)
-    router.add_api_route(PUSH_PATH, endpoints.push, methods=["POST"], **PUSH)
-    router.add_api_route(DEVICE_PATH, endpoints.device, methods=["POST"], **DEVICE)
+    if people is not None:
+        asking = _PersonEndpoints(people, endpoints.refused)
+        router.add_api_route(PUSH_PATH, asking.push, methods=["POST"], **PUSH)
+        router.add_api_route(DEVICE_PATH, asking.device, methods=["POST"], **DEVICE)
     router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], **REVOKE)
-    metadata = server_metadata(server.issuer)
+    metadata = server_metadata(server.issuer, people=people is not None)
     _add_document(router, JWKS_PATH, lambda: server.jwks, KEYS)
     _add_document(router, SERVER_METADATA_PATH, lambda: metadata, SERVER)
     _add_document(router, PROTECTED_RESOURCE_PATH, resource, RESOURCE)
@@ -119,7 +121,7 @@ class _Endpoints:
         server: AuthorizationServer,
         evidence: Evidence,
         count: Callable[[str, str], None],
-        people: OfPeople,
+        people: OfPeople | None,
     ) -> None:
         self._server = server
         self._people = people
@@ -130,9 +132,9 @@ class _Endpoints:
         """Issue an access token (RFC 6749 section 4.4, RFC 9449 section 5)."""
         try:
             form = await _form(request)
-            of_people = form.get("grant_type") in GRANTS
+            people = self._people if form.get("grant_type") in GRANTS else None
             answer = await run_in_threadpool(
-                self._people.tokens.token_response if of_people else self._server.token_response,
+                (people.tokens if people else self._server).token_response,
                 form,
                 _single(request, "authorization"),
                 _single(request, "dpop"),
@@ -141,9 +143,9 @@ class _Endpoints:
                 async with _withheld():
                     await self._evidence.record(answer.event)
         except (OAuthRefusal, EvidenceUnavailable) as refusal:
-            return self._refused(request, refusal)
+            return self.refused(request, refusal)
         if answer.refusal is not None:
-            return self._refused(request, answer.refusal)
+            return self.refused(request, answer.refusal)
         self._count("issued", "ok")
         return Response(orjson.dumps(answer.body), 200, _NO_STORE, "application/json")
 
@@ -161,9 +163,35 @@ class _Endpoints:
                 async with _withheld():
                     await run_in_threadpool(self._evidence.revoke, revocation)
         except (OAuthRefusal, EvidenceUnavailable) as refusal:
-            return self._refused(request, refusal)
+            return self.refused(request, refusal)
         self._count("revoked", "ok")
         return Response(b"", 200, _NO_STORE)
+
+    def _end_refresh(self, form: Mapping[str, str], authorization: bytes | None) -> bool:
+        """End the sign-in of a refresh token; tell whether there is one of ours to end."""
+        if self._people is None:
+            return False
+        known, sign_in = self._people.tokens.find_refresh(form, authorization)
+        if sign_in is not None:
+            self._people.endings.end(sign_in)
+        return known
+
+    def refused(self, request: Request, refusal: OAuthRefusal | EvidenceUnavailable) -> Response:
+        """Answer a refusal, counted."""
+        answer, error = _refusal(refusal)
+        self._count("refused", error)
+        note_code(request.scope, error)
+        return answer
+
+
+class _PersonEndpoints:
+    def __init__(
+        self,
+        people: OfPeople,
+        refused: Callable[[Request, OAuthRefusal | EvidenceUnavailable], Response],
+    ) -> None:
+        self._people = people
+        self._refused = refused
 
     async def push(self, request: Request) -> Response:
         """Take a request that a person is to be asked about (RFC 9126)."""
@@ -188,19 +216,6 @@ class _Endpoints:
         except OAuthRefusal as refusal:
             return self._refused(request, refusal)
         return Response(orjson.dumps(body), 200, _NO_STORE, "application/json")
-
-    def _end_refresh(self, form: Mapping[str, str], authorization: bytes | None) -> bool:
-        """End the sign-in of a refresh token; tell whether there is one of ours to end."""
-        known, sign_in = self._people.tokens.find_refresh(form, authorization)
-        if sign_in is not None:
-            self._people.endings.end(sign_in)
-        return known
-
-    def _refused(self, request: Request, refusal: OAuthRefusal | EvidenceUnavailable) -> Response:
-        answer, error = _refusal(refusal)
-        self._count("refused", error)
-        note_code(request.scope, error)
-        return answer
 
 
 @asynccontextmanager
