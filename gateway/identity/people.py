@@ -29,25 +29,6 @@ _ID: Final = re.compile(r"person-[0-9a-f]{32}\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Passkey:
-    """A WebAuthn credential of a person.
-
-    Attributes:
-        id: Credential id, base64url.
-        public_key: COSE key, base64url.
-        sign_count: Of the newest assertion; 0 for authenticators that do not count.
-        name: What the person calls it.
-        created: Unix seconds.
-    """
-
-    id: str
-    public_key: str
-    sign_count: int
-    name: str
-    created: int
-
-
-@dataclass(frozen=True, slots=True)
 class Person:
     """A person of a tenant.
 
@@ -62,7 +43,6 @@ class Person:
         sealed: How `details` is sealed; its wrapped key is what a deletion destroys.
         details: Address and name, encrypted.
         password: Encoded Argon2id hash; empty without one.
-        passkeys: What else it signs in with.
         created: Unix seconds.
         revision: Raised by each update.
     """
@@ -77,7 +57,6 @@ class Person:
     sealed: SealedPayload = field(repr=False)
     details: bytes = field(repr=False)
     password: str = field(default="", repr=False)
-    passkeys: tuple[Passkey, ...] = ()
     created: int = 0
     revision: int = 0
 
@@ -95,7 +74,7 @@ class SignIn:
         scopes: What the person let the client have.
         thumbprint: Of the key that the client's refresh tokens are bound to; empty without.
         acr: 1 for one factor, 2 for several.
-        amr: How (RFC 8176): `pwd`, or `hwk` and `user`.
+        amr: How (RFC 8176), for instance `pwd`.
         authenticated: When, Unix seconds.
         created: Unix seconds.
         seen: About when it was last used, Unix seconds.

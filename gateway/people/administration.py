@@ -361,8 +361,7 @@ def _suspended(person: Person) -> Person:
 
 
 def _enabled(person: Person) -> Person:
-    ready = person.password or person.passkeys
-    return replace(person, state="active" if ready else "invited")
+    return replace(person, state="active" if person.password else "invited")
 
 
 def _details(pending: Pending) -> Details:

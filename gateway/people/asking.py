@@ -28,6 +28,8 @@ from gateway.identity.tokens import LEVELS
 
 MAX_STATE: Final = 512
 """Characters of `state`: libraries use some forty, frameworks that pack things into it more."""
+HIGHEST: Final = 1
+"""The highest `acr` that anybody reaches: a password is one factor."""
 MAX_AGE: Final = 2**31
 RESPONSE_TYPE: Final = "code"
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z")
@@ -175,7 +177,13 @@ def _max_age(value: str | None) -> int | None:
 def _acr(value: str | None) -> int:
     """Return the lowest level that is good enough; of others' names none is asked for."""
     known = [int(one) for one in (value or "").split(" ") if one in LEVELS]
-    return min(known, default=0)
+    wanted = min(known, default=0)
+    if wanted > HIGHEST:
+        # Told, not tried: the person would be asked for its password for ever.
+        raise OAuthRefusal(
+            "unmet_authentication_requirements", "nobody signs in with several factors here yet"
+        )
+    return wanted
 
 
 def _invalid(message: str) -> OAuthRefusal:

@@ -43,8 +43,6 @@ class Way:
 
 
 PASSWORD: Final = Way(1, frozenset({"pwd"}))
-PASSKEY: Final = Way(2, frozenset({"hwk", "user", "mfa"}))
-"""A passkey is what one has, and its user verification what one is or knows."""
 
 
 @dataclass(frozen=True, slots=True)

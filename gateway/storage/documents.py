@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.identity.people import Passkey
 from gateway.identity.records import FormerCredential
 from gateway.registry.records import SealedPayload
 
@@ -48,11 +47,6 @@ def jwks_from_text(text: str | None) -> Mapping[str, Any] | None:
 def former_from_text(text: str | None) -> tuple[FormerCredential, ...]:
     """Return the former credentials that `to_text` wrote; none for None."""
     return () if text is None else _from_text(text, tuple[FormerCredential, ...])
-
-
-def passkeys_from_text(text: str) -> tuple[Passkey, ...]:
-    """Return the passkeys that `to_text` wrote."""
-    return _from_text(text, tuple[Passkey, ...])
 
 
 def payload_from_text(text: str) -> SealedPayload:

@@ -18,7 +18,6 @@ from gateway.storage.documents import (
     facts_from_text,
     names_from_text,
     names_to_text,
-    passkeys_from_text,
     payload_from_text,
     to_text,
 )
@@ -242,7 +241,6 @@ def _person_row(person: Person) -> dict[str, Any]:
         "sealed_json": to_text(person.sealed),
         "details": person.details,
         "password": person.password,
-        "passkeys_json": to_text(person.passkeys),
         "created": person.created,
         "revision": person.revision,
     }
@@ -260,7 +258,6 @@ def _person(row: RowMapping) -> Person:
         sealed=payload_from_text(row["sealed_json"]),
         details=row["details"],
         password=row["password"],
-        passkeys=passkeys_from_text(row["passkeys_json"]),
         created=row["created"],
         revision=row["revision"],
     )

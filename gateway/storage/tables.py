@@ -307,7 +307,6 @@ person = Table(
     _string("sealed_json"),
     _blob("details"),
     _string("password"),
-    _string("passkeys_json"),
     _number("created"),
     _number("revision"),
     UniqueConstraint("tenant", "mark"),

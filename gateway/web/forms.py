@@ -28,8 +28,8 @@ from gateway.identity.errors import FormRefused
 SIGN_IN_COOKIE: Final = "__Host-sealgate"
 PAGE_COOKIE: Final = "__Host-sealgate-page"
 TOKEN_FIELD: Final = "page"  # noqa: S105 - the name of a field
-MAX_FORM: Final = 65_536
-"""Bytes: the answer of a passkey may hold some thousand."""
+MAX_FORM: Final = 16_384
+"""Bytes: a request of an application, 4,096 characters, is the longest field."""
 MAX_FIELDS: Final = 32
 FORM_SECONDS: Final = 10.0
 """Longest wait for a form to arrive."""

@@ -2,8 +2,8 @@
 
 Safety argument:
 1. Everything that is put into a template is escaped; a name that is not given is an error.
-2. A page loads nothing but our style, which is allowed by its digest, and, on the pages of
-   passkeys, our one script from our own origin. It is kept in no store and framed by nobody.
+2. A page runs nothing and loads nothing; its one style is allowed by its digest. It is kept in no
+   store and framed by nobody.
 3. Its address is told to no other site; to ours it is, because a browser that tells nothing also
    hides where a form comes from.
 """
@@ -46,13 +46,12 @@ _ENVIRONMENT: Final = Environment(
 )
 
 
-def page(template: str, status: int = 200, *, script: bool = False, **given: object) -> Response:
+def page(template: str, status: int = 200, **given: object) -> Response:
     """Return a page.
 
     Args:
         template: Name of its template, without the ending.
         status: HTTP status.
-        script: Whether it may run our script.
         **given: What the template needs.
     """
     text = _ENVIRONMENT.get_template(f"{template}.html").render(style=STYLE, **given)
@@ -60,8 +59,6 @@ def page(template: str, status: int = 200, *, script: bool = False, **given: obj
         f"default-src 'none'; style-src 'sha256-{_DIGEST}'; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     )
-    if script:
-        policy += "; script-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
     headers = {
         "content-security-policy": policy,
         "cache-control": "no-store",

@@ -73,7 +73,6 @@ class PersonAnswer(TypedDict):
     default_purpose: str | None
     state: State
     password: Annotated[bool, Field(description="Whether it has one.")]
-    passkeys: Annotated[int, Field(description="How many it has.")]
     created: Moment
 
 
@@ -170,7 +169,6 @@ def _body(known: Known) -> PersonAnswer:
         "default_purpose": person.default_purpose,
         "state": person.state,
         "password": bool(person.password),
-        "passkeys": len(person.passkeys),
         "created": person.created,
     }
 

@@ -103,12 +103,10 @@ class Visit:
         """Network address of who asks."""
         return self.request.client.host if self.request.client else ""
 
-    def show(
-        self, template: str, status: int = 200, *, script: bool = False, **given: object
-    ) -> Response:
+    def show(self, template: str, status: int = 200, **given: object) -> Response:
         """Answer with a page whose forms will be taken."""
         token = forms.token_of(self._page, self.sign_in)
-        answer = page(template, status, script=script, token=token, **given)
+        answer = page(template, status, token=token, **given)
         if self._fresh:
             forms.set_cookie(answer, forms.PAGE_COOKIE, self._page)
         return answer
@@ -238,7 +236,7 @@ class _Pages:
     ) -> Response:
         given: dict[str, Any] = {"tenant": "", "email": "", **kept, "then": then[:MAX_THEN]}
         status, fault = (visit.refused(refusal), refusal.public) if refusal else (200, "")
-        return visit.show("sign_in", status, fault=fault, why="", passkeys=False, **given)
+        return visit.show("sign_in", status, fault=fault, **given)
 
     def _ask_invitation(
         self, visit: Visit, refusal: SealgateError | None = None, tenant: str = ""
@@ -256,7 +254,6 @@ class _Pages:
             name=known.name,
             tenant=person.tenant,
             person=person.id,
-            passkeys=False,
             sign_ins=[_shown(one, here.sign_in.id) for one in found],
         )
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.authorization.records import Pending
 from gateway.batch.records import Batch, Part
 from gateway.federation.records import Federation, Run, Site
-from gateway.identity.people import Passkey, Person, SignIn, Ticket
+from gateway.identity.people import Person, SignIn, Ticket
 from gateway.identity.records import Client, FormerCredential, Tenant
 from gateway.registry.records import Model, ModelVersion, Release, SealedPayload, Upload
 from policies.bundle import SignedBundle, sign_bundle
@@ -160,7 +160,6 @@ PERSON = Person(
     sealed=PAYLOAD,
     details=b"\x00details\xff",
     password="$argon2id$made-up",
-    passkeys=(Passkey("a-_b", "key", 2**32 - 1, "Ädas Schlüssel", 5),),
     created=1_700_000_000,
 )
 SIGN_IN = SignIn(

@@ -20,7 +20,7 @@ def test_a_person_comes_back_as_it_was(stores: ControlStores) -> None:
     assert stores.people.get(PERSON.id) == PERSON
     assert stores.people.find("acme", PERSON.mark) == PERSON
     assert stores.people.find("rival", PERSON.mark) is None
-    bare = replace(OTHER, default_purpose=None, password="", passkeys=(), roles=frozenset())
+    bare = replace(OTHER, default_purpose=None, password="", roles=frozenset())
     stores.people.add(bare)
     assert stores.people.get(bare.id) == bare
 

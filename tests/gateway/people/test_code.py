@@ -148,6 +148,7 @@ def test_a_mistake_spends_no_code(place: Place, app: OAuth2Session, signed_in: B
         ({"scope": "admin"}, "invalid_scope"),
         ({"prompt": "none"}, "interaction_required"),
         ({"max_age": "soon"}, "invalid_request"),
+        ({"acr_values": "2"}, "unmet_authentication_requirements"),
         ({"resource": "https://elsewhere.example"}, "invalid_target"),
         ({"request": "eyJ"}, "request_not_supported"),
         ({"response_mode": "fragment"}, "invalid_request"),
@@ -206,7 +207,7 @@ def test_people_of_another_tenant_are_not_asked(
 
 def test_an_old_sign_in_is_not_enough_for_max_age(app: OAuth2Session, signed_in: Browser) -> None:
     assert signed_in.open(asking(app, max_age="3600")).path == "/oauth/authorize"
-    assert signed_in.open(asking(app, acr_values="2")).path == "/people/sign-in"
+    assert signed_in.open(asking(app, acr_values="1 2")).path == "/oauth/authorize"
 
 
 def test_what_ends_a_sign_in_ends_its_tokens(

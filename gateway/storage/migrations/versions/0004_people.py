@@ -38,7 +38,6 @@ def upgrade() -> None:
         _text("sealed_json"),
         _blob("details"),
         _text("password"),
-        _text("passkeys_json"),
         _number("created"),
         _number("revision"),
         sa.PrimaryKeyConstraint("id", name="pk_person"),
