@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,7 +13,7 @@ import typer
 
 from gateway.cli.connection import UNREACHABLE, Connection
 from gateway.cli.failures import CommandFailed, ExitCode
-from gateway.cli.output import JsonFlag, show
+from gateway.cli.output import JsonFlag, ask, show
 from gateway.cli.profile import find_profile, load_profile, named_profile, told
 from gateway.client.auth import TIMEOUT
 from gateway.client.certificates import trust_of
@@ -107,9 +106,7 @@ def _sign_in(client: httpx.Client, known: Profile, session: SessionFile, scopes:
     begun = _post(client, "/oauth/device_authorization", form)
     if "user_code" not in begun:
         raise _refused(begun)
-    # To who reads JSON as well: without it nobody can go on.
-    told_so = f"open {begun['verification_uri']}, sign in, and type: {begun['user_code']}"
-    print(told_so, file=sys.stderr, flush=True)
+    ask(f"open {begun['verification_uri']}, sign in, and type: {begun['user_code']}")
     asking = {
         "grant_type": GRANT,
         "device_code": begun["device_code"],

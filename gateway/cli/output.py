@@ -120,6 +120,11 @@ def note(text: str) -> None:
         print(text, file=sys.stderr)
 
 
+def ask(text: str) -> None:
+    """Tell what a person has to do before the command goes on, also to who reads JSON."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def warn(text: str) -> None:
     """Say loudly what is not as it should be, also to who reads JSON."""
     print(f"warning: {text}", file=sys.stderr)
