@@ -338,7 +338,7 @@ sign_in = Table(
 ticket = Table(
     "ticket",
     metadata,
-    Column("digest", LargeBinary(32), primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
     _string("kind"),
     _string("tenant"),
     _string("person"),

@@ -58,7 +58,7 @@ def upgrade() -> None:
     op.create_index("ix_sign_in_expires", "sign_in", ["expires"])
     op.create_table(
         "ticket",
-        sa.Column("digest", sa.LargeBinary(32), nullable=False),
+        sa.Column("digest", sa.LargeBinary, nullable=False),
         *map(_text, ("kind", "tenant", "person", "sign_in")),
         _number("expires"),
         _text("facts_json"),
