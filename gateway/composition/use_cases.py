@@ -178,7 +178,15 @@ def make_use_cases(
             base.log, base.reader, base.vault, guard, intents, forget=batch.ledger.forget
         ),
         audit=AuditAccess(base.log, base.reader, guard, intents),
-        reasons=Reasons(base.reader, guard, stores.clients, stores.registry, stores.bundles, clock),
+        reasons=Reasons(
+            base.reader,
+            guard,
+            stores.clients,
+            stores.people,
+            stores.registry,
+            stores.bundles,
+            clock,
+        ),
         policies=PolicySets(base.author, catalogue, guard, intents),
         administration=Administration(
             stores.tenants,
