@@ -1,8 +1,8 @@
-"""Passwords: hashed with Argon2id, a few at a time.
+"""Passwords: hashed with Argon2id, one at a time.
 
 1. Memory is what an attacker pays for each guess: 64 MiB, the second recommendation of RFC 9106
-   (section 4). It is also what a flood of sign-ins would take from us: so two are hashed at a time,
-   a few wait, and any more are told to come back. A flood costs 128 MiB, and no thread that others
+   (section 4). It is also what a flood of sign-ins would take from us: so one is hashed at a time,
+   a few wait, and any more are told to come back. A flood costs 64 MiB, and no thread that others
    need.
 2. An account that does not exist, or has no password, costs the same work as one that has.
 3. A password is compared as it was meant (Unicode NFC), is bounded, and is in no error, log or
@@ -43,14 +43,17 @@ class Cost:
 RECOMMENDED: Final = Cost(3, 64 * 1024, 4)
 """RFC 9106, section 4: the second recommended option."""
 SALT_BYTES, HASH_BYTES = 16, 32
-TURNS: Final = 2
-"""Hashed at a time: 128 MiB together."""
-WAITING: Final = 6
+TURNS: Final = 1
+"""Hashed at a time. INVARIANT: one. With several lanes two at once wait for each other's threads
+for ever, in the OpenSSL of cryptography 50."""
+WAITING: Final = 7
 """Threads that may wait for a turn, of the forty that serve everybody: about half a second."""
 MIN_PASSWORD: Final = 15
 """Characters: where a password is the only factor (NIST SP 800-63B-4, section 3.1.1.2)."""
 MAX_PASSWORD: Final = 1024
 """Bytes, UTF-8."""
+_TURN: Final = threading.Lock()
+"""Of the process: what waits for ever is shared by all of it."""
 _DECOY: Final = "c2VhbGdhdGUgZGVjb3kgIQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 """Salt and hash that are compared with where there is none; no password has this one."""
 
@@ -67,7 +70,6 @@ class Passwords:
         self._random_bytes = random_bytes
         self._cost = cost
         self._places = threading.BoundedSemaphore(TURNS + WAITING)
-        self._turns = threading.BoundedSemaphore(TURNS)
 
     def hash(self, password: str) -> str:
         """Return the encoded hash (PHC string) of a new password.
@@ -111,7 +113,7 @@ class Passwords:
         if not self._places.acquire(blocking=False):
             raise SignInBusy
         try:
-            with self._turns:
+            with _TURN:
                 yield
         finally:
             self._places.release()
