@@ -238,7 +238,7 @@ class Sealer:
         """
         if self._keys.wraps_newest(tenant, sealed.wrapped_key):
             return sealed
-        aad = _binding(sealed.digest, post_quantum=sealed.post_quantum)
+        aad = payload_binding(sealed.digest, post_quantum=sealed.post_quantum)
         file_key = self._keys.unwrap(tenant, sealed.wrapped_key, aad)
         fresh = self._keys.wrap(tenant, file_key, aad)
         return dataclasses.replace(sealed, wrapped_key=fresh)
@@ -255,7 +255,7 @@ class Sealer:
         return Sealing(self._keys, self._store, self._random)
 
     def _file_key(self, tenant: str, sealed: SealedPayload) -> bytes:
-        aad = _binding(sealed.digest, post_quantum=sealed.post_quantum)
+        aad = payload_binding(sealed.digest, post_quantum=sealed.post_quantum)
         return self._keys.unwrap(tenant, sealed.wrapped_key, aad)
 
     def _hashed(self, sealed: SealedPayload, digest: hashlib._Hash) -> Iterator[bytes]:
@@ -306,7 +306,7 @@ class Sealing:
         with self._mutex:
             self._append(self._encryptor.finish())
             digest = self._digest.hexdigest()
-            aad = _binding(digest, post_quantum=post_quantum)
+            aad = payload_binding(digest, post_quantum=post_quantum)
             self._payload = SealedPayload(
                 role=role,
                 digest=digest,
@@ -359,6 +359,6 @@ async def _bounded_blocks(chunks: AsyncIterator[bytes], ceiling: int) -> AsyncIt
         yield block
 
 
-def _binding(digest: str, *, post_quantum: bool) -> bytes:
+def payload_binding(digest: str, *, post_quantum: bool) -> bytes:
     """What a wrapped file key is bound to, besides tenant and key version."""
     return f"payload/{digest}/{'post-quantum' if post_quantum else 'classical'}".encode()

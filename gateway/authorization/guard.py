@@ -37,10 +37,12 @@ from policies.facts import (
     ModelFacts,
     ModelVersionFacts,
     PlatformFacts,
+    PrincipalFacts,
     ResourceFacts,
     ServiceFacts,
     SiteFacts,
     TenantFacts,
+    UserFacts,
     VerdictFacts,
 )
 from policies.fair_memory import FairMemory
@@ -55,7 +57,7 @@ HIDDEN: Final = (ModelFacts, ModelVersionFacts, FederationFacts)
 """Kinds of things whose existence is told only to those who may read their metadata."""
 SiteOf = Callable[[TenantFacts, str], SiteFacts | None]
 """(tenant, client id) → the site whose client it is, or None. May block."""
-_Asker: TypeAlias = tuple[Principal, ServiceFacts, ContextFacts]
+_Asker: TypeAlias = tuple[Principal, PrincipalFacts, ContextFacts]
 
 
 class Guard:
@@ -98,7 +100,7 @@ class Guard:
         self._tenant_facts: EpochMemo[str, TenantFacts] = EpochMemo(epoch)
         self._askers: FairMemory[_Asker] = FairMemory(MAX_ASKERS)
         self._known = self._askers.known
-        self._caller_facts: EpochMemo[tuple[object, ...], ServiceFacts] = EpochMemo(epoch)
+        self._caller_facts: EpochMemo[tuple[object, ...], PrincipalFacts] = EpochMemo(epoch)
         self._site_facts: EpochMemo[tuple[str, str], SiteFacts] = EpochMemo(epoch)
 
     def tenant(self, tenant_id: str) -> TenantFacts:
@@ -122,21 +124,25 @@ class Guard:
         """Return the facts of the deployment."""
         return PlatformFacts(tenant=self.tenant(PLATFORM_TENANT))
 
-    def principal(self, principal: Principal) -> ServiceFacts:
+    def principal(self, principal: Principal) -> PrincipalFacts:
         """Return the facts of a caller; a site's client has the id of its site."""
         memory = self._caller_facts.now()
         key = (principal.client_id, principal.tenant, principal.roles, principal.purposes)
         facts = memory.get(key)
         if facts is None or facts is UNKNOWN:
-            facts = ServiceFacts(
-                id=principal.client_id,
-                tenant=self.tenant(principal.tenant),
-                roles=principal.roles,
-                purposes=principal.purposes,
-                site=self._site(principal) if "site" in principal.roles else None,
-            )
+            facts = self._read_principal(principal)
             memory.keep(key, facts)
         return facts
+
+    def _read_principal(self, principal: Principal) -> PrincipalFacts:
+        who = principal.client_id
+        tenant, roles = self.tenant(principal.tenant), principal.roles
+        if principal.kind == "user":
+            return UserFacts(id=who, tenant=tenant, roles=roles, purposes=principal.purposes)
+        site = self._site(principal) if "site" in roles else None
+        return ServiceFacts(
+            id=who, tenant=tenant, roles=roles, purposes=principal.purposes, site=site
+        )
 
     def moment(self) -> Hashable:
         """Return what changes with every revocation and with every policy set that is published."""

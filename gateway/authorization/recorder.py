@@ -49,6 +49,9 @@ CATEGORIES: Final = {
     "rotateLogKey": "administration",
     "issueToken": "identity",
     "revokeToken": "identity",
+    "acceptInvitation": "identity",
+    "signIn": "identity",
+    "signOut": "identity",
     "refuseUnauthenticated": "identity",
     "setAside": "registry",
     "runStarted": "federation",
@@ -70,6 +73,7 @@ class Details(TypedDict, total=False):
     actor_ref: str
     client_id: str
     actor_type: str
+    session_ref: str
     reason: str
     resource: str
     purpose: str
@@ -205,7 +209,8 @@ class Recorder:
             fields["tenant"] = principal.tenant
             fields["actor_ref"] = principal.subject
             fields["actor_type"] = principal.kind
-            fields["client_id"] = principal.client_id
+            fields["client_id"] = principal.app or principal.client_id
+            fields["session_ref"] = principal.sign_in
             fields["auth_method"] = principal.binding
         if decision is not None:
             fields["policy_ids"] = decision.policy_ids

@@ -43,6 +43,9 @@ class TokenEvidence:
             "resource": resource,
             **({"actor_ref": event.subject, "actor_type": "service"} if event.subject else {}),
         }
+        if event.person:
+            details["actor_ref"], details["actor_type"] = event.person, "user"
+            details["session_ref"] = event.sign_in
         recorded = self._recorder.event_for(None, event.action, event.outcome, **details)
         await self._recorder.write_async(recorded)
 

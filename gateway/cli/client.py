@@ -87,6 +87,13 @@ def create(
     unbound: Annotated[
         bool, typer.Option(help="Tokens need no proof of possession: weaker, for old clients.")
     ] = False,
+    redirects: Annotated[
+        list[str] | None,
+        typer.Option("--redirect-uri", help="Where a browser may come back to; repeat it."),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="No secret and no keys: acts for people only.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write a profile and the secret here, mode 0600.")
     ] = None,
@@ -109,7 +116,8 @@ def create(
         "scopes": scopes or [],
         "purposes": purposes or [],
         "default_purpose": purposes[0] if purposes else None,
-        **_credentials(jwks, certificate, unbound=unbound),
+        "redirect_uris": redirects or [],
+        **_credentials(jwks, certificate, unbound=unbound, public=public),
     }
     if planned(plan, as_json, "register a client", **body):
         return
@@ -225,20 +233,22 @@ def rotate(
     show(made, as_json=as_json)
 
 
-def _credentials(jwks: Path | None, certificate: Path | None, *, unbound: bool) -> dict[str, Any]:
+def _credentials(
+    jwks: Path | None, certificate: Path | None, *, unbound: bool, public: bool
+) -> dict[str, Any]:
     """Return what a new client authenticates with, and what its tokens are bound to."""
     binding = "none" if unbound else "dpop"
     if certificate is None:
         return {
             "token_binding": binding,
-            "auth_method": "private_key_jwt" if jwks else "client_secret_basic",
+            "auth_method": _method(jwks, public=public),
             "jwks": _read_keys(jwks) if jwks else None,
         }
-    if jwks is not None or unbound:
+    if jwks is not None or unbound or public:
         raise CommandFailed(
             "a client with a certificate has no other keys, and its tokens are bound",
             ExitCode.USAGE,
-            "leave --jwks and --unbound out",
+            "leave --jwks, --unbound and --public out",
         )
     return {
         "token_binding": "mtls",
@@ -262,6 +272,12 @@ def _keys_of_certificate(path: Path) -> dict[str, Any]:
             "make one with an EC key (P-256) or an RSA key of 2048 bits or more",
         )
     return {"keys": [key.as_dict(private=False)]}
+
+
+def _method(jwks: Path | None, *, public: bool) -> str:
+    if public:
+        return "none"
+    return "private_key_jwt" if jwks else "client_secret_basic"
 
 
 def _read_keys(path: Path) -> Any:

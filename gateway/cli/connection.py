@@ -155,7 +155,11 @@ def connect(profile: Path | None) -> Connection:
     """Open a connection with the profile that applies."""
     path = find_profile(profile)
     found = load_profile(path)
-    return Connection(found, keep=TokenFile(path, found))
+    try:
+        keep = TokenFile(path, found)
+    except ClientFault as fault:
+        raise told(fault) from fault
+    return Connection(found, keep=keep)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ app = typer.Typer(help="End the token of your profile.", add_completion=False)
 def logout(profile: ProfileOption = None, as_json: JsonFlag = False) -> None:
     """End the token that commands of your profile share, here and at the gateway.
 
-    The profile stays: the next command asks for another token. To shut a client out for good an
-    administrator disables it.
+    The profile stays: the next command of a client asks for another token; a person signs in again
+    (`sealgate login`). To shut a client out for good an administrator disables it.
 
     Example: sealgate logout
 

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ProfileOption = Annotated[
     Path | None,
-    typer.Option("--profile", help="Profile file; else SEALGATE_PROFILE, else the default one."),
+    typer.Option(
+        "--profile", help="Profile: name or file; else SEALGATE_PROFILE, else the chosen one."
+    ),
 ]
 
 PlanFlag = Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")]
@@ -116,6 +118,11 @@ def note(text: str) -> None:
     context = click.get_current_context(silent=True)
     if context is None or not context.params.get("as_json"):
         print(text, file=sys.stderr)
+
+
+def ask(text: str) -> None:
+    """Tell what a person has to do before the command goes on, also to who reads JSON."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:

@@ -9,19 +9,44 @@ from typing import Final
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.client import errors, profile
 from gateway.client.profile import Profile
+from gateway.names import is_name
 
 __all__ = ["DEFAULT", "VARIABLE", "Profile", "find_profile", "load_profile", "told"]
 
 VARIABLE: Final = "SEALGATE_PROFILE"
 DEFAULT: Final = Path("~/.config/sealgate/profile.json")
+FOLDER: Final = Path("~/.config/sealgate/profiles")
+"""Where profiles with a name are: `NAME.json`."""
+CURRENT: Final = Path("~/.config/sealgate/current")
+"""Holds the name of the one that commands use."""
 
 
 def find_profile(given: Path | None) -> Path:
-    """Return the profile file to use: option over environment over default."""
+    """Return the profile file to use: option over environment over the chosen one, or the default.
+
+    A word without a path is the name of a profile, unless there is a file that is called so.
+    """
     if given is not None:
-        return given
+        return named_profile(str(given))
     named = os.environ.get(VARIABLE)
-    return Path(named) if named else DEFAULT.expanduser()
+    return named_profile(named) if named else _chosen() or DEFAULT.expanduser()
+
+
+def named_profile(word: str) -> Path:
+    """Return the file of a profile that is given by its name, or by its path."""
+    path = Path(word)
+    if path.name != word or path.suffix or path.exists() or not is_name(word):
+        return path
+    return FOLDER.expanduser() / f"{word}.json"
+
+
+def _chosen() -> Path | None:
+    try:
+        name = CURRENT.expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = FOLDER.expanduser() / f"{name}.json"
+    return found if is_name(name) and found.exists() else None
 
 
 def load_profile(path: Path) -> Profile:

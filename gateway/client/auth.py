@@ -19,8 +19,8 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import closing
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, closing, nullcontext
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 from weakref import WeakKeyDictionary
@@ -129,9 +129,12 @@ class SealgateAuth(httpx.Auth):
         self._forget(token)
         if self._keep is not None:
             self._keep.discard()
-        if token is None:
+        session = self.profile.session
+        if token is None and session is None:
             return False
-        form = self.tokens.revocation(token)
+        form = self.tokens.revocation(token or "")
+        if session is not None:
+            session.remove()
         url = self._url.copy_with(path=REVOCATION_PATH)
         asking = httpx.Request("POST", url, data=dict(form.fields), headers=dict(form.headers))
         answer = client.send(asking, auth=None)
@@ -169,8 +172,8 @@ class SealgateAuth(httpx.Auth):
         for _ in range(MOST_TRIES):
             token = self.tokens.current()
             if token is None:
-                async with self._turn():
-                    token, asked = self.tokens.current(), 0
+                async with self._turn(), self._session_turn_async():
+                    token, asked = self.tokens.current() or self._taken_over(), 0
                     while token is None:
                         answer = yield self._asking()
                         await answer.aread()
@@ -184,14 +187,36 @@ class SealgateAuth(httpx.Auth):
         token = self.tokens.current()
         if token is not None:
             return token
-        with self._asks:
-            token, asked = self.tokens.current(), 0
+        with self._asks, self._session_turn():
+            token, asked = self.tokens.current() or self._taken_over(), 0
             while token is None:
                 answer = yield self._asking()
                 answer.read()
                 asked += 1
                 token = self._taken(answer, last=asked == MOST_TRIES)
         return token
+
+    def _session_turn(self) -> AbstractContextManager[None]:
+        """Let one process at a time renew a person's sign-in."""
+        session = self.profile.session
+        return nullcontext() if session is None else session.turn()
+
+    @asynccontextmanager
+    async def _session_turn_async(self) -> AsyncIterator[None]:
+        turn = self._session_turn()
+        await asyncio.to_thread(turn.__enter__)
+        try:
+            yield
+        finally:
+            turn.__exit__(None, None, None)
+
+    def _taken_over(self) -> str | None:
+        """Return the token that another process has renewed and kept meanwhile, if there is one."""
+        if self.profile.session is None or self._keep is None:
+            return None
+        kept = self._keep.read()
+        restored = kept is not None and self.tokens.restore(kept)
+        return self.tokens.current() if restored else None
 
     def _turn(self) -> asyncio.Lock:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,7 @@
 """Profiles: where a gateway is and who calls it.
 
-A profile is a JSON file `{url, client_id, key_file | secret_file, ca_file?, binding?}`. Paths are
+A profile is a JSON file `{url, client_id, key_file | secret_file | session_file, ca_file?,
+binding?}`. Paths are
 relative to the profile.
 
 Safety argument.
@@ -22,11 +23,13 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gateway.client.errors import ProfileInvalid
+from gateway.client.session import SessionFile
 
 MAX_FILE: Final = 64 << 10
 """A profile, key or secret is far smaller."""
 BINDINGS: Final = frozenset({"dpop", "none"})
-_KEYS: Final = {"url", "client_id", "key_file", "secret_file", "ca_file", "binding"}
+_CREDENTIALS: Final = ("key_file", "secret_file", "session_file")
+_KEYS: Final = {"url", "client_id", "ca_file", "binding", *_CREDENTIALS}
 _ANOTHER: Final = "mend it, or name another profile"
 
 
@@ -41,6 +44,7 @@ class Profile:
         secret: The client's secret; None with a key.
         ca_file: Certificate authority that the gateway's certificate is checked with.
         binding: `dpop` when tokens are bound to a key.
+        session: Where a person is signed in, who uses the client; None for a client by itself.
     """
 
     url: str
@@ -49,6 +53,7 @@ class Profile:
     secret: str | None = field(repr=False)
     ca_file: Path | None
     binding: str
+    session: SessionFile | None = None
 
 
 def load_profile(path: Path) -> Profile:
@@ -66,16 +71,20 @@ def load_profile(path: Path) -> Profile:
         raise _bad("every value of the profile must be text")
     if "url" not in fields or "client_id" not in fields:
         raise _bad("the profile needs `url` and `client_id`")
-    if ("key_file" in fields) == ("secret_file" in fields):
-        raise _bad("the profile needs either `key_file` or `secret_file`")
+    if sum(name in fields for name in _CREDENTIALS) != 1:
+        raise _bad("the profile needs either `key_file` or `secret_file`, or `session_file`")
     binding = fields.get("binding", "none")
+    if "session_file" in fields and binding != "dpop":
+        raise _bad("`binding` of a profile with `session_file` is `dpop`")
     if binding not in BINDINGS:
         raise _bad("`binding` of the profile is `dpop` or `none`")
     _check_address(fields["url"])
     folder = path.parent
-    key = secret = None
+    key = secret = session = None
     if "key_file" in fields:
         key = _json_object(_private(folder / fields["key_file"]), "the key file")
+    elif "session_file" in fields:
+        session = SessionFile(folder / fields["session_file"])
     else:
         secret = _read(_private(folder / fields["secret_file"])).strip()
     return Profile(
@@ -85,6 +94,7 @@ def load_profile(path: Path) -> Profile:
         secret=secret,
         ca_file=folder / fields["ca_file"] if "ca_file" in fields else None,
         binding=binding,
+        session=session,
     )
 
 

@@ -134,5 +134,8 @@ class TokenFile:
 
 
 def _credential(profile: Profile) -> bytes:
-    held: Any = profile.key if profile.key is not None else profile.secret
+    if profile.session is not None:
+        held: Any = profile.session.read()[1]  # the key: it stays while the refresh token changes
+    else:
+        held = profile.key if profile.key is not None else profile.secret
     return json.dumps(held, sort_keys=True).encode()

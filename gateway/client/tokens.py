@@ -1,4 +1,6 @@
-"""One client's token: asked for, kept while it lives, proven with each request. No I/O here.
+"""One client's token: asked for, kept while it lives, proven with each request.
+
+No I/O here, but for the file of a person's sign-in (`gateway.client.session`).
 
 Safety argument.
 1. What is kept of a token is in memory, and in no `repr`. `Kept` is what may be handed to the next
@@ -35,6 +37,7 @@ from gateway.client.proofs import (
     new_proof_key,
     proof,
 )
+from gateway.client.session import SIGN_IN
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - an address
 REVOCATION_PATH: Final = "/oauth/revoke"
@@ -111,6 +114,8 @@ class Tokens:
         self._random_bytes = random_bytes
         self._key = None if profile.key is None else load_key(profile.key)
         self._proof_key = new_proof_key() if profile.binding == "dpop" else None
+        if profile.session is not None:
+            self._proof_key = load_proof_key(profile.session.read()[1])
         self._token: _Token | None = None
         # One for all that the gateway serves: it takes whichever it gave last. So a library that
         # shows us no answers (gRPC's) learns one with each token.
@@ -154,19 +159,33 @@ class Tokens:
 
     def form(self) -> Form:
         """Return a request for a token (RFC 6749, section 4.4)."""
-        form = self._authenticated({"grant_type": "client_credentials"})
+        session = self._profile.session
+        if session is not None:
+            fields = {"grant_type": "refresh_token", "refresh_token": session.read()[0]}
+            form = self._authenticated(fields)
+        else:
+            form = self._authenticated({"grant_type": "client_credentials"})
         if self._proof_key is None:
             return form
         return Form(form.fields, {**form.headers, "dpop": self._proof("POST", TOKEN_PATH, "")})
 
     def revocation(self, token: str) -> Form:
-        """Return a request that ends a token of this client (RFC 7009, section 2.1)."""
+        """Return a request that ends a token of this client (RFC 7009, section 2.1).
+
+        A person's sign-in ends as a whole, with every token that came of it.
+        """
+        session = self._profile.session
+        if session is not None:
+            fields = {"token": session.read()[0], "token_type_hint": "refresh_token"}
+            return self._authenticated(fields)
         return self._authenticated({"token": token, "token_type_hint": "access_token"})
 
     def _authenticated(self, fields: dict[str, str]) -> Form:
         """Add who the client is."""
         headers: dict[str, str] = {}
         client = self._profile.client_id
+        if self._profile.session is not None:
+            return Form({**fields, "client_id": client}, headers)
         if self._key is not None:
             signed = assertion(self._key, client, self._profile.url, self._now(), self._jti())
             fields |= {
@@ -194,7 +213,10 @@ class Tokens:
         token, error = told.get("access_token"), str(told.get("error", ""))
         if status != 200 or not isinstance(token, str) or not token:
             bound = self._proof_key is not None
+            if self._profile.session is not None and error == "invalid_grant":
+                raise TokenRefused("you are not signed in any more", SIGN_IN, status, error)
             raise TokenRefused(*_why(status, error, bound=bound), status, error)
+        self._renew(told.get("refresh_token"))
         try:
             life = float(told.get("expires_in", 0))
         except (TypeError, ValueError):
@@ -204,6 +226,12 @@ class Tokens:
         renew_at = self._monotonic() + life - early
         self._token = _Token(token, renew_at, now, now + life - early)
         return token
+
+    def _renew(self, refresh: object) -> None:
+        """Keep the next refresh token, before the one that it follows is of no use."""
+        session = self._profile.session
+        if session is not None and isinstance(refresh, str) and self._proof_key is not None:
+            session.write(refresh, self._proof_key.as_dict(private=True))
 
     def headers(self, token: str, method: str, path: str) -> dict[str, str]:
         """Return the headers of one request with a token.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gateway.artifacts.sandbox import run_sandboxed
 from gateway.engine.forking import ForkServer
 from gateway.engine.ports import EngineKind, Server
+from gateway.identity.passwords import RECOMMENDED, Cost
 from gateway.tenancy.policy_preparing import ConfinedPreparing
 from policies.ports import Preparing
 
@@ -49,6 +50,7 @@ class Environment:
         grace: Given to what is under way at the end.
         engines: Returns what starts the engines of a kind.
         preparing: Returns where policy sets are looked at, given the clock.
+        passwords: What it costs to hash one.
     """
 
     clock: Callable[[], float]
@@ -57,6 +59,7 @@ class Environment:
     grace: Grace = Grace()
     engines: Callable[[EngineKind], Server] = ForkServer
     preparing: Callable[[Callable[[], float]], Preparing] = in_processes
+    passwords: Cost = RECOMMENDED
 
 
 def system_environment() -> Environment:

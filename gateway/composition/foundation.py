@@ -155,7 +155,11 @@ def assemble(
 
     log = AuditLog(stores.log, signer, clock=clock, random_bytes=random_bytes, pins=stores.pins)
     revocation_state = RevocationState(
-        control.revocations, control.clients, control.tenants, clock=clock
+        control.revocations,
+        control.clients,
+        control.tenants,
+        clock=clock,
+        people=control.people,
     )
     revocation_state.load()
     engine = PolicyEngine(clock)

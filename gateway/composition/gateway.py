@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -122,8 +123,7 @@ def compose(
         guard,
         recorder,
         client,
-        identity.server.revoke,
-        identity.token_keys,
+        identity,
         warming.promoted,
         measuring,
     )
@@ -259,12 +259,16 @@ def _housekeeping(
     engines: Engines,
     counts: Duty,
 ) -> Housekeeping:
-    tell = Duty("refusals", Refusals(identity.refusals, recorder).record, TELL_SECONDS)
+    def refusals() -> Counter[str]:
+        return identity.refusals() + use.people.signing_in.refusals
+
+    tell = Duty("refusals", Refusals(refusals, recorder).record, TELL_SECONDS)
     duties = [
         tell,
         counts,
         Duty("uploads", use.uploads.sweep, SWEEP_SECONDS),
         Duty("batches", use.batch.ledger.sweep, SWEEP_SECONDS),
+        Duty("people", use.people.sweep, SWEEP_SECONDS),
         Duty("keys", use.key_retirement.sweep, SWEEP_SECONDS),
         Duty("changes", use.intents.settle_left, SETTLE_SECONDS),
         Duty("models", lambda: pipeline.sweep(base.environment.clock()), DROP_SECONDS),

@@ -22,6 +22,7 @@ from gateway.identity.failure_bounds import MemoryFailureBounds
 from gateway.identity.fetching import fetch_document, post_form
 from gateway.identity.issuers import Issuers
 from gateway.identity.opaque_tokens import Introspection
+from gateway.identity.public_clients import PersonClients
 from gateway.identity.token_keys import PURPOSE, TokenKeys
 from gateway.identity.tokens import TokenMinter
 from gateway.identity.trust import IssuerTrust
@@ -36,6 +37,9 @@ class Identity:
     issuers: Issuers
     token_keys: TokenKeys
     nonces: Nonces | None
+    minter: TokenMinter
+    proofs: ProofChecker
+    person_clients: PersonClients
 
     def refusals(self) -> Counter[str]:
         """Return how many were refused before a tenant was known, by error code."""
@@ -104,6 +108,9 @@ def make_identity(base: Foundation) -> Identity:
         issuers,
         keys,
         nonces,
+        minter,
+        proofs,
+        PersonClients(clients, base.revocation_state),
     )
 
 

@@ -35,13 +35,17 @@ from gateway.web import (
     approvals,
     artifacts,
     audit,
+    authorize,
     batches,
+    device,
     federations,
     jobs,
     keys,
     models,
     oauth,
     oip,
+    people,
+    person_pages,
     policies,
     reasons,
     sharing,
@@ -56,6 +60,7 @@ from gateway.web.bounded_body import BoundedBody
 from gateway.web.client_certificates import ClientCertificates
 from gateway.web.dependencies import provide
 from gateway.web.description import describe
+from gateway.web.forms import origin_of
 from gateway.web.infer import UNVERSIONED, VERSIONED, InferEndpoint, PublicApp
 from gateway.web.operations import operation_id
 from gateway.web.problems import install_problems
@@ -111,7 +116,17 @@ def public_app(
     def resource() -> dict[str, Any]:
         return resource_metadata(server.issuer, issuers.names, certificates=server.certificates)
 
-    app.include_router(oauth.build_router(server, resource, use.tokens, metrics.count_token))
+    of_people = oauth.OfPeople(
+        use.people.tokens, use.people.consents, use.people.devices, use.people.endings
+    )
+    app.include_router(
+        oauth.build_router(server, resource, use.tokens, metrics.count_token, people=of_people)
+    )
+    app.include_router(authorize.build_router(_authorize_door(base, use)))
+    origin = origin_of(settings.public_url)
+    door = device.DeviceDoor(use.people.devices, use.people.browsers, origin)
+    app.include_router(device.build_router(door))
+    app.include_router(person_pages.build_router(_person_door(base, use)))
     app.include_router(oip.build_router(directory, VERSION, ready))
     _provide(app, base, use)
     app.add_middleware(
@@ -128,6 +143,7 @@ def public_app(
         jobs,
         keys,
         models,
+        people,
         policies,
         reasons,
         sharing,
@@ -191,6 +207,7 @@ def _provide(app: FastAPI, base: Foundation, use: UseCases) -> None:
             use.jobs,
             partial(_release_keys, base.keys),
         ),
+        people.PeopleDesk(use.people.administration, base.settings.public_url.rstrip("/")),
         uploads.Receiving(
             use.uploads,
             base.sealer.stage_stream,
@@ -206,6 +223,22 @@ def _release_keys(keys: KeyProvider, tenant: str) -> tuple[str, list[str]]:
     ring = keys.ring(release_purpose(tenant))
     chain = [base64.b64encode(one.encode()).decode() for one in chain_of(ring)]
     return public_pem(ring.key), chain
+
+
+def _person_door(base: Foundation, use: UseCases) -> person_pages.PersonDoor:
+    return person_pages.PersonDoor(
+        use.people.signing_in,
+        use.people.browsers,
+        use.people.endings,
+        base.stores.sign_ins,
+        use.people.details,
+        origin_of(base.settings.public_url),
+    )
+
+
+def _authorize_door(base: Foundation, use: UseCases) -> authorize.AuthorizeDoor:
+    origin = origin_of(base.settings.public_url)
+    return authorize.AuthorizeDoor(use.people.consents, use.people.browsers, origin)
 
 
 def public_pem(key: Ed25519PrivateKey) -> str:

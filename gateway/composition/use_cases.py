@@ -20,6 +20,8 @@ from gateway.batch.ports import BatchStore
 from gateway.batch.records import Batch
 from gateway.composition.batches import BatchParts, make_batches
 from gateway.composition.foundation import Foundation
+from gateway.composition.identity import Identity
+from gateway.composition.people import PeopleParts, make_people
 from gateway.composition.recovery import Recovery
 from gateway.federation.coordinator import Coordinator
 from gateway.federation.facts import federation_facts
@@ -29,7 +31,6 @@ from gateway.federation.run_follower import RunFollower
 from gateway.federation.runs import Runs
 from gateway.federation.trained import TrainedModels
 from gateway.federation.watching import Watching
-from gateway.identity.token_keys import TokenKeys
 from gateway.pages import every
 from gateway.privacy.audit_access import AuditAccess
 from gateway.privacy.reasons import Reasons
@@ -90,6 +91,7 @@ class UseCases:
     explaining: Explaining
     administration: Administration
     credentials: Credentials
+    people: PeopleParts
     keys: KeyRotation
     key_list: KeyList
     key_orders: KeyOrders
@@ -112,8 +114,7 @@ def make_use_cases(
     guard: Guard,
     recorder: Recorder,
     coordinator: Coordinator | None,
-    revoke_token: Callable[[str, str, int], object],
-    token_keys: TokenKeys,
+    identity: Identity,
     warm: Callable[[ModelVersion], None],
     measure: Measure,
 ) -> UseCases:
@@ -124,8 +125,7 @@ def make_use_cases(
         guard: Decides.
         recorder: Makes evidence durable.
         coordinator: Of federations; None when federation is off.
-        revoke_token: Revokes (issuer, token id, expiry).
-        token_keys: Those that tokens are signed with.
+        identity: Signs tokens and revokes them.
         warm: Makes a version ready before it is released.
         measure: Tries a version out before it can be called.
     """
@@ -169,7 +169,7 @@ def make_use_cases(
     rewrapping = Rewrapping(
         base.keys,
         base.sealer,
-        (stores.registry, stores.uploads, stores.batches, stores.federations),
+        (stores.registry, stores.uploads, stores.batches, stores.federations, stores.people),
         base.vault,
         changed,
     )
@@ -177,7 +177,7 @@ def make_use_cases(
     turns = Turns(intents)
     rotation = KeyRotation(
         base.keys,
-        token_keys,
+        identity.token_keys,
         base.log,
         base.log_signer,
         rewrapping,
@@ -227,7 +227,15 @@ def make_use_cases(
             base.log, base.reader, base.vault, guard, intents, forget=batch.ledger.forget
         ),
         audit=AuditAccess(base.log, base.reader, guard, intents),
-        reasons=Reasons(base.reader, guard, stores.clients, stores.registry, stores.bundles, clock),
+        reasons=Reasons(
+            base.reader,
+            guard,
+            stores.clients,
+            stores.people,
+            stores.registry,
+            stores.bundles,
+            clock,
+        ),
         policies=PolicySets(base.author, guard, intents, steering),
         explaining=Explaining(
             base.author,
@@ -260,6 +268,7 @@ def make_use_cases(
             clock=clock,
             random_bytes=base.environment.random_bytes,
         ),
+        people=make_people(base, guard, recorder, intents, identity),
         keys=rotation,
         key_list=key_list,
         key_orders=KeyOrders(
@@ -296,7 +305,7 @@ def make_use_cases(
         ),
         batch=batch,
         watching=watching,
-        tokens=TokenEvidence(recorder, intents, revoke_token),
+        tokens=TokenEvidence(recorder, intents, identity.server.revoke),
         recovery=Recovery(intents, uploads, stores.federations, follower),
         close=close,
     )

@@ -38,11 +38,12 @@ from gateway.identity.opaque_tokens import Introspection, looks_signed
 from gateway.identity.principal import (
     AGE_MARGIN_SECONDS,
     Principal,
+    is_person,
     principal_of,
     registered_id,
     still_valid,
 )
-from gateway.identity.revocation import RevocationState
+from gateway.identity.revocation import Registration, RevocationState
 from gateway.identity.signed import MAX_COMPACT, Unverified
 from gateway.identity.tokens import AccessClaims, parse_access_token, read_access_token
 from gateway.identity.trust import IssuerTrust
@@ -216,16 +217,12 @@ class Authenticator:
         Raises:
             InvalidToken: Its token was revoked, or its client or tenant was changed or shut out.
         """
-        registration = self._revocation_state.remembered(principal.client_id)
-        if registration is None:
-            registration = await asyncio.to_thread(
-                self._revocation_state.look_up, principal.client_id
-            )
-        revoked = self._revocation_state.is_any_revoked(principal)
-        if principal.acting_for and not revoked:
-            others = await asyncio.to_thread(self._revocation_state.others_hold, principal)
-            revoked = not others
-        if revoked or not still_valid(principal, *registration):
+        registration = await self._registered(principal.client_id)
+        app = (await self._registered(principal.app))[0] if principal.app else None
+        ended = self._revocation_state.has_ended(principal, app)
+        if principal.acting_for and not ended:
+            ended = not await asyncio.to_thread(self._revocation_state.others_hold, principal)
+        if ended or not still_valid(principal, *registration):
             self._refuse(InvalidToken(), "Bearer")
 
     def _recall(self, token: bytes) -> _Remembered | None:
@@ -299,16 +296,22 @@ class Authenticator:
         delegation: Delegation | None = None,
     ) -> Principal:
         own = trust is self._issuers.own
-        client_id = registered_id(claims, trust, own=own)
+        client, tenant = await self._registered(registered_id(claims, trust, own=own))
+        app = None
+        if own and is_person(claims):
+            app, _ = await self._registered(claims.client_id)
+        principal = principal_of(claims, trust, client, tenant, now, own=own, app=app)
+        if delegation is not None:
+            principal = await asyncio.to_thread(self._narrowed, principal, delegation)
+        if self._revocation_state.has_ended(principal, app):
+            raise InvalidToken("the access token has been revoked")
+        return principal
+
+    async def _registered(self, client_id: str) -> Registration:
         registration = self._revocation_state.remembered(client_id)
         if registration is None:
             registration = await asyncio.to_thread(self._revocation_state.look_up, client_id)
-        principal = principal_of(claims, trust, *registration, now, own=own)
-        if delegation is not None:
-            principal = await asyncio.to_thread(self._narrowed, principal, delegation)
-        if self._revocation_state.is_any_revoked(principal):
-            raise InvalidToken("the access token has been revoked")
-        return principal
+        return registration
 
     def _narrowed(self, principal: Principal, delegation: Delegation) -> Principal:
         others = map(self._revocation_state.look_up, delegation.others)

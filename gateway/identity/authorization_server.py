@@ -45,6 +45,8 @@ class TokenEvent:
         reason: The OAuth error code of a refusal, else `ok`.
         token_id: `jti` of the token, or None when there is none.
         subject: For whom the client acts with it; empty where it acts for itself.
+        person: Id of the person whom the token is about; empty for a service.
+        sign_in: Of that person, at the client.
     """
 
     action: Literal["issueToken"]
@@ -54,6 +56,8 @@ class TokenEvent:
     reason: str
     token_id: str | None = None
     subject: str = ""
+    person: str = ""
+    sign_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)

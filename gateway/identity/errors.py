@@ -10,6 +10,10 @@ IdentityError
 ├── SignatureRefused           a signed object is malformed or its signature does not hold
 ├── KeyRefused                 a JWK that must not be trusted
 ├── IssuerUnavailable          an issuer's metadata or keys cannot be had right now
+├── SignInRefused              nobody signs in with these, and it is not told which is wrong
+│   └── SignInLater            too many wrong guesses; a stated time later there is another one
+├── SignInBusy                 too many sign in at this moment
+├── FormRefused                a form is not from a page of ours, or too old
 ├── RegistrationRefused        a client or tenant record that must not be stored
 └── UnknownRecord              an update of something that is not stored
 """
@@ -132,6 +136,35 @@ class IssuerUnavailable(IdentityError):
 
     code = "issuer_unavailable"
     message = "the issuer's keys are not available"
+
+
+class SignInRefused(Refusal, IdentityError):
+    """Nobody signs in with these; which of them is wrong is not told."""
+
+    code = "sign_in_refused"
+    message = "organisation, address or password is not right"
+
+
+class SignInLater(SignInRefused):
+    """Too many wrong guesses: nothing was looked at."""
+
+    code = "sign_in_later"
+    message = "too many wrong guesses: wait, and try again"
+
+
+class SignInBusy(Refusal, IdentityError):
+    """Too many sign in at once; nothing was looked at."""
+
+    code = "sign_in_busy"
+    message = "too many people sign in at this moment: try again"
+    retry_after = "2"
+
+
+class FormRefused(Refusal, IdentityError):
+    """A form does not come from a page that this browser was given, or from one of long ago."""
+
+    code = "form_refused"
+    message = "the page was too old: open it again"
 
 
 class RegistrationRefused(Refusal, IdentityError):

@@ -15,16 +15,26 @@ from gateway.identity.records import SCOPES
 from gateway.identity.token_exchange import EXCHANGE
 from gateway.identity.token_grant import GRANT_TYPE, TOKEN_PATH
 
+AUTHORIZE_PATH: Final = "/oauth/authorize"
+DEVICE_PATH: Final = "/oauth/device_authorization"
+PUSH_PATH: Final = "/oauth/par"
 REVOCATION_PATH: Final = "/oauth/revoke"
 JWKS_PATH: Final = "/oauth/jwks"
 SERVER_METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 
 _METHODS: Final = ["private_key_jwt", "client_secret_basic", "client_secret_post"]
 _BY_CERTIFICATE: Final = "self_signed_tls_client_auth"
+DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+OF_SERVICES: Final = [GRANT_TYPE, EXCHANGE]
+GRANTS: Final = [*OF_SERVICES, "authorization_code", "refresh_token", DEVICE_GRANT]
 
 
 def server_metadata(
-    issuer: str, profile: Profile = DEFAULT_PROFILE, *, certificates: bool = False
+    issuer: str,
+    profile: Profile = DEFAULT_PROFILE,
+    *,
+    certificates: bool = False,
+    people: bool = False,
 ) -> dict[str, Any]:
     """Return the authorization server metadata (RFC 8414 section 2).
 
@@ -38,30 +48,46 @@ def server_metadata(
         issuer: Our issuer.
         profile: Which rules hold for the assertions of clients.
         certificates: Whether clients may show certificates (RFC 8705).
+        people: Whether people sign in here.
     """
     rules = rules_of(profile, issuer)
     algorithms = sorted(rules.algorithms)
-    methods = [*_METHODS, _BY_CERTIFICATE] if certificates else _METHODS
+    proving = [*_METHODS, _BY_CERTIFICATE] if certificates else _METHODS
+    methods = [*proving, "none"] if people else proving
     return {
         "issuer": issuer,
         "token_endpoint": issuer + TOKEN_PATH,
         "revocation_endpoint": issuer + REVOCATION_PATH,
         "introspection_endpoint": issuer + INTROSPECTION_PATH,
         "jwks_uri": issuer + JWKS_PATH,
-        "grant_types_supported": [GRANT_TYPE, EXCHANGE],
+        "grant_types_supported": GRANTS if people else OF_SERVICES,
         "response_types_supported": ["code"],
         "scopes_supported": sorted(SCOPES),
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
-        "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": proving,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "dpop_signing_alg_values_supported": list(ALGORITHMS),
         "tls_client_certificate_bound_access_tokens": certificates,
         "sealgate_oauth_profile": rules.profile,
         "sealgate_client_assertion_audiences": sorted(rules.audiences),
         "sealgate_client_assertion_seconds": rules.seconds,
+        **(_of_people(issuer) if people else {}),
+    }
+
+
+def _of_people(issuer: str) -> dict[str, Any]:
+    """Return what is there where people sign in (RFC 7636, 8628, 9126, 9207)."""
+    return {
+        "authorization_endpoint": issuer + AUTHORIZE_PATH,
+        "pushed_authorization_request_endpoint": issuer + PUSH_PATH,
+        "device_authorization_endpoint": issuer + DEVICE_PATH,
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "acr_values_supported": ["1"],
     }
 
 

@@ -70,6 +70,6 @@ class OwnTokens:
         delegation = delegation_of(unverified.claims)
         if delegation is not None:
             principal = narrowed(principal, delegation, map(look_up, delegation.others))
-        if self._revocation_state.is_any_revoked(principal):
+        if self._revocation_state.has_ended(principal, None):
             raise InvalidToken
         return GoodToken(claims, principal, delegation)

@@ -7,6 +7,8 @@
    agree with the token's own tenant claim where there is one.
 4. A client that must bind its tokens is not accepted with one that is not bound.
 5. A token from before its client was shut out stays shut out when the client is let in again.
+6. A token of ours whose subject is a person stands for that person, as registered now: the client
+   only narrows the scopes, says how tokens are bound, and must serve the person's tenant.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from audit.event import PLATFORM_TENANT
 from gateway.identity.errors import InvalidToken
+from gateway.identity.people import is_person_id
 from gateway.identity.records import Client, Tenant, TokenBinding
 from gateway.identity.tokens import AccessClaims
 from gateway.identity.trust import IssuerTrust
@@ -29,7 +33,7 @@ class Principal:
 
     Attributes:
         issuer: Who vouches for it.
-        client_id: The registered client.
+        client_id: The registration that acts and owns: a client, or a person by its pseudonym.
         subject: `sub` of the token.
         tenant: The tenant that it acts for.
         kind: What it is.
@@ -48,13 +52,16 @@ class Principal:
         acting_for: The other clients in a token by which one acts for another, see
             `gateway.identity.delegation`; roles, scopes and purposes are those all of them have.
         origins: `jti` of the tokens that such a token came from.
+        app: Id of the client through which a person acts; empty for a service.
+        sign_in: Where the person is signed in (`gateway.identity.people.SignIn`); empty likewise.
+        amr: How the person authenticated (RFC 8176).
     """
 
     issuer: str
     client_id: str
     subject: str
     tenant: str
-    kind: Literal["service"]
+    kind: Literal["service", "user"]
     roles: frozenset[str]
     scopes: frozenset[str]
     purposes: frozenset[str]
@@ -67,6 +74,9 @@ class Principal:
     issued: int = 0
     acting_for: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    app: str = ""
+    sign_in: str = ""
+    amr: frozenset[str] = frozenset()
 
 
 def binding_of(claims: AccessClaims) -> TokenBinding:
@@ -82,6 +92,8 @@ def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str
     Raises:
         InvalidToken: The issuer is foreign and its client has not been registered.
     """
+    if own and is_person(claims):
+        return claims.subject
     registered = claims.client_id if own else trust.clients.get(claims.client_id)
     if registered is None:
         raise InvalidToken(
@@ -90,6 +102,21 @@ def registered_id(claims: AccessClaims, trust: IssuerTrust, *, own: bool) -> str
             advice="name it there, and whom it stands for here",
         )
     return registered
+
+
+def is_person(claims: AccessClaims) -> bool:
+    """Tell whether a token of our own is about a person who acts through a client."""
+    return bool(claims.sign_in) and is_person_id(claims.subject)
+
+
+def client_serves(app: Client | None, tenant: str) -> bool:
+    """Tell whether a client may act for people of a tenant now.
+
+    Those of the platform's tenant serve everybody's people: the command line is one.
+    """
+    if app is None or app.disabled or app.kind != "service":
+        return False
+    return app.tenant in {tenant, PLATFORM_TENANT}
 
 
 def still_valid(principal: Principal, client: Client | None, tenant: Tenant | None) -> bool:
@@ -119,6 +146,7 @@ def principal_of(
     now: float,
     *,
     own: bool,
+    app: Client | None = None,
 ) -> Principal:
     """Combine what the token says with what is registered.
 
@@ -129,6 +157,7 @@ def principal_of(
         tenant: The tenant of that client.
         now: Unix seconds.
         own: The token is of our own issuer, which vouches for every tenant.
+        app: For a token about a person: the registered client of `client_id`.
 
     Raises:
         InvalidToken: Client or tenant are absent, shut out or not the issuer's to name, or the
@@ -157,7 +186,16 @@ def principal_of(
         raise InvalidToken(
             rule="tenant", why="`tenant_claim` names another tenant than the client's"
         )
-    if client.token_binding not in {"none", binding_of(claims)}:
+    through = client
+    if own and is_person(claims):
+        if app is None or not client_serves(app, client.tenant):
+            raise InvalidToken
+        if claims.issued < app.not_before:
+            raise InvalidToken("the access token is older than its client's admission")
+        through = app
+    elif client.kind != "service":
+        raise InvalidToken  # a person is met through a client only
+    if through.token_binding not in {"none", binding_of(claims)}:
         raise InvalidToken(
             "the access token must be bound as its client is registered",
             rule="binding",
@@ -171,13 +209,16 @@ def principal_of(
         tenant=client.tenant,
         kind=client.kind,
         roles=client.roles if claims.roles is None else client.roles & claims.roles,
-        scopes=claims.scopes & client.scopes,
+        scopes=claims.scopes & through.scopes,
         purposes=client.purposes & tenant.purposes,
         default_purpose=client.default_purpose,
         binding=binding_of(claims),
-        acr=claims.acr,
+        acr=claims.acr if through is app or not own else 0,
         auth_age=max(0, int(now) - claims.authenticated) + AGE_MARGIN_SECONDS,
         token_id=claims.token_id,
         expires=claims.expires,
         issued=claims.issued,
+        app=claims.client_id if through is app else "",
+        sign_in=claims.sign_in if through is app else "",
+        amr=claims.amr if through is app else frozenset(),
     )

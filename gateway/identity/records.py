@@ -15,7 +15,9 @@ SCOPES: Final = frozenset(
 )
 """What a token can be good for."""
 
-AuthMethod = Literal["private_key_jwt", "client_secret_basic", "self_signed_tls_client_auth"]
+AuthMethod = Literal[
+    "private_key_jwt", "client_secret_basic", "self_signed_tls_client_auth", "none"
+]
 TokenBinding = Literal["none", "dpop", "mtls"]
 
 
@@ -65,18 +67,20 @@ class Client:
         id: Stable identifier, unique over all tenants.
         tenant: Id of the tenant it acts for.
         name: Name for people.
-        kind: What it is; for now always `service`.
+        kind: What it is; `user` for what stands for a person, which is never stored.
         roles: For instance `caller`, `owner`, `officer`, `site`, `convenor`, `administrator`,
             `delegate` (may exchange tokens, RFC 8693).
         scopes: The most that a token of this client may carry.
         purposes: The purposes it may name in a request.
         default_purpose: The one that a request without a purpose has, or None.
-        auth_method: How it authenticates; `client_secret_basic` also covers the form fields.
+        auth_method: How it authenticates; `client_secret_basic` also covers the form fields. With
+            `none` it does not, and acts for people only (RFC 6749 section 2.1, a public client).
         secret_hash: SHA-256 of its 256-bit random secret, or None with `private_key_jwt`.
         jwks: Its public keys as a JWK set (`{"keys": [...]}`), or None with a secret.
         token_binding: `dpop` binds every token to a key of the client (RFC 9449), `mtls` to the
             certificate of its connection (RFC 8705).
         disabled: A disabled client gets no token and none of its tokens is accepted.
+        redirect_uris: Where a browser may be sent with a code (`gateway.identity.redirects`).
         former: What it authenticated with before, newest first; some of it may have ended.
         not_before: Unix seconds; tokens that were issued earlier are not accepted. A client that
             was shut out and let in again has none of its tokens of before.
@@ -85,7 +89,7 @@ class Client:
     id: str
     tenant: str
     name: str
-    kind: Literal["service"] = "service"
+    kind: Literal["service", "user"] = "service"
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     purposes: frozenset[str] = frozenset()
@@ -97,3 +101,4 @@ class Client:
     disabled: bool = False
     former: tuple[FormerCredential, ...] = ()
     not_before: int = 0
+    redirect_uris: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from gateway.errors import LimitReached
 from gateway.identity.client_authentication import secret_hash
 from gateway.identity.client_keys import client_keys
 from gateway.identity.errors import KeyRefused, RegistrationRefused
+from gateway.identity.people import is_person_id
 from gateway.identity.ports import ClientStore, TenantStore
 from gateway.identity.records import (
     MAX_FORMER,
@@ -26,6 +27,7 @@ from gateway.identity.records import (
     Tenant,
     TokenBinding,
 )
+from gateway.identity.redirects import check_redirects
 from gateway.names import is_name
 
 SECRET_BYTES: Final = 32
@@ -48,6 +50,7 @@ def register_client(
     auth_method: AuthMethod = "private_key_jwt",
     jwks: Mapping[str, Any] | None = None,
     token_binding: TokenBinding = "dpop",  # noqa: S107 - a kind of binding, no secret
+    redirect_uris: tuple[str, ...] = (),
     random_bytes: Callable[[int], bytes],
 ) -> tuple[Client, str | None]:
     """Make a client record, and its secret where it has one, and store it. Blocks.
@@ -65,6 +68,7 @@ def register_client(
         auth_method: `private_key_jwt` needs `jwks`, unless only a foreign issuer vouches for it.
         jwks: Public keys; none with a secret.
         token_binding: `dpop` unless there is a reason.
+        redirect_uris: Where a browser may be sent with a code.
         random_bytes: Source of the secret.
 
     Returns:
@@ -89,6 +93,7 @@ def register_client(
         auth_method=auth_method,
         jwks=jwks,
         token_binding=token_binding,
+        redirect_uris=redirect_uris,
     )
     check_client(client, tenant)
     secret = None
@@ -140,6 +145,8 @@ def with_new_credential(
                 "with an overlap of 0"
             ).again_in(min(one.until for one in former) - now)
         former = [FormerCredential(now + overlap, client.secret_hash, client.jwks), *former]
+    if client.auth_method == "none":
+        raise RegistrationRefused("a client without credentials has nothing to replace")
     if client.auth_method == "client_secret_basic":
         if jwks is not None:
             raise RegistrationRefused("a client with a secret has no keys")
@@ -170,7 +177,7 @@ def check_client(client: Client, tenant: Tenant) -> None:
     Raises:
         RegistrationRefused: Something in it does not hold.
     """
-    if not is_name(client.id) or client.tenant != tenant.id:
+    if not is_name(client.id) or is_person_id(client.id) or client.tenant != tenant.id:
         raise RegistrationRefused("the client id is not acceptable")
     if not 1 <= len(client.name) <= MAX_NAME or not client.name.isprintable():
         raise RegistrationRefused("the client's name is not acceptable")
@@ -185,6 +192,11 @@ def check_client(client: Client, tenant: Tenant) -> None:
         raise RegistrationRefused(what).among("purposes", tenant.purposes)
     if client.default_purpose is not None and client.default_purpose not in client.purposes:
         raise RegistrationRefused("the default purpose is not one of the purposes")
+    check_redirects(client.redirect_uris)
+    if client.auth_method == "none" and client.roles:
+        raise RegistrationRefused(
+            "a client without credentials acts for people only: it has no roles of its own"
+        )
     _check_credentials(client)
 
 
@@ -193,6 +205,8 @@ def _check_credentials(client: Client) -> None:
         if client.jwks is not None:
             raise RegistrationRefused("a client with a secret has no keys")
         return
+    if client.auth_method == "none" and client.jwks is not None:
+        raise RegistrationRefused("a client without credentials has no keys")
     if client.secret_hash is not None:
         raise RegistrationRefused("a client that authenticates with keys has no secret")
     if client.jwks is None and client.auth_method == "self_signed_tls_client_auth":

@@ -7,6 +7,8 @@
    before the change. That a client does not exist is remembered too: who registers one calls
    `changed`.
 4. When the store cannot be read there is no answer, and so no caller.
+5. A person is known here by a registration as a client is (`gateway.identity.people`). Its tokens
+   also end with their client, and with the sign-in that they are of.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from typing import Final
 
 from gateway.epoch_memo import UNKNOWN, EpochMemo
 from gateway.identity.errors import InvalidToken, UnknownRecord
+from gateway.identity.people import COMMAND_LINE, Person, is_person_id, registration_of
+from gateway.identity.people_ports import PersonStore
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
-from gateway.identity.principal import Principal, still_valid
+from gateway.identity.principal import Principal, client_serves, still_valid
 from gateway.identity.records import Client, Tenant
 
 SWEEP: Final = 1024
@@ -39,6 +43,7 @@ class RevocationState:
         clients: The registered clients.
         tenants: The tenants.
         clock: Unix seconds.
+        people: The people; None where there are none.
 
     Call `load` once before use. Methods that may block say so; all are safe in any thread.
     """
@@ -50,10 +55,12 @@ class RevocationState:
         tenants: TenantStore,
         *,
         clock: Callable[[], float],
+        people: PersonStore | None = None,
     ) -> None:
         self._revocations = revocations
         self._client_store = clients
         self._tenant_store = tenants
+        self._person_store = people
         self._clock = clock
         self._lock = threading.Lock()
         self._revoked: dict[tuple[str, str], int] = {}
@@ -83,11 +90,6 @@ class RevocationState:
         """Tell whether a token has been revoked. Does not block."""
         return (issuer, token_id) in self._revoked
 
-    def is_any_revoked(self, principal: Principal) -> bool:
-        """Tell whether its token, or one that it came from, has been revoked. Does not block."""
-        tokens = (principal.token_id, *principal.origins)
-        return any((principal.issuer, token) in self._revoked for token in tokens)
-
     def others_hold(self, principal: Principal) -> bool:
         """Tell whether everyone else in its token may still do all that it may. Blocks."""
         others = map(self.look_up, principal.acting_for)
@@ -98,6 +100,21 @@ class RevocationState:
             and principal.purposes <= client.purposes
             for client, tenant in others
         )
+
+    def has_ended(self, principal: Principal, app: Client | None) -> bool:
+        """Tell whether a token, one that it came from, or its sign-in has ended. Does not block.
+
+        Args:
+            principal: Of the token.
+            app: The registered client of its `app`, now; None for a service.
+        """
+        if principal.app:
+            if app is None or not client_serves(app, principal.tenant):
+                return True
+            if principal.issued < app.not_before:
+                return True
+        ended = (principal.token_id, principal.sign_in, *principal.origins)
+        return any((principal.issuer, one) in self._revoked for one in ended)
 
     def remembered(self, client_id: str) -> Registration | None:
         """Return client and tenant as they are in memory, None when they are not. Never blocks."""
@@ -126,8 +143,9 @@ class RevocationState:
             InvalidToken: Its token was revoked, or its client or tenant was changed or shut out.
         """
         registration = self.look_up(principal.client_id)
-        revoked = self.is_any_revoked(principal) or not self.others_hold(principal)
-        if revoked or not still_valid(principal, *registration):
+        app = self.look_up(principal.app)[0] if principal.app else None
+        ended = self.has_ended(principal, app) or not self.others_hold(principal)
+        if ended or not still_valid(principal, *registration):
             scheme = "DPoP" if principal.binding == "dpop" else "Bearer"
             raise InvalidToken(challenge=f'{scheme} error="{InvalidToken.code}"')
 
@@ -176,6 +194,34 @@ class RevocationState:
             self._advance(self._revocations.bump())
             return changed
 
+    def change_person(
+        self, tenant: str, person_id: str, change: Callable[[Person], Person]
+    ) -> Person:
+        """Change a person as `change_client` does a client, and return it. Blocks until it holds.
+
+        Raises:
+            UnknownRecord: There is no such person in that tenant.
+            StateConflict: Another replica changed it meanwhile.
+        """
+        assert self._person_store is not None
+        with self._lock:
+            person = self._person_store.get(person_id)
+            if person is None or person.tenant != tenant:
+                raise UnknownRecord
+            changed = change(person)
+            self._forget()
+            stored = self._person_store.update(changed)
+            self._advance(self._revocations.bump())
+            return stored
+
+    def remove_person(self, tenant: str, person_id: str) -> None:
+        """Forget a person and all that belongs to it. Blocks until it holds; may be repeated."""
+        assert self._person_store is not None
+        with self._lock:
+            self._forget()
+            self._person_store.remove(tenant, person_id)
+            self._advance(self._revocations.bump())
+
     def save_tenant(self, tenant: Tenant) -> int:
         """Replace a tenant's record and return the new epoch. Blocks until it holds.
 
@@ -210,6 +256,16 @@ class RevocationState:
 
     def _read(self, client_id: str) -> Registration | None:
         client = self._client_store.get(client_id)
+        if client is None and self._person_store is not None:
+            client = self._read_person(client_id)
         # Two reads, whether it exists or not: nobody learns that from how long they take.
         tenant = self._tenant_store.get(_NOBODYS_ID if client is None else client.tenant)
         return None if client is None else (client, tenant)
+
+    def _read_person(self, client_id: str) -> Client | None:
+        """Return what stands for a person, or for the command line that people use."""
+        assert self._person_store is not None
+        if client_id == COMMAND_LINE.id:
+            return COMMAND_LINE
+        person = self._person_store.get(client_id) if is_person_id(client_id) else None
+        return None if person is None else registration_of(person)

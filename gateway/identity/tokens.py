@@ -21,6 +21,7 @@ from gateway.errors import ConfigurationError
 from gateway.identity.errors import InvalidToken, SignatureRefused
 from gateway.identity.key_admission import TrustedKey
 from gateway.identity.mapped import agreed_client, granted, level_of, roles_of, tenant_of
+from gateway.identity.people import SignIn
 from gateway.identity.profiles import TYPED, UNTYPED
 from gateway.identity.records import Client
 from gateway.identity.signed import Unverified, numeric_date, parse, short_text
@@ -32,6 +33,9 @@ TOKEN_SECONDS: Final = 300
 """Lifetime of our tokens: short, so that a stolen one is soon worthless."""
 LEEWAY_SECONDS: Final = 5
 """Clock difference that is forgiven: servers are expected to keep time."""
+
+LEVELS: Final = ("1", "2")
+"""Values of `acr` in our own tokens: one factor, several factors."""
 
 _TYPES: Final = frozenset({TYPED, "jwt", UNTYPED})
 """Of any maker; which of them counts is in the issuer's profile."""
@@ -53,9 +57,11 @@ class AccessClaims:
         thumbprint: `cnf.jkt`: the key that the token is bound to (RFC 9449 section 6), or None.
         authenticated: `auth_time` or, for want of it, `iat`: Unix seconds.
         roles: Roles that it narrows those of the registration to, or None.
-        acr: Level of the authentication.
+        acr: Level of the authentication; of our own tokens 0 unless they are about a person.
         confirmation: `cnf`, as it is; empty where it is bound to nothing.
         certificate: `cnf.x5t#S256`: the certificate that it is bound to (RFC 8705), or None.
+        sign_in: Of our own tokens: `sid`, where a person is signed in; empty for services.
+        amr: Likewise: how it authenticated (RFC 8176).
     """
 
     issuer: str
@@ -72,6 +78,8 @@ class AccessClaims:
     acr: int = 0
     confirmation: Mapping[str, str] = field(default_factory=dict)
     certificate: str | None = None
+    sign_in: str = ""
+    amr: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,7 @@ class TokenMinter:
             tenant_claim="tenant",
             max_token_seconds=TOKEN_SECONDS,
             loopback_http=loopback_http,
+            own=True,
         )
         self._clock = clock
         self._random_bytes = random_bytes
@@ -150,21 +159,55 @@ class TokenMinter:
             on_behalf: What it says of whom the client acts for (`gateway.identity.delegation`).
             until: When it ends at the latest, Unix seconds.
         """
+        claims = {
+            "sub": client.id,
+            "client_id": client.id,
+            "tenant": client.tenant,
+            **on_behalf,
+        }
+        return self._signed(claims, scopes, thumbprint, certificate, until)
+
+    def mint_for(
+        self, sign_in: SignIn, scopes: frozenset[str], thumbprint: str | None = None
+    ) -> MintedToken:
+        """Sign a token by which a client acts for a person; arguments as of `mint`.
+
+        Args:
+            sign_in: Of the person, at the client.
+            scopes: Within what the person let the client have.
+            thumbprint: As of `mint`.
+        """
+        claims = {
+            "sub": sign_in.person,
+            "client_id": sign_in.client,
+            "tenant": sign_in.tenant,
+            "sid": sign_in.id,
+            "acr": str(sign_in.acr),
+            "amr": sorted(sign_in.amr),
+            "auth_time": sign_in.authenticated,
+        }
+        return self._signed(claims, scopes, thumbprint)
+
+    def _signed(
+        self,
+        about: Mapping[str, Any],
+        scopes: frozenset[str],
+        thumbprint: str | None,
+        certificate: str | None = None,
+        until: float = math.inf,
+    ) -> MintedToken:
         now = int(self._clock())
         expires = int(min(now + TOKEN_SECONDS, until))
         token_id = base64.urlsafe_b64encode(self._random_bytes(16)).rstrip(b"=").decode()
         claims: dict[str, Any] = {
             "iss": self.issuer,
-            "sub": client.id,
             "aud": self.audience,
-            "client_id": client.id,
             "iat": now,
             "nbf": now,
             "exp": expires,
             "jti": token_id,
             "scope": " ".join(sorted(scopes)),
-            "tenant": client.tenant,
-            **on_behalf,
+            **about,
         }
         if thumbprint is not None:
             claims["cnf"] = {"jkt": thumbprint}
@@ -247,6 +290,7 @@ def _claims(seen: Presented, identifying: bytes) -> AccessClaims:
     profile = trust.profile
     issued = numeric_date(claims["iat"])
     confirmation = dict(claims.get("cnf", {}))
+    person = _person(claims, trust)
     return AccessClaims(
         issuer=trust.issuer,
         subject=short_text(next(claims[name] for name in profile.subject if name in claims)),
@@ -262,12 +306,35 @@ def _claims(seen: Presented, identifying: bytes) -> AccessClaims:
         thumbprint=confirmation.get("jkt"),
         authenticated=min(issued, numeric_date(claims.get("auth_time", issued))),
         roles=roles_of(claims, trust),
-        acr=level_of(claims, trust),
+        acr=level_of(claims, trust) if person is None else person.acr,
         confirmation=confirmation,
         certificate=confirmation.get("x5t#S256"),
+        sign_in="" if person is None else person.sign_in,
+        amr=frozenset() if person is None else person.amr,
     )
 
 
 def _digest(identifying: bytes) -> str:
     digest = hashlib.sha256(identifying).digest()
     return "sha256." + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class _SignedIn:
+    sign_in: str
+    acr: int
+    amr: frozenset[str]
+
+
+def _person(claims: Mapping[str, Any], trust: IssuerTrust) -> _SignedIn | None:
+    """Read what only our own tokens say of a person; another issuer's words are not ours."""
+    if not trust.own or "sid" not in claims:
+        return None
+    acr, amr = claims.get("acr"), claims.get("amr")
+    if acr not in LEVELS or not isinstance(amr, list):
+        raise InvalidToken
+    try:
+        ways = frozenset(short_text(way) for way in amr)
+        return _SignedIn(short_text(claims["sid"]), int(acr), ways)
+    except SignatureRefused as cause:
+        raise InvalidToken from cause

@@ -71,6 +71,7 @@ class IssuerTrust:
             scopes and purposes come from that registration. Empty for our own issuer.
         tenant_claim: A claim that must equal the tenant of that client, or None.
         max_token_seconds: Longest lifetime of a token that is accepted.
+        own: It is this gateway's own issuer, whose tokens alone can be about its people.
         loopback_http: Accept `http://` on a loopback address, for a demonstration on one machine.
         name: What the operator calls it, in logs, metrics and `sealgate issuer`.
         profile: How its tokens are written.
@@ -97,6 +98,7 @@ class IssuerTrust:
     tenant_claim: str | None = None
     max_token_seconds: int = 3600
     loopback_http: bool = False
+    own: bool = False
     name: str = ""
     profile: Profile = RFC9068
     leeway_seconds: int = 5

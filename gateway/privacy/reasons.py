@@ -23,7 +23,10 @@ from gateway.authorization.as_registered import as_registered
 from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Call, own_ids
 from gateway.errors import NotFound
+from gateway.identity.people import registration_of
+from gateway.identity.people_ports import PersonStore
 from gateway.identity.ports import ClientStore
+from gateway.identity.records import Client
 from gateway.names import shared_name
 from gateway.registry.consent import reach, reach_version
 from gateway.registry.facts import model_facts, version_facts
@@ -66,7 +69,8 @@ class Reasons:
     Args:
         reader: Reads verified events.
         guard: Decides who may ask.
-        clients: Who asked, as registered now.
+        clients: Which client asked, as registered now.
+        people: Which person, likewise.
         registry: What it was about, as registered now.
         bundles: Policy sets of every epoch.
         clock: Unix seconds.
@@ -77,6 +81,7 @@ class Reasons:
         reader: LogReader,
         guard: Guard,
         clients: ClientStore,
+        people: PersonStore,
         registry: Registry,
         bundles: BundleStore,
         clock: Callable[[], float],
@@ -84,6 +89,7 @@ class Reasons:
         self._reader = reader
         self._guard = guard
         self._clients = clients
+        self._people = people
         self._registry = registry
         self._bundles = bundles
         self._clock = clock
@@ -134,7 +140,7 @@ class Reasons:
 
     def _refused(self, entry: Entry, named: tuple[Rule, ...], text: str) -> Reason:
         event = entry.event
-        client, resource = self._clients.get(event.client_id), self._resource(event)
+        client, resource = self._registration(event), self._resource(event)
         if client is None or client.tenant != event.tenant or resource is None:
             return Reason(entry, named, False, (_GONE,))
         call = Call(as_registered(client, self._guard), event.purpose or None, "")
@@ -162,6 +168,13 @@ class Reasons:
         if event.action in {"infer", "releaseOutput"} and not event.purpose:
             notes.append(_PURPOSE)
         return Reason(entry, tuple(told), same, tuple(notes))
+
+    def _registration(self, event: Event) -> Client | None:
+        """Return who asked, as it is registered now; of a person, that and not its client."""
+        if event.actor_type != "user":
+            return self._clients.get(event.client_id)
+        person = self._people.get(event.actor_ref)
+        return None if person is None else registration_of(person)
 
     def _again(
         self, call: Call, event: Event, resource: ResourceFacts

@@ -18,6 +18,7 @@ from gateway.storage.documents import (
     jwks_from_text,
     names_from_text,
     names_to_text,
+    ordered_from_text,
     to_text,
 )
 from gateway.storage.statements import get_one, put_new, replace_row, rows
@@ -193,6 +194,7 @@ def _client_row(client: Client) -> dict[str, Any]:
         "disabled": client.disabled,
         "former_json": to_text(client.former) if client.former else None,
         "not_before": client.not_before,
+        "redirect_uris_json": to_text(client.redirect_uris) if client.redirect_uris else None,
     }
 
 
@@ -213,4 +215,5 @@ def _client(row: RowMapping) -> Client:
         disabled=row["disabled"],
         former=former_from_text(row["former_json"]),
         not_before=row["not_before"],
+        redirect_uris=ordered_from_text(row["redirect_uris_json"] or "[]"),
     )

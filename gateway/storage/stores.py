@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.authorization.ports import ApprovalStore, PendingStore
 from gateway.batch.ports import BatchStore
 from gateway.federation.ports import FederationStore
+from gateway.identity.people_ports import PersonStore, SignInStore, TicketStore
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
 from gateway.registry.ports import Registry, UploadStore
 from gateway.storage.database import Database
@@ -19,6 +20,7 @@ from gateway.storage.memory_identity import (
     MemoryTenantStore,
 )
 from gateway.storage.memory_pending import MemoryPendingStore
+from gateway.storage.memory_people import memory_people
 from gateway.storage.memory_policies import MemoryBundleStore
 from gateway.storage.memory_registry import MemoryRegistry
 from gateway.storage.memory_uploads import MemoryUploadStore
@@ -27,6 +29,7 @@ from gateway.storage.sql_batches import SqlBatchStore
 from gateway.storage.sql_federation import SqlFederationStore
 from gateway.storage.sql_identity import SqlClientStore, SqlRevocationStore, SqlTenantStore
 from gateway.storage.sql_pending import SqlPendingStore
+from gateway.storage.sql_people import SqlPersonStore, SqlSignInStore, SqlTicketStore
 from gateway.storage.sql_policies import SqlBundleStore
 from gateway.storage.sql_registry import SqlRegistry
 from gateway.storage.sql_uploads import SqlUploadStore
@@ -39,6 +42,9 @@ class ControlStores:
 
     tenants: TenantStore
     clients: ClientStore
+    people: PersonStore
+    sign_ins: SignInStore
+    tickets: TicketStore
     revocations: RevocationStore
     registry: Registry
     uploads: UploadStore
@@ -54,6 +60,9 @@ def sql_stores(database: Database) -> ControlStores:
     return ControlStores(
         tenants=SqlTenantStore(database),
         clients=SqlClientStore(database),
+        people=SqlPersonStore(database),
+        sign_ins=SqlSignInStore(database),
+        tickets=SqlTicketStore(database),
         revocations=SqlRevocationStore(database),
         registry=SqlRegistry(database),
         uploads=SqlUploadStore(database),
@@ -67,9 +76,13 @@ def sql_stores(database: Database) -> ControlStores:
 
 def memory_stores() -> ControlStores:
     """Return empty stores that end with the process."""
+    people, sign_ins, tickets = memory_people()
     return ControlStores(
         tenants=MemoryTenantStore(),
         clients=MemoryClientStore(),
+        people=people,
+        sign_ins=sign_ins,
+        tickets=tickets,
         revocations=MemoryRevocationStore(),
         registry=MemoryRegistry(),
         uploads=MemoryUploadStore(),

@@ -84,6 +84,7 @@ client = Table(
     _flag("disabled"),
     _string("former_json", nullable=True),
     Column("not_before", BigInteger, nullable=False, server_default="0"),
+    _string("redirect_uris_json", nullable=True),
     Index(None, "tenant", "id"),
 )
 
@@ -315,4 +316,61 @@ policy_bundle = Table(
     _key("tenant"),
     Column("epoch", BigInteger, primary_key=True, autoincrement=False),
     _blob("document"),
+)
+
+person = Table(
+    "person",
+    metadata,
+    _key("id"),
+    _string("tenant"),
+    _string("roles_json"),
+    _string("purposes_json"),
+    _string("default_purpose", nullable=True),
+    _string("state"),
+    _blob("mark"),
+    _string("sealed_json"),
+    _blob("details"),
+    _string("password"),
+    _number("created"),
+    _number("revision"),
+    UniqueConstraint("tenant", "mark"),
+    Index(None, "tenant", "id"),
+)
+
+sign_in = Table(
+    "sign_in",
+    metadata,
+    _key("id"),
+    _string("kind"),
+    _string("tenant"),
+    _string("person"),
+    _string("client"),
+    _string("scopes_json"),
+    _string("thumbprint"),
+    _number("acr"),
+    _string("amr_json"),
+    _number("authenticated"),
+    _number("created"),
+    _number("seen"),
+    _number("expires"),
+    _blob("secret"),
+    Index(None, "secret"),
+    Index(None, "person", "created"),
+    Index(None, "expires"),
+)
+
+ticket = Table(
+    "ticket",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    _string("kind"),
+    _string("tenant"),
+    _string("person"),
+    _string("sign_in"),
+    _number("expires"),
+    _string("facts_json"),
+    _flag("spent"),
+    Index(None, "person"),
+    Index(None, "sign_in"),
+    Index(None, "expires"),
 )

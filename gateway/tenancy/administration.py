@@ -55,6 +55,7 @@ class ClientOrder:
     auth_method: AuthMethod
     jwks: Mapping[str, Any] | None
     token_binding: TokenBinding
+    redirect_uris: tuple[str, ...] = ()
 
 
 class Administration:
@@ -195,6 +196,7 @@ class Administration:
                 auth_method=order.auth_method,
                 jwks=order.jwks,
                 token_binding=order.token_binding,
+                redirect_uris=order.redirect_uris,
                 random_bytes=self._random_bytes,
             )
             self._changed()  # a second administrator ends the solo mode

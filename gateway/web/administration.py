@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field, StrictBool, StrictInt
 
 from gateway.identity.records import AuthMethod, TokenBinding
+from gateway.identity.redirects import MAX_REDIRECT, MAX_REDIRECTS
 from gateway.tenancy.administration import Administration, ClientOrder
 from gateway.tenancy.credentials import Credentials
 from gateway.tenancy.overview import Overviews
@@ -29,6 +30,10 @@ router = APIRouter(route_class=StrictRoute, prefix="/v1", tags=["administration"
 Use = Annotated[Administration, provided(Administration)]
 Held = Annotated[Credentials, provided(Credentials)]
 Looks = Annotated[Overviews, provided(Overviews)]
+
+
+Redirect = Annotated[str, Field(max_length=MAX_REDIRECT)]
+Redirects = Annotated[tuple[Redirect, ...], Field(max_length=MAX_REDIRECTS)]
 
 
 class NewTenant(Body):
@@ -59,6 +64,7 @@ class NewClient(Body):
     auth_method: AuthMethod = "private_key_jwt"
     jwks: dict[str, Any] | None = None
     token_binding: TokenBinding = "dpop"  # noqa: S105 - a kind of binding
+    redirect_uris: Redirects = ()
 
     def order(self) -> ClientOrder:
         """Return what the use case takes."""
@@ -72,6 +78,7 @@ class NewClient(Body):
             auth_method=self.auth_method,
             jwks=self.jwks,
             token_binding=self.token_binding,
+            redirect_uris=self.redirect_uris,
         )
 
 
@@ -190,12 +197,15 @@ def whoami(call: CallDep) -> CallerAnswer:
     principal = call.principal
     return {
         "issuer": principal.issuer,
-        "client_id": principal.client_id,
+        "client_id": principal.app or principal.client_id,
         "tenant": principal.tenant,
         "roles": sorted(principal.roles),
         "scopes": sorted(principal.scopes),
         "purposes": sorted(principal.purposes),
         "default_purpose": principal.default_purpose,
         "binding": principal.binding,
+        "person": principal.subject if principal.kind == "user" else None,
+        "acr": principal.acr,
+        "auth_age": principal.auth_age,
         "expires": principal.expires,
     }

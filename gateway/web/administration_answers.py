@@ -88,6 +88,7 @@ class ClientAnswer(TypedDict):
     default_purpose: str | None
     auth_method: AuthMethod
     token_binding: TokenBinding
+    redirect_uris: list[str]
     disabled: bool
     former_until: Annotated[list[int], Field(description="When each credential of before ends.")]
 
@@ -109,4 +110,7 @@ class CallerAnswer(TypedDict):
     purposes: list[str]
     default_purpose: str | None
     binding: TokenBinding
+    person: Annotated[str | None, Field(description="For whom the client acts.")]
+    acr: Annotated[int, Field(description="1: one factor, 2: several; 0: a service.")]
+    auth_age: Annotated[int, Field(description="Seconds since it authenticated, rounded up.")]
     expires: Moment

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
@@ -21,22 +22,37 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from gateway.errors import EvidenceUnavailable
+from gateway.errors import EvidenceUnavailable, LimitReached
 from gateway.identity.authenticate import PROTECTED_RESOURCE_PATH
 from gateway.identity.authorization_server import AuthorizationServer, Revocation, TokenEvent
 from gateway.identity.client_authentication import Connection
 from gateway.identity.errors import OAuthRefusal
 from gateway.identity.introspection import INTROSPECTION_PATH
 from gateway.identity.metadata import (
+    DEVICE_PATH,
     JWKS_PATH,
+    PUSH_PATH,
     REVOCATION_PATH,
     SERVER_METADATA_PATH,
     server_metadata,
 )
 from gateway.identity.token_grant import TOKEN_PATH
 from gateway.origins import group_of
+from gateway.people.consent import Consents
+from gateway.people.devices import Devices
+from gateway.people.endings import Endings
+from gateway.people.tokens import GRANTS, PersonTokens
 from gateway.web.client_certificates import certificate_of
-from gateway.web.oauth_operations import INTROSPECT, KEYS, RESOURCE, REVOKE, SERVER, TOKEN
+from gateway.web.oauth_operations import (
+    DEVICE,
+    INTROSPECT,
+    KEYS,
+    PUSH,
+    RESOURCE,
+    REVOKE,
+    SERVER,
+    TOKEN,
+)
 from gateway.web.problems import note_code
 
 MAX_FORM: Final = 16_384
@@ -47,6 +63,23 @@ FORM_SECONDS: Final = 10.0
 """Longest wait for a form to arrive."""
 METADATA_SECONDS: Final = 300
 """How long clients may keep metadata and keys: less than a key rotation's overlap."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfPeople:
+    """What answers requests about people.
+
+    Attributes:
+        tokens: Exchanges codes and refresh tokens.
+        consents: Takes pushed requests.
+        devices: Begins sign-ins of devices.
+        endings: Ends sign-ins.
+    """
+
+    tokens: PersonTokens
+    consents: Consents
+    devices: Devices
+    endings: Endings
 
 
 class Evidence(Protocol):
@@ -68,6 +101,8 @@ def build_router(
     resource: Callable[[], Mapping[str, Any]],
     evidence: Evidence,
     count: Callable[[str, str], None] = lambda _outcome, _reason: None,
+    *,
+    people: OfPeople | None = None,
 ) -> APIRouter:
     """Build the routes of the authorization server and the two well-known documents.
 
@@ -75,14 +110,24 @@ def build_router(
         server: The embedded authorization server.
         resource: Returns the protected resource metadata, see `gateway.identity.metadata`.
         evidence: Records what happens to tokens, before the answer leaves.
+        people: Answers what is about people; None where there are none.
         count: Told how a request ended (`issued`, `revoked`, `refused`), and the OAuth error code.
     """
     router = APIRouter(tags=["OAuth"])
-    endpoints = _Endpoints(server, evidence, count)
+    endpoints = _Endpoints(server, evidence, count, people)
     router.add_api_route(TOKEN_PATH, endpoints.token, methods=["POST"], **TOKEN)
+    if people is not None:
+        asking = _PersonEndpoints(people, endpoints.refused)
+        router.add_api_route(PUSH_PATH, asking.push, methods=["POST"], **PUSH)
+        router.add_api_route(DEVICE_PATH, asking.device, methods=["POST"], **DEVICE)
     router.add_api_route(REVOCATION_PATH, endpoints.revoke, methods=["POST"], **REVOKE)
     router.add_api_route(INTROSPECTION_PATH, endpoints.introspect, methods=["POST"], **INTROSPECT)
-    metadata = server_metadata(server.issuer, server.profile, certificates=server.certificates)
+    metadata = server_metadata(
+        server.issuer,
+        server.profile,
+        certificates=server.certificates,
+        people=people is not None,
+    )
     _add_document(router, JWKS_PATH, lambda: server.jwks, KEYS)
     _add_document(router, SERVER_METADATA_PATH, lambda: metadata, SERVER)
     _add_document(router, PROTECTED_RESOURCE_PATH, resource, RESOURCE)
@@ -91,9 +136,14 @@ def build_router(
 
 class _Endpoints:
     def __init__(
-        self, server: AuthorizationServer, evidence: Evidence, count: Callable[[str, str], None]
+        self,
+        server: AuthorizationServer,
+        evidence: Evidence,
+        count: Callable[[str, str], None],
+        people: OfPeople | None,
     ) -> None:
         self._server = server
+        self._people = people
         self._evidence = evidence
         self._count = count
 
@@ -101,8 +151,9 @@ class _Endpoints:
         """Issue an access token (RFC 6749 section 4.4, RFC 9449 section 5)."""
         try:
             form = await _form(request)
+            people = self._people if form.get("grant_type") in GRANTS else None
             answer = await run_in_threadpool(
-                self._server.token_response,
+                (people.tokens if people else self._server).token_response,
                 form,
                 _single(request, "authorization"),
                 _single(request, "dpop"),
@@ -112,9 +163,9 @@ class _Endpoints:
                 async with _withheld():
                     await self._evidence.record(answer.event)
         except (OAuthRefusal, EvidenceUnavailable) as refusal:
-            return self._refused(request, refusal)
+            return self.refused(request, refusal)
         if answer.refusal is not None:
-            return self._refused(request, answer.refusal)
+            return self.refused(request, answer.refusal)
         self._count("issued", "ok")
         return Response(orjson.dumps(answer.body), 200, _NO_STORE, "application/json")
 
@@ -122,17 +173,19 @@ class _Endpoints:
         """Revoke an access token of the client that asks (RFC 7009)."""
         try:
             form = await _form(request)
+            authorization = _single(request, "authorization")
+            connection = _connection(request)
+            if await run_in_threadpool(self._end_refresh, form, authorization, connection):
+                self._count("revoked", "ok")
+                return Response(b"", 200, _NO_STORE)
             revocation = await run_in_threadpool(
-                self._server.read_revocation,
-                form,
-                _single(request, "authorization"),
-                _connection(request),
+                self._server.read_revocation, form, authorization, connection
             )
             if revocation is not None:
                 async with _withheld():
                     await run_in_threadpool(self._evidence.revoke, revocation)
         except (OAuthRefusal, EvidenceUnavailable) as refusal:
-            return self._refused(request, refusal)
+            return self.refused(request, refusal)
         self._count("revoked", "ok")
         return Response(b"", 200, _NO_STORE)
 
@@ -147,15 +200,67 @@ class _Endpoints:
                 _connection(request),
             )
         except OAuthRefusal as refusal:
-            return self._refused(request, refusal)
+            return self.refused(request, refusal)
         self._count("introspected", "ok")
         return Response(orjson.dumps(told), 200, _NO_STORE, "application/json")
 
-    def _refused(self, request: Request, refusal: OAuthRefusal | EvidenceUnavailable) -> Response:
+    def _end_refresh(
+        self, form: Mapping[str, str], authorization: bytes | None, connection: Connection
+    ) -> bool:
+        """End the sign-in of a refresh token; tell whether there is one of ours to end."""
+        if self._people is None:
+            return False
+        known, sign_in = self._people.tokens.find_refresh(form, authorization, connection)
+        if sign_in is not None:
+            self._people.endings.end(sign_in)
+        return known
+
+    def refused(self, request: Request, refusal: OAuthRefusal | EvidenceUnavailable) -> Response:
+        """Answer a refusal, counted."""
         answer, error = _refusal(refusal)
         self._count("refused", error)
         note_code(request.scope, error)
         return answer
+
+
+class _PersonEndpoints:
+    def __init__(
+        self,
+        people: OfPeople,
+        refused: Callable[[Request, OAuthRefusal | EvidenceUnavailable], Response],
+    ) -> None:
+        self._people = people
+        self._refused = refused
+
+    async def push(self, request: Request) -> Response:
+        """Take a request that a person is to be asked about (RFC 9126)."""
+        try:
+            form = await _form(request)
+            _, body = await run_in_threadpool(
+                self._people.consents.push,
+                form,
+                _single(request, "authorization"),
+                _connection(request),
+            )
+        except (OAuthRefusal, LimitReached) as refusal:
+            if isinstance(refusal, LimitReached):
+                refusal = OAuthRefusal("temporarily_unavailable", refusal.public)
+            return self._refused(request, refusal)
+        return Response(orjson.dumps(body), 201, _NO_STORE, "application/json")
+
+    async def device(self, request: Request) -> Response:
+        """Begin the sign-in of a device (RFC 8628)."""
+        try:
+            form = await _form(request)
+            body = await run_in_threadpool(
+                self._people.devices.begin,
+                form,
+                _single(request, "authorization"),
+                _connection(request),
+            )
+        except OAuthRefusal as refusal:
+            return self._refused(request, refusal)
+        return Response(orjson.dumps(body), 200, _NO_STORE, "application/json")
 
 
 @asynccontextmanager

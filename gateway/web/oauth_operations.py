@@ -7,13 +7,15 @@ from typing import Any, Final
 
 from fastapi import Response
 
-from gateway.identity.token_exchange import ACCESS_TOKEN, EXCHANGE
-from gateway.identity.token_grant import GRANT_TYPE
+from gateway.identity.metadata import GRANTS
+from gateway.identity.token_exchange import ACCESS_TOKEN
 from gateway.web.operations import described
 from gateway.web.protocol_answers import (
+    DeviceCode,
     Introspected,
     KeySet,
     OAuthFault,
+    PushedRequest,
     ResourceMetadata,
     ServerMetadata,
     Token,
@@ -86,7 +88,12 @@ TOKEN: Final[dict[str, Any]] = {
         ],
         "requestBody": _form(
             {
-                "grant_type": {**_TEXT, "enum": [GRANT_TYPE, EXCHANGE]},
+                "grant_type": {**_TEXT, "enum": GRANTS},
+                "code": {**_TEXT, "description": "Of `authorization_code`."},
+                "code_verifier": {**_TEXT, "description": "Of PKCE, with `code`."},
+                "redirect_uri": {**_TEXT, "description": "As in the request, with `code`."},
+                "device_code": {**_TEXT, "description": "Of a device."},
+                "refresh_token": {**_TEXT, "description": "Good once; the answer has the next."},
                 "scope": {
                     **_TEXT,
                     "description": "Scopes, spaces between; by default all of the client's.",
@@ -103,6 +110,54 @@ TOKEN: Final[dict[str, Any]] = {
                 "requested_token_type": {**_TEXT, "description": "The same, if anything."},
             },
             "grant_type",
+        ),
+    },
+}
+PUSH: Final[dict[str, Any]] = {
+    "operation_id": "push_authorization_request",
+    "response_model": None,
+    "status_code": 201,
+    "responses": {
+        201: {"model": PushedRequest, "description": "To be named at `/oauth/authorize`, once."},
+        **_REFUSALS,
+    },
+    "openapi_extra": {
+        "security": _SECURITY,
+        "requestBody": _form(
+            {
+                "response_type": {**_TEXT, "enum": ["code"]},
+                "redirect_uri": {**_TEXT, "example": "https://app.example/back"},
+                "code_challenge": {
+                    **_TEXT,
+                    "example": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+                },
+                "code_challenge_method": {**_TEXT, "enum": ["S256"]},
+                "scope": {**_TEXT, "example": "infer"},
+                "state": _TEXT,
+                "max_age": {**_TEXT, "description": "Seconds since the person signed in."},
+                "acr_values": {**_TEXT, "description": "Levels, spaces between."},
+                "dpop_jkt": {**_TEXT, "description": "Thumbprint of the key of proofs."},
+            },
+            "response_type",
+            "code_challenge",
+            "code_challenge_method",
+        ),
+    },
+}
+DEVICE: Final[dict[str, Any]] = {
+    "operation_id": "begin_device",
+    "response_model": None,
+    "responses": {
+        200: {"model": DeviceCode, "description": "What to show, and what to ask with."},
+        **_REFUSALS,
+    },
+    "openapi_extra": {
+        "security": _SECURITY,
+        "requestBody": _form(
+            {
+                "scope": {**_TEXT, "example": "infer"},
+                "dpop_jkt": {**_TEXT, "description": "Thumbprint of the key of proofs."},
+            }
         ),
     },
 }

@@ -50,6 +50,10 @@ STATUS: Final[dict[str, int]] = {
     "signature_refused": 400,
     "key_refused": 400,
     "issuer_unavailable": 503,
+    "sign_in_refused": 403,
+    "sign_in_later": 429,
+    "sign_in_busy": 503,
+    "form_refused": 403,
     "registration_refused": 422,
     "unknown_record": 404,
     # policy

@@ -23,6 +23,7 @@ class Token(TypedDict):
     token_type: Literal["Bearer", "DPoP"]
     expires_in: Annotated[int, Field(description="Seconds.")]
     scope: str
+    refresh_token: NotRequired[Annotated[str, Field(description="Where a person is signed in.")]]
     issued_token_type: NotRequired[
         Annotated[str, Field(description="Of an exchange (RFC 8693, section 2.2.1).")]
     ]
@@ -46,6 +47,23 @@ class Introspected(TypedDict):
     act: NotRequired[Annotated[dict[str, Any], Field(description="Who acts (RFC 8693).")]]
 
 
+class PushedRequest(TypedDict):
+    """A request that was pushed (RFC 9126, section 2.2)."""
+
+    request_uri: Annotated[str, Field(examples=["urn:ietf:params:oauth:request_uri:6esc…"])]
+    expires_in: Annotated[int, Field(description="Seconds.")]
+
+
+class DeviceCode(TypedDict):
+    """What a device goes on with (RFC 8628, section 3.2)."""
+
+    device_code: str
+    user_code: Annotated[str, Field(examples=["WDJB-MJHT"])]
+    verification_uri: str
+    expires_in: Annotated[int, Field(description="Seconds.")]
+    interval: Annotated[int, Field(description="Seconds between two questions.")]
+
+
 class OAuthFault(TypedDict):
     """Why there is no token (RFC 6749, section 5.2)."""
 
@@ -67,8 +85,15 @@ class ServerMetadata(TypedDict):
     revocation_endpoint: str
     introspection_endpoint: str
     jwks_uri: str
+    authorization_endpoint: str
+    pushed_authorization_request_endpoint: str
+    device_authorization_endpoint: str
     grant_types_supported: list[str]
     response_types_supported: list[str]
+    response_modes_supported: list[str]
+    code_challenge_methods_supported: list[str]
+    authorization_response_iss_parameter_supported: bool
+    acr_values_supported: list[str]
     scopes_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
     token_endpoint_auth_signing_alg_values_supported: list[str]

@@ -239,6 +239,7 @@ def client_body(client: Client) -> ClientAnswer:
         "default_purpose": client.default_purpose,
         "auth_method": client.auth_method,
         "token_binding": client.token_binding,
+        "redirect_uris": list(client.redirect_uris),
         "disabled": client.disabled,
         "former_until": [one.until for one in client.former],
     }

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.authorization.records import Approval, Pending
 from gateway.batch.records import Batch, Part
 from gateway.federation.records import Federation, Run, Site
+from gateway.identity.people import Person, SignIn, Ticket
 from gateway.identity.records import Client, FormerCredential, Tenant
 from gateway.registry.records import Model, ModelVersion, Release, SealedPayload, Upload
 from policies.bundle import SignedBundle, sign_bundle
@@ -25,6 +26,7 @@ ACME = Tenant(
 )
 APP = Client(
     id="app",
+    redirect_uris=("https://app.example/back", "http://127.0.0.1/"),
     tenant="acme",
     name="the app",
     roles=frozenset({"caller", "owner"}),
@@ -160,3 +162,43 @@ def next_bundle(bundle: SignedBundle, author: str = "app") -> SignedBundle:
     return sign_bundle(
         replace(bundle, epoch=bundle.epoch + 1, previous=bundle.digest, author=author), KEY
     )
+
+
+PERSON = Person(
+    id="person-" + "0a" * 16,
+    tenant="acme",
+    roles=frozenset({"owner", "caller"}),
+    purposes=frozenset({"care"}),
+    default_purpose="care",
+    state="active",
+    mark=b"\x00mark\xff",
+    sealed=PAYLOAD,
+    details=b"\x00details\xff",
+    password="$argon2id$made-up",
+    created=1_700_000_000,
+)
+SIGN_IN = SignIn(
+    id="signin-1",
+    kind="browser",
+    tenant="acme",
+    person=PERSON.id,
+    client="",
+    scopes=frozenset({"infer"}),
+    thumbprint="",
+    acr=2,
+    amr=frozenset({"hwk", "user"}),
+    authenticated=10,
+    created=11,
+    seen=12,
+    expires=1_000,
+    secret=b"\x00" * 32,
+)
+TICKET = Ticket(
+    digest=b"\xff" * 32,
+    kind="code",
+    tenant="acme",
+    person=PERSON.id,
+    sign_in="signin-1",
+    expires=1_000,
+    facts={"nonce": "ä'"},
+)

@@ -10,7 +10,7 @@ import pytest
 from gateway.artifacts.upload import SealedPayload
 from gateway.storage.stores import ControlStores
 from gateway.storage.wrapped_keys import ROWS
-from tests.contracts.samples import BATCH, ECG, PART, PAYLOAD, TRIAL, UPLOAD, VERSION
+from tests.contracts.samples import BATCH, ECG, PART, PAYLOAD, PERSON, TRIAL, UPLOAD, VERSION
 
 ANEW = b"\x00wrapped\xffanew"
 
@@ -29,6 +29,7 @@ def filled(stores: ControlStores) -> ControlStores:
         stores.federations.add_federation(replace(TRIAL, tenant=tenant))
         stores.batches.add_batch(replace(BATCH, id=f"b-{tenant}", tenant=tenant))
         stores.batches.put_part(replace(PART, batch=f"b-{tenant}", tenant=tenant))
+        stores.people.add(replace(PERSON, id=f"p-{tenant}", tenant=tenant))
     return stores
 
 
@@ -40,20 +41,21 @@ def records(stores: ControlStores, tenant: str) -> list[object]:
         stores.federations.get_federation(tenant, "trial"),
         stores.batches.get_batch(tenant, batch),
         stores.batches.get_part(tenant, batch, 0),
+        stores.people.get(f"p-{tenant}"),
     ]
 
 
 def rewrap(stores: ControlStores, tenant: str, change: Callable[..., SealedPayload]) -> int:
-    holders = (stores.registry, stores.uploads, stores.federations, stores.batches)
+    holders = (stores.registry, stores.uploads, stores.federations, stores.batches, stores.people)
     return sum(holder.rewrap(tenant, change) for holder in holders)
 
 
 def test_the_tenants_keys_are_wrapped_anew_and_nothing_else_changes(filled: ControlStores) -> None:
     before, others = records(filled, "acme"), records(filled, "other")
-    assert rewrap(filled, "acme", anew) == 5
+    assert rewrap(filled, "acme", anew) == 6
     fresh = [anew(PAYLOAD), anew(VERSION.payloads[1])]
-    names = ("payloads", "payload", "calibration", "source", "source")
-    values = (tuple(fresh), *[fresh[0]] * 4)
+    names = ("payloads", "payload", "calibration", "source", "source", "sealed")
+    values = (tuple(fresh), *[fresh[0]] * 5)
     expected = [
         replace(record, **{name: value})  # type: ignore[type-var]
         for record, name, value in zip(before, names, values, strict=True)

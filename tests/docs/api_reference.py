@@ -173,7 +173,7 @@ def _members(schema: Mapping[str, Any]) -> str:
 def described() -> dict[str, Any]:
     """Return the document of a gateway that is founded for it."""
     with tempfile.TemporaryDirectory() as folder, served_place(Path(folder)) as place:
-        found: dict[str, Any] = httpx.get(f"{place.url}/openapi.json").json()
+        found: dict[str, Any] = httpx.get(f"{place.url}/openapi.json", timeout=60).json()
         return found
 
 

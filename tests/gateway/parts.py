@@ -154,8 +154,7 @@ def house(
             guard,
             recorder,
             coordinator,
-            identity.server.revoke,
-            identity.token_keys,
+            identity,
             lambda _: None,
             unmeasured,
         )

@@ -18,6 +18,7 @@ from gateway.composition.bootstrap import Plan, found
 from gateway.composition.environment import Environment
 from gateway.composition.foundation import Foundation, open_foundation
 from gateway.composition.gateway import compose
+from gateway.identity.passwords import Cost
 from gateway.log_sink import LogSink
 from gateway.process.doors import Door
 from gateway.settings import load_settings
@@ -32,6 +33,7 @@ ENVIRONMENT = Environment(
     secrets.token_bytes,
     engines=lambda _: ThreadServer(),
     preparing=PreparingHere,
+    passwords=Cost(1, 64, 1),
 )
 ROLES = {
     "owner": ["models", "artifacts", "infer", "policies"],

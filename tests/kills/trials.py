@@ -17,6 +17,7 @@ from tests.kills import (
     batch_changes,
     federation_changes,
     key_changes,
+    people_changes,
     privacy_changes,
     registry_changes,
     sharing_changes,
@@ -31,6 +32,7 @@ from tests.kills.verdict import WRONG, Verdict, intents, judge, recovered
 from tests.kills.world import make_ground, opened
 
 SCENARIOS: tuple[Scenario, ...] = (
+    *people_changes.SCENARIOS,
     *tenancy_changes.SCENARIOS,
     *registry_changes.SCENARIOS,
     *sharing_changes.SCENARIOS,

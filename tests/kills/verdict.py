@@ -27,6 +27,8 @@ TELLS = frozenset(
         *("enable_client", "rotate_client", "rotate_tenant_key", "retire_tenant_key"),
         *("rotate_release_key", "replace_lost_release_key"),
         "rescue_policies",
+        *("invite_person", "reinvite_person", "change_person_roles", "suspend_person"),
+        *("enable_person", "delete_person"),
     }
 )
 """Kinds whose tenant finds the change in its own log as well."""

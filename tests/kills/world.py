@@ -35,6 +35,7 @@ from gateway.composition.identity import make_identity
 from gateway.composition.use_cases import UseCases, make_use_cases
 from gateway.errors import NotFound
 from gateway.federation.coordinator import RunEvents, RunOrder
+from gateway.identity.passwords import Cost
 from gateway.identity.records import ROLES, Tenant
 from gateway.identity.token_keys import TokenKeys
 from gateway.settings import load_settings
@@ -52,6 +53,7 @@ ENVIRONMENT = Environment(
     secrets.token_bytes,
     engines=lambda _: ThreadServer(),
     preparing=PreparingHere,
+    passwords=Cost(1, 64, 1),
 )
 TENANTS = ("acme", "rival")
 RULES = '@id("all")\npermit (principal, action, resource);\n'
@@ -157,8 +159,7 @@ def opened(data: Path, steps: Steps) -> Iterator[World]:
             guard,
             recorder,
             coordinator,
-            identity.server.revoke,
-            identity.token_keys,
+            identity,
             lambda _: None,
             parts.unmeasured,
         )

@@ -15,7 +15,7 @@ from gateway.registry.facts import model_facts
 from gateway.registry.records import Model
 from gateway.registry.terms import Terms
 from gateway.tenancy.solo import SOLO_SECONDS, SoloMode
-from policies.facts import SiteFacts, TenantFacts
+from policies.facts import ServiceFacts, SiteFacts, TenantFacts
 from tests.gateway.parts import NOW, TENANT, House, call, client_record, house
 from tests.sharings import sharing
 
@@ -176,7 +176,9 @@ def test_a_site_that_was_read_before_its_revocation_is_not_kept_after_it() -> No
         guard = _guard_on(home, federation=store)
         asked = call("site").principal
         guard.principal(asked)
-        site = guard.principal(asked).site
+        facts = guard.principal(asked)
+        assert isinstance(facts, ServiceFacts)
+        site = facts.site
         assert site is not None
         assert site.revoked
 

@@ -1,0 +1,136 @@
+"""From the foundation to what people use: administration, sign-in, where they are signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.authorization.guard import Guard
+from gateway.authorization.intents import Intents
+from gateway.authorization.recorder import Recorder
+from gateway.composition.foundation import Foundation
+from gateway.composition.identity import Identity
+from gateway.identity.passwords import Passwords
+from gateway.identity.person_details import SealedDetails
+from gateway.identity.throttle import Throttle
+from gateway.people.administration import People
+from gateway.people.browsers import Browsers
+from gateway.people.consent import Consents
+from gateway.people.devices import Devices
+from gateway.people.endings import Endings
+from gateway.people.signing_in import SigningIn
+from gateway.people.tokens import PersonTokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleParts:
+    """What the doors call for people.
+
+    Attributes:
+        sweep: Forgets what has expired.
+    """
+
+    administration: People
+    details: SealedDetails
+    endings: Endings
+    browsers: Browsers
+    signing_in: SigningIn
+    consents: Consents
+    devices: Devices
+    tokens: PersonTokens
+    sweep: Callable[[], object]
+
+
+def make_people(
+    base: Foundation,
+    guard: Guard,
+    recorder: Recorder,
+    intents: Intents,
+    identity: Identity,
+) -> PeopleParts:
+    """Make the parts."""
+    stores, environment = base.stores, base.environment
+    clock, random_bytes = environment.clock, environment.random_bytes
+    throttle = Throttle(environment.monotonic)
+    details = SealedDetails(base.keys, random_bytes)
+    issuer = base.settings.public_url.rstrip("/")
+    revoke = identity.server.revoke
+    endings = Endings(stores.sign_ins, revoke, issuer, intents=intents, clock=clock)
+    administration = People(
+        stores.tenants,
+        stores.people,
+        stores.tickets,
+        stores.sign_ins,
+        details,
+        base.revocation_state,
+        guard=guard,
+        intents=intents,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+    browsers = Browsers(
+        stores.people,
+        stores.sign_ins,
+        base.revocation_state,
+        endings,
+        recorder=recorder,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+    signing_in = SigningIn(
+        stores.people,
+        stores.tickets,
+        details,
+        Passwords(random_bytes, environment.passwords),
+        throttle,
+        browsers,
+        endings,
+        base.revocation_state,
+        intents=intents,
+        clock=clock,
+    )
+
+    consents = Consents(
+        stores.tickets,
+        identity.person_clients,
+        issuer=issuer,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+    devices = Devices(
+        stores.tickets,
+        identity.person_clients,
+        throttle,
+        page=f"{issuer}/people/device",
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+    tokens = PersonTokens(
+        identity.person_clients,
+        stores.tickets,
+        stores.sign_ins,
+        base.revocation_state,
+        endings,
+        devices,
+        identity.minter,
+        identity.proofs,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+
+    def sweep() -> None:
+        now = int(clock())
+        stores.sign_ins.prune(now)
+        stores.tickets.prune(now)
+
+    return PeopleParts(
+        administration=administration,
+        details=details,
+        endings=endings,
+        browsers=browsers,
+        signing_in=signing_in,
+        consents=consents,
+        devices=devices,
+        tokens=tokens,
+        sweep=sweep,
+    )

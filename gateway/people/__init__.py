@@ -1,0 +1,1 @@
+"""The people of tenants: administered, signing in, letting clients act for them."""
