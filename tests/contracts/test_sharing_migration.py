@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from gateway.storage.database import MIGRATIONS, open_database
 from gateway.storage.stores import sql_stores
@@ -20,7 +21,7 @@ BEFORE = "0003"
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/control.db"
-    return str(request.getfixturevalue("postgresql_url"))
+    return _another_database(str(request.getfixturevalue("postgresql_url")))
 
 
 def test_a_list_of_tenants_becomes_an_offer_to_each(url: str) -> None:
@@ -39,6 +40,17 @@ def test_a_list_of_tenants_becomes_an_offer_to_each(url: str) -> None:
         assert (offer.offered, offer.offered_by) == (7, "owner")
     assert stores.pending.list_pending(after=(-1, ""), limit=9) == []
     opened.close()
+
+
+def _another_database(url: str) -> str:
+    """Make a database that no release has seen, on the server of all tests."""
+    server = make_url(url).set(drivername="postgresql+psycopg")
+    name = f"before_{secrets.token_hex(4)}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 
 def _of_before(url: str) -> None:

@@ -13,6 +13,7 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
 from gateway.identity.metadata import DEVICE_GRANT
+from gateway.identity.token_exchange import EXCHANGE
 from tests.gateway.people.apps import (
     BACK,
     VERIFIER,
@@ -292,7 +293,7 @@ def test_metadata_says_what_there_is(place: Place) -> None:
     assert told_so["code_challenge_methods_supported"] == ["S256"]
     assert told_so["authorization_response_iss_parameter_supported"] is True
     assert set(told_so["grant_types_supported"]) == {
-        "client_credentials", "authorization_code", "refresh_token", DEVICE_GRANT,
+        "client_credentials", "authorization_code", "refresh_token", DEVICE_GRANT, EXCHANGE,
     }  # fmt: skip
 
 
