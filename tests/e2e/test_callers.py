@@ -117,19 +117,21 @@ def test_anothers_model_is_answered_like_no_model_at_all(house: House) -> None:
 
 def test_a_purpose_in_a_header_is_recorded_only_if_it_is_registered(house: House) -> None:
     headers = house.bearer("clinic-owner")
-    for stated, recorded in (("research", "research"), ("diagnosis", ""), (MARKER, "")):
+    stated_and_recorded = (("research", "research"), ("diagnosis", ""), (MARKER, ""))
+    for number, (stated, recorded) in enumerate(stated_and_recorded):
         answer = house.cast.http.post(
             f"{house.url}/v1/models/digits/versions/9.9/promote",
             headers={**headers, "sealgate-purpose": stated},
         )
         refused(answer, 404, "not-found")
-        answer = house.cast.http.put(
-            f"{house.url}/v1/models/digits/sharing/bank",
-            json={"infer": True},
+        name = f"stated-{number}"
+        answer = house.cast.http.post(
+            f"{house.url}/v1/models",
+            json={"name": name, "personal": False},
             headers={**headers, "sealgate-purpose": stated},
         )
-        assert answer.status_code == 200
-        event = newest(house, model="digits", actor_ref="clinic-owner")
+        assert answer.status_code == 201
+        event = newest(house, model=name, actor_ref="clinic-owner")
         assert event["action"] != "infer"
         assert event.get("purpose", "") == recorded
 

@@ -84,7 +84,7 @@ def test_a_database_that_hangs_is_told_by_readiness_and_keeps_no_metrics_from_an
         with House(place, Cast(place, narrator), {}) as house, ThreadPoolExecutor(40) as pool:
             until(lambda: httpx.get(f"{operations}/health/ready").status_code == 200)
             proxy.going.clear()
-            asking = [pool.submit(ask_for_a_token, house) for _ in range(40)]
+            asking = [pool.submit(ask_for_a_token, house, n) for n in range(40)]
             until(lambda: httpx.get(f"{operations}/health/ready", timeout=PATIENCE).text == UNWELL)
             metrics = httpx.get(f"{operations}/metrics", timeout=PATIENCE)
             assert "sealgate_build_info" in metrics.text
@@ -101,10 +101,10 @@ def fresh_database(url: str) -> str:
     return make_url(url).set(database="hanging").render_as_string(hide_password=False)
 
 
-def ask_for_a_token(house: House) -> int:
+def ask_for_a_token(house: House, number: int) -> int:
     return httpx.post(
         f"http://127.0.0.1:{house.place.port}/oauth/token",
         data={"grant_type": "client_credentials"},
-        auth=("nobody", "x" * 43),
+        auth=(f"nobody-{number}", "x" * 43),
         timeout=PATIENCE,
     ).status_code
