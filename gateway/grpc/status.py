@@ -50,7 +50,9 @@ _CODES: Final[dict[Status, frozenset[str]]] = {
             "use_dpop_nonce",
         }
     ),
-    Status.PERMISSION_DENIED: frozenset({"forbidden", "output_refused"}),
+    Status.PERMISSION_DENIED: frozenset(
+        {"forbidden", "output_refused", "sign_in_refused", "form_refused"}
+    ),
     Status.NOT_FOUND: frozenset(
         {
             *("model_not_found", "not_found", "unknown_record", "payload_absent", "log_empty"),
@@ -61,13 +63,14 @@ _CODES: Final[dict[Status, frozenset[str]]] = {
         {
             *("issuer_unavailable", "key_unavailable", "artifact_store", "interrupted"),
             *("model_unavailable", "evidence_unavailable", "coordinator_unavailable"),
-            *("model_set_aside", "engines_down"),
+            *("model_set_aside", "engines_down", "sign_in_busy"),
             *("storage_unavailable", "audit_unavailable", "erasure_incomplete", "store_fault"),
         }
     ),
     Status.RESOURCE_EXHAUSTED: frozenset(
         {
             *("too_many_requests", "limit_reached", "body_too_large", "upload_too_large"),
+            "sign_in_later",
             "engine_busy",
         }
     ),

@@ -165,10 +165,15 @@ class TokenMinter:
             "tenant": client.tenant,
             **on_behalf,
         }
-        return self._signed(claims, scopes, thumbprint, certificate, until)
+        return self._signed(claims, scopes, thumbprint, certificate, until, client.not_before)
 
     def mint_for(
-        self, sign_in: SignIn, scopes: frozenset[str], thumbprint: str | None = None
+        self,
+        sign_in: SignIn,
+        scopes: frozenset[str],
+        thumbprint: str | None = None,
+        *,
+        not_before: int = 0,
     ) -> MintedToken:
         """Sign a token by which a client acts for a person; arguments as of `mint`.
 
@@ -176,6 +181,7 @@ class TokenMinter:
             sign_in: Of the person, at the client.
             scopes: Within what the person let the client have.
             thumbprint: As of `mint`.
+            not_before: As of the client's registration.
         """
         claims = {
             "sub": sign_in.person,
@@ -186,7 +192,7 @@ class TokenMinter:
             "amr": sorted(sign_in.amr),
             "auth_time": sign_in.authenticated,
         }
-        return self._signed(claims, scopes, thumbprint)
+        return self._signed(claims, scopes, thumbprint, not_before=not_before)
 
     def _signed(
         self,
@@ -195,8 +201,11 @@ class TokenMinter:
         thumbprint: str | None,
         certificate: str | None = None,
         until: float = math.inf,
+        not_before: int = 0,
     ) -> MintedToken:
-        now = int(self._clock())
+        # A client that was let in again this very second has tokens of the next: those of before
+        # are told from them by the second (`gateway.identity.records.Client.not_before`).
+        now = max(int(self._clock()), not_before)
         expires = int(min(now + TOKEN_SECONDS, until))
         token_id = base64.urlsafe_b64encode(self._random_bytes(16)).rstrip(b"=").decode()
         claims: dict[str, Any] = {

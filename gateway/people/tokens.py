@@ -240,7 +240,7 @@ class PersonTokens:
             Ticket(digest_of(secret), REFRESH, sign_in.tenant, sign_in.person, sign_in.id, expires)
         )
         allowed = scopes & client.scopes
-        token = self._minter.mint_for(sign_in, allowed, thumbprint)
+        token = self._minter.mint_for(sign_in, allowed, thumbprint, not_before=client.not_before)
         # INVARIANT: looked at after the token was made: whoever ends it from now on ends the token.
         if self._sign_ins.get(sign_in.id) is None:
             raise _invalid_grant()

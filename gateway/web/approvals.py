@@ -45,7 +45,7 @@ class GrantedAnswer(TypedDict):
 class Grant(Body):
     """What is agreed to, by the digest that the one who asked told."""
 
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Field(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$")]
 
 
 def waiting_body(approval: Approval) -> WaitingAnswer:

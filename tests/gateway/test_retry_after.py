@@ -26,6 +26,7 @@ ALWAYS_SAID: dict[str, str] = {
     "limit_reached": "each place says when, see the tests of each",
     "model_set_aside": "for as long as the model rests",
     "issuer_unavailable": "when the issuer is asked again",
+    "sign_in_later": "when the wrong guesses are forgotten",
 }
 """Codes whose errors know the moment themselves, each time."""
 NOT_BY_WAITING = {"model_unavailable", "key_unavailable"}

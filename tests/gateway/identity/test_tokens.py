@@ -49,6 +49,14 @@ def test_a_minted_token_says_what_it_should() -> None:
     )
 
 
+def test_a_client_that_is_let_in_again_this_very_second_has_tokens_that_count() -> None:
+    """They were refused until the second was over, as those of before are told by it."""
+    machine = replace(world.machine, not_before=int(NOW) + 1)
+    claims = read(world.minter.mint(machine, frozenset({"infer"})).text.encode())
+    assert claims.issued == machine.not_before
+    assert claims.expires == claims.issued + TOKEN_SECONDS
+
+
 def test_the_header_is_that_of_rfc_9068_with_the_name_of_rfc_9864() -> None:
     _, kid, unverified = parse_access_token(world.bearer().encode())
     assert unverified.header == {"typ": "at+jwt", "alg": "Ed25519", "kid": kid}
