@@ -6,7 +6,7 @@ Safety argument:
 2. What the second person agrees to is what the first one asked for: they name the digest of all of
    it, with the state that it is bound to, as it was told over to them.
 3. The first person is no second one: policy decides with both as they are now, before anything is
-   used up. The one who asked must still be let in.
+   used up. The one who asked must still be let in, and allowed to ask.
 4. A request is used once, also by two who agree at the same moment, and is nothing after its time.
    It is used up before the change begins: killed in between, nothing was changed, and it is to be
    asked for again.
@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from gateway.authorization.as_registered import as_registered
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.kinds import FINISHED, UNDONE, Kind, Settled, by_call
@@ -27,6 +28,7 @@ from gateway.authorization.ports import ApprovalStore
 from gateway.authorization.recorder import Agreed, Call, Details
 from gateway.authorization.records import Approval, Pending
 from gateway.errors import Forbidden, InvalidRequest, LimitReached, NotFound, StateConflict
+from gateway.identity.records import Client, Tenant
 from gateway.pages import every
 from policies.engine import Decision
 from policies.facts import ResourceFacts
@@ -75,7 +77,7 @@ class Approvals:
         store: Where they wait.
         guard: Decides.
         intents: Begin and end changes.
-        let_in: Tells whether a client (tenant, id) is let in now.
+        registered: Returns the client or person of an id, and its tenant, as they are now.
         clock: Unix seconds.
         new_id: Returns ids that follow one another in time.
     """
@@ -86,14 +88,14 @@ class Approvals:
         guard: Guard,
         intents: Intents,
         *,
-        let_in: Callable[[str, str], bool],
+        registered: Callable[[str], tuple[Client | None, Tenant | None]],
         clock: Callable[[], float],
         new_id: Callable[[], str],
     ) -> None:
         self._store = store
         self._guard = guard
         self._intents = intents
-        self._let_in = let_in
+        self._registered = registered
         self._clock = clock
         self._new_id = new_id
         self._operations: dict[str, Operation] = {}
@@ -166,16 +168,16 @@ class Approvals:
 
         Raises:
             NotFound: It waits no more, or is not the caller's to see.
-            StateConflict: It has another digest, or who asked for it is shut out by now.
+            StateConflict: It has another digest, or who asked for it may not any more.
             Forbidden: Policy says no, for instance because the caller asked for it.
             SealgateError: The change is not possible any more; the request is used up.
         """
         found = self.find(call, approval_id)
         if digest != found.digest:
             raise StateConflict("the request has another digest: compare it with who asked for it")
-        if not self._let_in(found.tenant, found.asked_by):
-            raise StateConflict("who asked for this is shut out by now: ask for it yourself")
         operation, body = self._operations[found.operation], json.loads(found.body)
+        if not self._may_still_ask(call, found, operation, body):
+            raise StateConflict("who asked for this may not any more: ask for it yourself")
         agreed = replace(call, agreed=Agreed(found.asked_by, found.digest))
         decision = self._second(agreed, operation, body)
         self._remove(agreed, decision, GRANT, found)
@@ -207,6 +209,18 @@ class Approvals:
         if not second.allowed:
             self._guard.require(call, operation.action, about, reason=reason)
         return second
+
+    def _may_still_ask(self, call: Call, found: Approval, operation: Operation, body: Body) -> bool:
+        """Tell whether who asked is let in, and could ask for it, now (claim 3)."""
+        client, tenant = self._registered(found.asked_by)
+        if client is None or client.disabled or client.tenant != found.tenant:
+            return False
+        if tenant is None or tenant.suspended:
+            return False
+        asker = as_registered(client, self._guard)
+        asked = replace(call, principal=asker, purpose=asker.default_purpose)
+        about = operation.about(body)
+        return self._guard.decide(asked, operation.action, about, approvals=2).allowed
 
     def _second(self, call: Call, operation: Operation, body: Body) -> Decision:
         """Decide whether the caller is the second person; who sees the request hears why not.

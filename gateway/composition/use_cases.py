@@ -196,7 +196,7 @@ def make_use_cases(
         stores.approvals,
         guard,
         intents,
-        let_in=partial(_let_in, base),
+        registered=base.revocation_state.look_up,
         clock=clock,
         new_id=recorder.new_id,
     )
@@ -240,7 +240,7 @@ def make_use_cases(
         explaining=Explaining(
             base.author,
             guard,
-            stores.clients,
+            base.revocation_state.look_up,
             stores.registry,
             partial(_federation_of, stores.federations),
             clock,
@@ -338,11 +338,3 @@ def _busy(batches: BatchStore, tenant: str, since: int) -> bool:
 
     unfinished = every(page, lambda batch: batch.id, "")
     return any(batch.tenant == tenant and batch.created <= since for batch in unfinished)
-
-
-def _let_in(base: Foundation, tenant: str, client_id: str) -> bool:
-    """Tell whether a client of a tenant is let in now."""
-    client, home = base.stores.clients.get(client_id), base.stores.tenants.get(tenant)
-    if client is None or home is None or home.suspended:
-        return False
-    return client.tenant == tenant and not client.disabled

@@ -21,6 +21,7 @@ from urllib.parse import urlencode, urlsplit
 
 from gateway.errors import InvalidRequest
 from gateway.identity.errors import OAuthRefusal
+from gateway.identity.people import HIGHEST_ACR
 from gateway.identity.records import Client
 from gateway.identity.redirects import MAX_REDIRECT, is_redirect_of
 from gateway.identity.token_grant import granted_scopes
@@ -28,8 +29,6 @@ from gateway.identity.tokens import LEVELS
 
 MAX_STATE: Final = 512
 """Characters of `state`: libraries use some forty, frameworks that pack things into it more."""
-HIGHEST: Final = 1
-"""The highest `acr` that anybody reaches: a password is one factor."""
 MAX_AGE: Final = 2**31
 RESPONSE_TYPE: Final = "code"
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z")
@@ -178,7 +177,7 @@ def _acr(value: str | None) -> int:
     """Return the lowest level that is good enough; of others' names none is asked for."""
     known = [int(one) for one in (value or "").split(" ") if one in LEVELS]
     wanted = min(known, default=0)
-    if wanted > HIGHEST:
+    if wanted > HIGHEST_ACR:
         # Told, not tried: the person would be asked for its password for ever.
         raise OAuthRefusal(
             "unmet_authentication_requirements", "nobody signs in with several factors here yet"

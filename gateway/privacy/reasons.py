@@ -13,8 +13,8 @@ Safety argument.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, cast
 
 from audit.event import PLATFORM_TENANT, Event, is_event_id
 from audit.ports import Filter
@@ -26,7 +26,8 @@ from gateway.errors import NotFound
 from gateway.identity.people import registration_of
 from gateway.identity.people_ports import PersonStore
 from gateway.identity.ports import ClientStore
-from gateway.identity.records import Client
+from gateway.identity.principal import Principal
+from gateway.identity.records import Client, TokenBinding
 from gateway.names import shared_name
 from gateway.registry.consent import reach, reach_version
 from gateway.registry.facts import model_facts, version_facts
@@ -143,7 +144,7 @@ class Reasons:
         client, resource = self._registration(event), self._resource(event)
         if client is None or client.tenant != event.tenant or resource is None:
             return Reason(entry, named, False, (_GONE,))
-        call = Call(as_registered(client, self._guard), event.purpose or None, "")
+        call = Call(self._asker(event, client), event.purpose or None, "")
         verdict, same = self._again(call, event, resource)
         context = self._guard.circumstances(
             call, verdict=verdict, recipient=event.recipient or None
@@ -168,6 +169,13 @@ class Reasons:
         if event.action in {"infer", "releaseOutput"} and not event.purpose:
             notes.append(_PURPOSE)
         return Reason(entry, tuple(told), same, tuple(notes))
+
+    def _asker(self, event: Event, client: Client) -> Principal:
+        """Return who asked; how tokens of a person are bound is up to what it came by."""
+        asker = as_registered(client, self._guard)
+        if client.kind != "user":
+            return asker
+        return replace(asker, binding=cast(TokenBinding, event.auth_method))
 
     def _registration(self, event: Event) -> Client | None:
         """Return who asked, as it is registered now; of a person, that and not its client."""

@@ -22,7 +22,7 @@ from gateway.authorization.as_registered import as_registered
 from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Call, own_ids
 from gateway.errors import InvalidRequest, NotFound
-from gateway.identity.ports import ClientStore
+from gateway.identity.records import Client, Tenant
 from gateway.registry.consent import reach, reach_version
 from gateway.registry.facts import model_facts, version_facts
 from gateway.registry.ports import Registry
@@ -112,7 +112,7 @@ class Explaining:
     Args:
         author: Knows the set in force.
         guard: Decides and records.
-        clients: Where clients are registered.
+        registered: Returns the client or person of an id, and its tenant.
         registry: Where models are.
         federation_of: Finds federations.
         clock: Unix seconds.
@@ -122,14 +122,14 @@ class Explaining:
         self,
         author: PolicyAuthor,
         guard: Guard,
-        clients: ClientStore,
+        registered: Callable[[str], tuple[Client | None, Tenant | None]],
         registry: Registry,
         federation_of: FederationOf,
         clock: Callable[[], float],
     ) -> None:
         self._author = author
         self._guard = guard
-        self._clients = clients
+        self._registered = registered
         self._registry = registry
         self._federation_of = federation_of
         self._clock = clock
@@ -179,7 +179,7 @@ class Explaining:
         if question.client not in (None, principal.client_id):
             about = PolicySetFacts(tenant=self._guard.tenant(principal.tenant))
             self._guard.permit(call, "managePolicy", about, reason="explain")
-            client = self._clients.get(str(question.client))
+            client, _ = self._registered(str(question.client))
             if client is None or client.tenant != principal.tenant:
                 raise NotFound("the tenant has no client of this id")
             principal = as_registered(client, self._guard)

@@ -181,4 +181,5 @@ def _foundation(folder: Path, environment: Environment, settings: dict[str, obje
 
 
 def client_record(name: str, tenant: str, *roles: str, disabled: bool = False) -> Client:
-    return Client(name, tenant, name, roles=frozenset(roles), disabled=disabled)
+    scopes = SCOPES if "administrator" in roles else frozenset()
+    return Client(name, tenant, name, roles=frozenset(roles), scopes=scopes, disabled=disabled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 
@@ -125,9 +126,19 @@ def test_a_request_is_nothing_after_its_time(home: House, clock: Clock) -> None:
 
 def test_who_was_shut_out_since_asks_for_nothing(home: House) -> None:
     waits = ask(home)
-    home.stores.clients.update(client_record("ann", "platform", "administrator", disabled=True))
+    home.revocation_state.change_client("platform", "ann", lambda one: replace(one, disabled=True))
     with pytest.raises(StateConflict):
         home.use.approvals.grant(SECOND, waits.id, waits.digest)
+
+
+def test_who_may_not_ask_any_more_is_no_first_person(home: House) -> None:
+    """Whoever agrees would be the only one who may."""
+    waits = ask(home)
+    no_more = partial(replace, roles=frozenset({"officer"}))
+    home.revocation_state.change_client("platform", "ann", no_more)
+    with pytest.raises(StateConflict):
+        home.use.approvals.grant(SECOND, waits.id, waits.digest)
+    assert number(home) == 1
 
 
 def test_a_request_that_was_withdrawn_cannot_be_agreed_to(home: House) -> None:

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import Forbidden, InvalidRequest, NotFound
+from gateway.identity.person_details import PersonDetails
+from gateway.people.rights import Rights
 from gateway.registry.records import Model
 from gateway.tenancy.explaining import OF_FEDERATIONS, OF_VERSIONS, Explanation, Question
 from policies.compiled import ACTIONS, starter_text
@@ -49,6 +51,28 @@ def question(action: str, **more: object) -> Question:
 
 def explain(home: House, who: object, action: str, **more: object) -> Explanation:
     return home.use.explaining.explain(who, question(action, **more))  # type: ignore[arg-type]
+
+
+def invited(home: House, tenant: str) -> str:
+    """Make a person who calls and reviews, and return its id."""
+    administrator, name = call("administrator", "platform"), "platform-administrator"
+    if home.stores.clients.get(name) is None:
+        home.stores.clients.add(client_record(name, "platform", "administrator"))
+        home.revocation_state.changed()
+    details = PersonDetails("ada@clinic.example", "Ada")
+    rights = Rights(frozenset({"caller", "officer"}), frozenset({"care"}), "care")
+    return home.use.people.administration.invite(administrator, tenant, details, rights)[0].id
+
+
+def test_it_is_told_about_a_person_as_about_a_client(home: House) -> None:
+    """People were nobody's, so who publishes could not look why one of them is refused."""
+    ada = invited(home, TENANT)
+    assert explain(home, OFFICER, "infer", client=ada).decision.allowed
+    alone = explain(home, OFFICER, "reviewAudit", client=ada)
+    assert alone.decision.policy_ids == ("platform-mfa",)
+    assert explain(home, OFFICER, "reviewAudit", client=ada, acr=2).decision.allowed
+    with pytest.raises(NotFound):
+        explain(home, OFFICER, "infer", client=invited(home, "rival"))
 
 
 @pytest.mark.parametrize("action", ACTIONS)
