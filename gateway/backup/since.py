@@ -30,18 +30,20 @@ CHANGES: Final = frozenset(
 SIGNING_KEYS: Final = ("Key::release/", "Key::policy/")
 """What the resources of such keys begin with."""
 UPLOAD: Final = "uploadArtifact"
-"""Told after those: a version that is not there harms nobody, a grant that is back may."""
+"""Told after those, unless it is of a sharing: a version that is not there harms nobody, a grant
+that is back may."""
 MOST_TOLD: Final = 1000
 """Of each of the two, so that uploads crowd nothing out."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A change that the restore undoes, by its place in the lost log."""
+    """A change that the restore undoes, by its place in the lost log; `late`: it is told last."""
 
     receipt: str
     action: str
     resource: str
     reason: str
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +121,13 @@ def _read(archive: zipfile.ZipFile, tree: Tree, size: int) -> Since:
         elif event.outcome == "done" and event.resource.startswith(SIGNING_KEYS):
             replaced[event.resource] = None
         elif event.outcome == "done" and event.action in CHANGES | {UPLOAD}:
-            told = uploads if event.action == UPLOAD else changes
+            late = event.action == UPLOAD and not event.terms
+            told = uploads if late else changes
             if len(told) == MOST_TOLD:
                 cut += 1
                 continue
             receipt = f"{tree.origin}/{index}"
-            told.append(Change(receipt, event.action, event.resource, event.reason))
+            told.append(Change(receipt, event.action, event.resource, event.reason, late))
     return Since(
         note=note,
         keys=tuple(tree.keys),

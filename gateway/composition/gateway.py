@@ -134,7 +134,11 @@ def compose(
     housekeeping = _housekeeping(base, identity, recorder, use, pipeline, warming, engines, counts)
 
     restored = Restored(
-        base.settings.data_dir, recorder, use.subjects.erase_again, use.key_orders.replace_again
+        base.settings.data_dir,
+        recorder,
+        use.subjects.erase_again,
+        use.key_orders.replace_again,
+        use.people.sign_out_everybody,
     )
     life = Life()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
@@ -21,6 +23,9 @@ from gateway.people.endings import Endings
 from gateway.people.signing_in import SigningIn
 from gateway.people.tokens import PersonTokens
 
+NEVER: Final = 2**62
+"""Unix seconds: nothing expires later."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleParts:
@@ -28,6 +33,7 @@ class PeopleParts:
 
     Attributes:
         sweep: Forgets what has expired.
+        sign_out_everybody: Forgets every sign-in and every secret for one use.
     """
 
     administration: People
@@ -39,6 +45,7 @@ class PeopleParts:
     devices: Devices
     tokens: PersonTokens
     sweep: Callable[[], object]
+    sign_out_everybody: Callable[[], object]
 
 
 def make_people(
@@ -119,9 +126,11 @@ def make_people(
     )
 
     def sweep() -> None:
-        now = int(clock())
-        stores.sign_ins.prune(now)
-        stores.tickets.prune(now)
+        forget(int(clock()))
+
+    def forget(before: int) -> None:
+        stores.sign_ins.prune(before)
+        stores.tickets.prune(before)
 
     return PeopleParts(
         administration=administration,
@@ -133,4 +142,5 @@ def make_people(
         devices=devices,
         tokens=tokens,
         sweep=sweep,
+        sign_out_everybody=partial(forget, NEVER),
     )

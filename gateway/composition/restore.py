@@ -36,7 +36,7 @@ from gateway.backup.archive import ADMINISTRATOR, KEYS, PAYLOADS
 from gateway.backup.errors import BackupOlder, BackupRefused, BackupUnsound
 from gateway.backup.manifest import SIGNING, Manifest
 from gateway.backup.reading import Contents, read, sync_folders
-from gateway.backup.since import UPLOAD, Change, Since, checkpoint_of_export, since
+from gateway.backup.since import Change, Since, checkpoint_of_export, since
 from gateway.composition.backup import ADMINISTRATOR_AAD
 from gateway.composition.bootstrap import ADMINISTRATOR_KEY, without_password
 from gateway.composition.environment import Environment
@@ -261,7 +261,7 @@ def _check(draft: _Draft) -> Checked:
         replaced=sorted({one for export in exports for one in export.replaced}),
         changes=sorted(
             (change for one in exports for change in one.changes),
-            key=lambda change: change.action == UPLOAD,
+            key=lambda change: change.late,
         ),
         cut=sum(one.cut for one in exports),
     )

@@ -8,7 +8,9 @@ Safety argument:
    and sealed fields are gone, and the log says why, before a request comes in.
 3. Each key for releases or policy sets that was replaced is replaced once more, as one that is
    lost: the backup's is in force nowhere, and partners who know its successor get a new kit.
-4. The note goes away when all of it is durable.
+4. Who was signed in signs in anew, and no secret for one use is good any more: the backup has those
+   that were used, ended or withdrawn since (`gateway.identity.people`).
+5. The note goes away when all of it is durable.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ class Restored:
         recorder: Makes events durable.
         erase: Erases (tenant, reference) again; can be repeated.
         replace: Replaces a key again, as events name it; can be repeated.
+        sign_out: Forgets every sign-in and every secret for one use; can be repeated.
 
     Raises:
         ConfigurationError: The note is there and cannot be read.
@@ -71,11 +74,13 @@ class Restored:
         recorder: Recorder,
         erase: Callable[[str, str], object],
         replace: Callable[[str], object],
+        sign_out: Callable[[], object],
     ) -> None:
         self._path = data / RESTORE_FILE
         self._recorder = recorder
         self._erase = erase
         self._replace = replace
+        self._sign_out = sign_out
         self._note = _read(self._path)
 
     def record(self) -> None:
@@ -100,6 +105,7 @@ class Restored:
         """
         if self._note is None:
             return
+        self._sign_out()
         for tenant, ref in self._note.erase:
             self._erase(tenant, ref)
         for key in self._note.replace:
