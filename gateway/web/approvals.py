@@ -77,7 +77,13 @@ def get_approval(approval: str, call: CallDep, use: Use) -> WaitingAnswer:
     "/{approval}/grant",
     operation_id="grant_approval",
     openapi_extra=says(
-        "state_conflict", "limit_reached", "key_unavailable", decides="administer", on="Platform"
+        "state_conflict",
+        "limit_reached",
+        "key_unavailable",
+        "policy_set_invalid",
+        "policy_epoch_exists",
+        decides="administer",
+        on="Platform",
     ),
 )
 def grant(approval: str, body: Grant, call: CallDep, use: Use) -> GrantedAnswer:

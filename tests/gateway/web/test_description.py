@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -93,6 +94,19 @@ def test_every_operation_says_how_it_refuses(document: dict[str, Any]) -> None:
                 assert kinds == {PROBLEM_TYPE}, (method, path, status)
             if status in {"429", "503"} and PROBLEM_TYPE in kinds:
                 assert "Retry-After" in answer["headers"], (method, path, status)
+
+
+def test_agreeing_is_refused_as_what_is_agreed_to(document: dict[str, Any]) -> None:
+    """A rescue that is agreed to is made there and then, and its refusals were told nowhere."""
+
+    def refusals(path: str) -> set[str]:
+        answers = document["paths"][path]["post"]["responses"].values()
+        said = "".join(resolved(answer, document)["description"] for answer in answers)
+        return set(re.findall(r"`([a-z-]+)`:", said))
+
+    agreed = refusals("/v1/approvals/{approval}/grant")
+    assert {"policy-set-invalid", "state-conflict"} <= agreed
+    assert refusals("/v1/policies/rescue") <= agreed
 
 
 def test_every_operation_says_who_may_ask(document: dict[str, Any]) -> None:
