@@ -6,7 +6,8 @@ Safety argument:
 2. What the second person agrees to is what the first one asked for: they name the digest of all of
    it, with the state that it is bound to, as it was told over to them.
 3. The first person is no second one: policy decides with both as they are now, before anything is
-   used up. The one who asked must still be let in, and allowed to ask.
+   used up. The one who asked must still be let in, and allowed to ask. Who acts for another by an
+   exchanged token (`gateway.identity.delegation`) neither asks nor agrees: it may be one person.
 4. A request is used once, also by two who agree at the same moment, and is nothing after its time.
    It is used up before the change begins: killed in between, nothing was changed, and it is to be
    asked for again.
@@ -124,6 +125,7 @@ class Approvals:
 
         Raises:
             Forbidden: The caller may not ask for it, or not even with a second person.
+            StateConflict: It takes two, and the caller acts for another.
             LimitReached: Too many requests of the caller wait.
             SealgateError: The change is not possible; nothing waits.
         """
@@ -133,6 +135,7 @@ class Approvals:
         if decision is None:
             operation.perform(call, bound)
             return None
+        _check_for_itself(call)
         return self._ask(call, decision, operation, bound)
 
     def waiting(self, call: Call) -> list[Approval]:
@@ -168,11 +171,13 @@ class Approvals:
 
         Raises:
             NotFound: It waits no more, or is not the caller's to see.
-            StateConflict: It has another digest, or who asked for it may not any more.
+            StateConflict: It has another digest, or who asked for it may not any more, or
+                the caller acts for another.
             Forbidden: Policy says no, for instance because the caller asked for it.
             SealgateError: The change is not possible any more; the request is used up.
         """
         found = self.find(call, approval_id)
+        _check_for_itself(call)
         if digest != found.digest:
             raise StateConflict("the request has another digest: compare it with who asked for it")
         operation, body = self._operations[found.operation], json.loads(found.body)
@@ -309,6 +314,19 @@ class Approvals:
     def _finish_removal(self, pending: Pending) -> Settled:
         found = self._store.get_approval(pending.tenant, pending.facts["approval"])
         return FINISHED if found is None else UNDONE
+
+
+def _check_for_itself(call: Call) -> None:
+    """Refuse a caller by whom somebody else asks or agrees.
+
+    Raises:
+        StateConflict: So it is.
+    """
+    if call.principal.acting_for:
+        raise StateConflict(
+            "whoever acts for another neither asks for what takes two nor agrees to it: let the "
+            "other one do so itself, without token exchange"
+        )
 
 
 def _details(pending: Pending) -> Details:

@@ -1,7 +1,8 @@
 """Promotion and roll-back: the release pointer of a model moves, decided and recorded.
 
 The one who published a version and the one who promotes it count as approvals; the platform's
-four-eyes policy asks for two different ones outside the recorded solo mode.
+four-eyes policy asks for two different ones outside the recorded solo mode. Who acts for the one
+who published (`gateway.identity.delegation`) is no other one.
 """
 
 from __future__ import annotations
@@ -141,7 +142,8 @@ class Releases:
         action: Literal["promote", "rollback"],
     ) -> Decision:
         facts = version_facts(model, version, self._guard.tenant)
-        approvals = len({version.created_by, call.principal.client_id})
+        behind = {call.principal.client_id, *call.principal.acting_for}
+        approvals = 1 if version.created_by in behind else 2
         return self._guard.require(
             call,
             action,

@@ -141,6 +141,20 @@ def test_who_may_not_ask_any_more_is_no_first_person(home: House) -> None:
     assert number(home) == 1
 
 
+def test_who_acts_for_another_is_nobody_else(home: House) -> None:
+    """Whoever asked agreed once more, through a service that exchanged its token."""
+    waits = ask(home)
+    for whom in ("ann", "cay"):
+        both = replace(SECOND.principal, purposes=frozenset(), acting_for=(whom,))
+        through = replace(SECOND, principal=both)
+        with pytest.raises(StateConflict):
+            home.use.approvals.grant(through, waits.id, waits.digest)
+        with pytest.raises(StateConflict):
+            home.use.key_orders.order(through, "log", TENANT, None)
+    assert number(home) == 1
+    assert [one.id for one in home.use.approvals.waiting(SECOND)] == [waits.id]
+
+
 def test_a_request_that_was_withdrawn_cannot_be_agreed_to(home: House) -> None:
     waits = ask(home)
     home.use.approvals.withdraw(SECOND, waits.id)

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 
@@ -45,6 +46,19 @@ def test_a_release_takes_two(shop: Shop) -> None:
     before = shop.home.revocation_state.epoch
     assert shop.releases.promote(SECOND, "m", "1").version == "1"
     assert shop.home.revocation_state.epoch > before, "what remembers routes must notice"
+
+
+def test_who_acts_for_the_publisher_is_no_second_person(shop: Shop) -> None:
+    """A service that had exchanged the publisher's token promoted what that one had published."""
+    shop.add("1")
+    publisher = OWNER.principal.client_id
+    scoped = partial(replace, scopes=SECOND.principal.scopes)
+    shop.home.revocation_state.change_client(TENANT, publisher, scoped)
+    both = replace(SECOND.principal, purposes=frozenset(), acting_for=(publisher,))
+    through = replace(SECOND, principal=both)
+    with pytest.raises(Forbidden) as refused:
+        shop.releases.promote(through, "m", "1")
+    assert "platform-four-eyes" in refused.value.policy_ids
 
 
 def test_a_roll_back_goes_to_what_was_released_before(shop: Shop) -> None:
