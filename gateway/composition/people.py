@@ -63,6 +63,7 @@ def make_people(
         stores.sign_ins,
         details,
         base.revocation_state,
+        cut=endings.cut,
         guard=guard,
         intents=intents,
         clock=clock,

@@ -66,7 +66,7 @@ class Endings:
         """
         row = {"person": sign_in.person, "sign_in": sign_in.id, "why": reason}
         with self._intents.changing(END, sign_in.tenant, row, Attribution()):
-            self._make(sign_in.id)
+            self.cut(sign_in.id)
 
     def end_all(self, person_id: str, reason: str, *, but: str = "") -> int:
         """End all sign-ins of a person, except the one of that id; returns how many there were."""
@@ -81,14 +81,15 @@ class Endings:
         if len(known) >= MAX_SIGN_INS:
             self.end(known[-1], "made_room")
 
-    def _make(self, sign_in_id: str) -> None:
+    def cut(self, sign_in_id: str) -> None:
+        """End a sign-in as part of a change that is recorded; may be repeated."""
         expires = int(self._clock()) + TOKEN_SECONDS + LEEWAY_SECONDS
         self._revoke(self._issuer, sign_in_id, expires)
         self._sign_ins.remove(sign_in_id)
 
     def _finish(self, pending: Pending) -> Settled:
         """An ending is for ever, and is made again."""
-        self._make(pending.facts["sign_in"])
+        self.cut(pending.facts["sign_in"])
         return FINISHED
 
 

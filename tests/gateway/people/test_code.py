@@ -234,6 +234,21 @@ def test_what_ends_a_sign_in_ends_its_tokens(
             assert refresh(place, token["refresh_token"]).json()["error"] == "invalid_grant"
         admin.post(f"/v1/tenants/acme/people/{person.id}/enable")
     assert refresh(place, by_administrator["refresh_token"]).status_code == 400
+    for token in (by_client, by_person, by_administrator):
+        assert whoami(place, token["access_token"]).status_code == 401
+
+
+def test_a_code_of_before_is_no_good_to_who_is_let_in_again(
+    place: Place, browsers: Make, app: OAuth2Session
+) -> None:
+    person, browser = Ada.accepted(place, "again@acme.example"), browsers()
+    person.sign_in(browser)
+    code = consented(browser, asking(app))["code"]
+    with place.admin() as admin:
+        admin.post(f"/v1/tenants/acme/people/{person.id}/suspend")
+        admin.post(f"/v1/tenants/acme/people/{person.id}/enable")
+    with pytest.raises(OAuthError, match="invalid_grant"):
+        exchanged(app, place, code)
 
 
 def test_a_disabled_client_acts_for_nobody(place: Place, signed_in: Browser) -> None:
