@@ -13,6 +13,9 @@ Safety argument:
    client's registration since is narrower.
 5. `auth_time` stays that of the sign-in: refreshing makes nobody recently authenticated.
 6. The subject is the pseudonym, never an address.
+7. Refusals of a client that proved who it is are recorded. Anybody can ask in the name of a public
+   one, so its refusals are counted only: nobody fills a log from outside. The end of a sign-in
+   whose token came twice is in the log all the same.
 """
 
 from __future__ import annotations
@@ -124,12 +127,11 @@ class PersonTokens:
                 return self.begin(client, ticket, thumbprint, DEVICE)
             return self._for_refresh(form, client, thumbprint)
         except OAuthRefusal as refusal:
-            told = None if refusal.error in _WAITING else _event(client, "deny", refusal.error)
-            return TokenAnswer({}, refusal, told)
+            return TokenAnswer({}, refusal, _denied(client, refusal.error))
         except InvalidProof as refusal:
             nonce = refusal.nonce if isinstance(refusal, NonceRequired) else ""
             refused = OAuthRefusal(refusal.code, refusal.public, nonce)
-            return TokenAnswer({}, refused, _event(client, "deny", refused.error))
+            return TokenAnswer({}, refused, _denied(client, refused.error))
 
     def find_refresh(
         self,
@@ -296,6 +298,12 @@ def _narrowed(scopes: frozenset[str], asked: str | None) -> frozenset[str]:
 
 def _invalid_grant() -> OAuthRefusal:
     return OAuthRefusal("invalid_grant", "the code or token is not good, or no more")
+
+
+def _denied(client: Client, error: str) -> TokenEvent | None:
+    if error in _WAITING or client.auth_method == "none":
+        return None
+    return _event(client, "deny", error)
 
 
 def _event(

@@ -119,6 +119,12 @@ def test_a_refresh_token_that_is_used_twice_ends_its_family(
     assert refresh(place, second["refresh_token"]).json()["error"] == "invalid_grant"
 
 
+def test_strangers_fill_no_log_in_the_name_of_a_public_client(place: Place, public: str) -> None:
+    before = list(place.foundation.reader.events("acme", after=-1, limit=500))
+    assert refresh(place, "invented").json()["error"] == "invalid_grant"
+    assert len(list(place.foundation.reader.events("acme", after=-1, limit=500))) == len(before)
+
+
 def test_a_mistake_spends_no_code(place: Place, app: OAuth2Session, signed_in: Browser) -> None:
     register(place, "acme-other")
     code = consented(signed_in, asking(app))["code"]
