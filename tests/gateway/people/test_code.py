@@ -13,7 +13,7 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
 from gateway.identity.metadata import DEVICE_GRANT
-from gateway.identity.token_exchange import EXCHANGE
+from gateway.identity.token_exchange import ACCESS_TOKEN, EXCHANGE
 from tests.gateway.people.apps import (
     BACK,
     VERIFIER,
@@ -199,6 +199,49 @@ def test_who_declines_is_told_to_the_application(
 ) -> None:
     answer = consented(signed_in, asking(app), decision="deny")
     assert answer == {"error": "access_denied", "state": "st", "iss": place.url}
+
+
+def test_a_public_client_revokes_a_token_of_its_own(
+    place: Place, app: OAuth2Session, signed_in: Browser
+) -> None:
+    token = exchanged(app, place, consented(signed_in, asking(app))["code"])["access_token"]
+    for _ in range(2):
+        form = {"token": token, "client_id": "acme-native"}
+        answer = httpx.post(f"{place.url}/oauth/revoke", data=form, timeout=60)
+        assert answer.status_code == 200
+    assert whoami(place, token).status_code == 401
+    events = [e.event for e in place.foundation.reader.events("acme", after=-1, limit=500)]
+    assert [e.phase for e in events if e.action == "revokeToken"] == ["intent", "result"]
+
+
+def test_a_resource_server_is_told_of_a_persons_token_while_it_is_good(
+    place: Place, ada: Ada, app: OAuth2Session, signed_in: Browser
+) -> None:
+    secret = register(
+        place, "acme-asks", auth_method="client_secret_basic", roles=["delegate"], redirect_uris=[]
+    )
+    assert secret is not None
+    token = exchanged(app, place, consented(signed_in, asking(app))["code"])
+
+    def asked_about() -> dict[str, Any]:
+        form, who = {"token": token["access_token"]}, ("acme-asks", secret)
+        answer = httpx.post(f"{place.url}/oauth/introspect", data=form, auth=who, timeout=60)
+        told_so: dict[str, Any] = answer.json()
+        return told_so
+
+    seen = asked_about()
+    assert (seen["active"], seen["sub"], seen["client_id"]) == (True, ada.id, "acme-native")
+    subject = {"subject_token": token["access_token"], "subject_token_type": ACCESS_TOKEN}
+    refused = httpx.post(
+        f"{place.url}/oauth/token",
+        data={"grant_type": EXCHANGE, **subject},
+        auth=("acme-asks", secret),
+        timeout=60,
+    )
+    assert refused.json()["error"] == "invalid_request"
+    form = {"token": token["refresh_token"], "client_id": "acme-native"}
+    httpx.post(f"{place.url}/oauth/revoke", data=form, timeout=60)
+    assert asked_about() == {"active": False}
 
 
 def test_people_of_another_tenant_are_not_asked(
