@@ -34,14 +34,13 @@ from gateway.identity.people import (
     new_person_id,
     new_secret,
 )
-from gateway.identity.people_ports import PersonStore, SignInStore, TicketStore
+from gateway.identity.people_ports import PersonStore, TicketStore
 from gateway.identity.person_details import PersonDetails, SealedDetails, check_details
 from gateway.identity.ports import TenantStore
 from gateway.identity.records import Tenant
 from gateway.identity.revocation import RevocationState
 from gateway.pages import PAGE
 from gateway.people.consent import CODE
-from gateway.people.endings import MAX_SIGN_INS
 from gateway.people.rights import Invitation, Known, Rights, check_rights
 from policies.engine import Decision
 
@@ -61,10 +60,9 @@ class People:
         tenants: Where tenants are kept.
         people: Where people are kept.
         tickets: Where invitations are kept.
-        sign_ins: Where it is kept who is signed in.
         details: Seals and opens what is personal.
         revocation_state: Makes changes hold at once.
-        cut: Ends the sign-in of an id with its tokens, as part of a change that is recorded.
+        cut_all: Ends the sign-ins of a person, as part of a change that is recorded.
         guard: Decides and records.
         intents: Begin and end changes.
         clock: Unix seconds.
@@ -76,11 +74,10 @@ class People:
         tenants: TenantStore,
         people: PersonStore,
         tickets: TicketStore,
-        sign_ins: SignInStore,
         details: SealedDetails,
         revocation_state: RevocationState,
         *,
-        cut: Callable[[str], object],
+        cut_all: Callable[[str], object],
         guard: Guard,
         intents: Intents,
         clock: Callable[[], float],
@@ -89,8 +86,7 @@ class People:
         self._tenants = tenants
         self._people = people
         self._tickets = tickets
-        self._sign_ins = sign_ins
-        self._cut = cut
+        self._cut_all = cut_all
         self._details = details
         self._revocation_state = revocation_state
         self._guard = guard
@@ -269,8 +265,7 @@ class People:
         person = self._revocation_state.change_person(tenant_id, person_id, _suspended)
         for kind in (INVITATION, CODE):
             self._tickets.withdraw(kind, person_id)
-        for sign_in in self._sign_ins.list(person_id, MAX_SIGN_INS):
-            self._cut(sign_in.id)
+        self._cut_all(person_id)
         return person
 
     def _invited(self, person: Person, secret: str) -> Invitation:

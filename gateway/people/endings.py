@@ -68,12 +68,10 @@ class Endings:
         with self._intents.changing(END, sign_in.tenant, row, Attribution()):
             self.cut(sign_in.id)
 
-    def end_all(self, person_id: str, reason: str, *, but: str = "") -> int:
-        """End all sign-ins of a person, except the one of that id; returns how many there were."""
-        others = [s for s in self._sign_ins.list(person_id, MAX_SIGN_INS) if s.id != but]
-        for sign_in in others:
-            self.end(sign_in, reason)
-        return len(others)
+    def cut_all(self, person_id: str) -> None:
+        """End all sign-ins of a person as part of a change that is recorded; may be repeated."""
+        for sign_in in self._sign_ins.list(person_id, MAX_SIGN_INS):
+            self.cut(sign_in.id)
 
     def make_room(self, person_id: str) -> None:
         """End the oldest sign-in of a person who has as many as there may be."""
