@@ -10,7 +10,8 @@ Safety argument:
 3. Tokens for a person are bound as those of a client itself are. A public client's refresh token is
    bound to the key of its first proof (RFC 9449 section 5).
 4. The person is looked up anew each time: who is shut out gets nothing. What is narrowed by the
-   client's registration since is narrower.
+   client's registration since is narrower. A client that was shut out and let in again asks people
+   anew: what it held may be in other hands.
 5. `auth_time` stays that of the sign-in: refreshing makes nobody recently authenticated.
 6. The subject is the pseudonym, never an address.
 7. Refusals of a client that proved who it is are recorded. Anybody can ask in the name of a public
@@ -227,6 +228,8 @@ class PersonTokens:
         if now >= min(ticket.expires, sign_in.expires):
             raise _invalid_grant()
         self._require_person(client, sign_in.person)
+        if sign_in.created < client.not_before:
+            raise _invalid_grant()
         scopes = _narrowed(sign_in.scopes, form.get("scope"))
         if not self._tickets.spend(REFRESH, digest):
             self._end_family(sign_in.id)

@@ -307,7 +307,11 @@ def test_a_disabled_client_acts_for_nobody(place: Place, signed_in: Browser) -> 
         assert whoami(place, token["access_token"]).status_code == 200
         with place.admin() as admin:
             admin.post("/v1/tenants/acme/clients/acme-shut/disable")
+            assert whoami(place, token["access_token"]).status_code == 401
+            admin.post("/v1/tenants/acme/clients/acme-shut/enable")
         assert whoami(place, token["access_token"]).status_code == 401
+        again = refresh(place, token["refresh_token"], client_id="acme-shut")
+        assert again.json()["error"] == "invalid_grant"
 
 
 def test_a_role_that_is_taken_away_is_gone_at_once(
