@@ -329,6 +329,11 @@ def test_two_issuers_with_opaque_tokens_do_not_start(tmp_path: Path) -> None:
     other = Asked(tmp_path, issuer="https://other.example").trust
     with pytest.raises(ConfigurationError):
         asked.world.issuers.replace([asked.trust, other])
+    caller = asked.call()
+    asyncio.run(asked.world.authenticator.reconfirm(caller))
     asked.world.issuers.replace([])
     with pytest.raises(InvalidToken):
         asked.call()
+    # What it has begun, such as a batch, ends as well.
+    with pytest.raises(InvalidToken):
+        asyncio.run(asked.world.authenticator.reconfirm(caller))
