@@ -249,6 +249,9 @@ class PersonTokens:
         # INVARIANT: looked at after the token was made: whoever ends it from now on ends the token.
         if self._sign_ins.get(sign_in.id) is None:
             raise _invalid_grant()
+        if not self._is_let_in(client, sign_in.person):
+            self._endings.cut(sign_in.id)  # who shut the person out may not have seen it
+            raise _invalid_grant()
         body: dict[str, str | int] = {
             "access_token": token.text,
             "token_type": "DPoP" if thumbprint else "Bearer",
@@ -272,11 +275,14 @@ class PersonTokens:
         return proof.thumbprint
 
     def _require_person(self, client: Client, person_id: str) -> None:
+        if not self._is_let_in(client, person_id):
+            raise _invalid_grant()
+
+    def _is_let_in(self, client: Client, person_id: str) -> bool:
         person, tenant = self._revocation_state.look_up(person_id)
         if person is None or person.disabled or tenant is None or tenant.suspended:
-            raise _invalid_grant()
-        if not client_serves(client, person.tenant):
-            raise _invalid_grant()
+            return False
+        return client_serves(client, person.tenant)
 
     def _reused(self, kind: str, digest: bytes) -> NoReturn:
         """End what came of a ticket that was spent before."""
