@@ -181,7 +181,7 @@ class PersonTokens:
             acr=int(facts["acr"]),
             amr=frozenset(facts["amr"].split()),
             authenticated=int(facts["authenticated"]),
-            created=now,
+            created=max(now, client.not_before),
             seen=now,
             expires=now + LONGEST_SECONDS,
         )

@@ -225,6 +225,14 @@ def test_letting_anyone_in_again_brings_no_token_back(back: str) -> None:
     assert error(exchange(world, between, "third")) == "invalid_request"
 
 
+def test_a_client_that_is_let_in_again_this_very_second_is_acted_for() -> None:
+    world = place()
+    back = replace(world.service, not_before=int(NOW) + 1)
+    world.revocation_state.save_client(back)
+    fresh = world.minter.mint(back, frozenset({"infer"})).text
+    assert call(world, passed_on(world, fresh)).acting_for == ("service",)
+
+
 def test_a_caller_who_still_holds_is_confirmed() -> None:
     world = place()
     caller = call(world, passed_on(world, world.bearer()))
