@@ -1,4 +1,4 @@
-"""Records what happens to tokens, in the log of the client's tenant, before the answer leaves."""
+"""Records what happens to tokens, in the log of the tenant they act for, before answers leave."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ class TokenEvidence:
             "token": claims.token_id,
             "expires": str(claims.expires),
         }
-        tenant = revocation.client.tenant
+        # Of the person, where the token is about one: a client of the platform serves all tenants.
+        tenant = claims.tenant or revocation.client.tenant
         with self._intents.changing("revoke_token", tenant, row, Attribution()):
             self._revoke(claims.issuer, claims.token_id, claims.expires)
 

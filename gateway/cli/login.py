@@ -22,6 +22,7 @@ from gateway.client.profile import Profile
 from gateway.client.proofs import new_proof_key, proof
 from gateway.client.session import SessionFile
 from gateway.client.token_file import TokenFile
+from gateway.client.tokens import MAX_NONCE
 
 CLIENT_ID: Final = "sealgate-cli"
 GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -103,7 +104,7 @@ def _sign_in(client: httpx.Client, known: Profile, session: SessionFile, scopes:
     form = {"client_id": known.client_id, "dpop_jkt": key.thumbprint()}
     if scopes:
         form["scope"] = " ".join(scopes)
-    begun = _post(client, "/oauth/device_authorization", form)
+    begun, _ = _post(client, "/oauth/device_authorization", form)
     if "user_code" not in begun:
         raise _refused(begun)
     ask(f"open {begun['verification_uri']}, sign in, and type: {begun['user_code']}")
@@ -112,24 +113,28 @@ def _sign_in(client: httpx.Client, known: Profile, session: SessionFile, scopes:
         "device_code": begun["device_code"],
         "client_id": known.client_id,
     }
-    interval = float(begun.get("interval", 5))
+    interval, nonce = float(begun.get("interval", 5)), ""
     while True:
         time.sleep(min(interval, LONGEST_INTERVAL))
         url = known.url + TOKEN_PATH
-        signed = proof(key, "POST", url, int(time.time()), os.urandom(16).hex())
-        answer = _post(client, TOKEN_PATH, asking, {"dpop": signed})
+        signed = proof(key, "POST", url, int(time.time()), os.urandom(16).hex(), nonce=nonce)
+        before = nonce
+        answer, nonce = _post(client, TOKEN_PATH, asking, {"dpop": signed})
         if "refresh_token" in answer:
             session.write(answer["refresh_token"], key.as_dict(private=True))
             return
         if answer.get("error") == "slow_down":
             interval += 5
+        elif answer.get("error") == "use_dpop_nonce" and nonce not in {"", before}:
+            continue
         elif answer.get("error") != "authorization_pending":
             raise _refused(answer)
 
 
 def _post(
     client: httpx.Client, path: str, form: dict[str, str], headers: dict[str, str] | None = None
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], str]:
+    """Return the body of an answer, and the nonce for the next proof (RFC 9449 section 8)."""
     try:
         answer = client.post(path, data=form, headers=headers)
         body = answer.json()
@@ -141,7 +146,8 @@ def _post(
         body = None
     if not isinstance(body, dict):
         raise CommandFailed("the answer is not one of a sealgate gateway")
-    return body
+    nonce = answer.headers.get("dpop-nonce", "")
+    return body, nonce if len(nonce) <= MAX_NONCE else ""
 
 
 def _refused(answer: dict[str, Any]) -> CommandFailed:

@@ -24,7 +24,7 @@ CURRENT: Final = Path("~/.config/sealgate/current")
 def find_profile(given: Path | None) -> Path:
     """Return the profile file to use: option over environment over the chosen one, or the default.
 
-    A word without a path is the name of a profile, unless there is a file that is called so.
+    A word without a path names a profile; where there is none, the file that is called so.
     """
     if given is not None:
         return named_profile(str(given))
@@ -35,9 +35,11 @@ def find_profile(given: Path | None) -> Path:
 def named_profile(word: str) -> Path:
     """Return the file of a profile that is given by its name, or by its path."""
     path = Path(word)
-    if path.name != word or path.suffix or path.exists() or not is_name(word):
+    if path.name != word or path.suffix or not is_name(word):
         return path
-    return FOLDER.expanduser() / f"{word}.json"
+    named = FOLDER.expanduser() / f"{word}.json"
+    # What lies in the folder where a command is run is somebody else's, perhaps.
+    return path if path.is_file() and not named.exists() else named
 
 
 def _chosen() -> Path | None:

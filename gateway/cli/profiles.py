@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,7 +34,7 @@ def list_profiles(as_json: JsonFlag = False) -> None:
     Next: sealgate profile use NAME
     """
     used, folder = find_profile(None), FOLDER.expanduser()
-    found = [_row(path.stem, used=path == used) for path in sorted(folder.glob("*.json"))]
+    found = [_row(path, used=path == used) for path in sorted(folder.glob("*.json"))]
     show_list(
         found,
         as_json=as_json,
@@ -53,7 +54,7 @@ def use_profile(
     Next: sealgate whoami
     """
     path = named_profile(name)
-    if not path.exists():
+    if path.parent != FOLDER.expanduser() or not path.exists():
         raise CommandFailed(
             "there is no profile of this name", ExitCode.USAGE, "sealgate profile list"
         )
@@ -61,9 +62,9 @@ def use_profile(
     show({"used": path.stem}, as_json=as_json)
 
 
-def _row(name: str, *, used: bool) -> dict[str, object]:
+def _row(path: Path, *, used: bool) -> dict[str, object]:
     try:
-        found = load_profile(named_profile(name))
+        found = load_profile(path)
     except ProfileInvalid as fault:
-        return {"name": name, "url": None, "client_id": fault.what, "used": used}
-    return {"name": name, "url": found.url, "client_id": found.client_id, "used": used}
+        return {"name": path.stem, "url": None, "client_id": fault.what, "used": used}
+    return {"name": path.stem, "url": found.url, "client_id": found.client_id, "used": used}

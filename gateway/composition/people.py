@@ -17,9 +17,12 @@ from gateway.identity.person_details import SealedDetails
 from gateway.identity.throttle import Throttle
 from gateway.people.administration import People
 from gateway.people.browsers import Browsers
+from gateway.people.consent import EACH as PUSHED_EACH
 from gateway.people.consent import Consents
+from gateway.people.devices import EACH as DEVICES_EACH
 from gateway.people.devices import Devices
 from gateway.people.endings import Endings
+from gateway.people.room import Room
 from gateway.people.signing_in import SigningIn
 from gateway.people.tokens import PersonTokens
 
@@ -67,9 +70,9 @@ def make_people(
         stores.tenants,
         stores.people,
         stores.tickets,
-        stores.sign_ins,
         details,
         base.revocation_state,
+        cut_all=endings.cut_all,
         guard=guard,
         intents=intents,
         clock=clock,
@@ -100,6 +103,7 @@ def make_people(
     consents = Consents(
         stores.tickets,
         identity.person_clients,
+        Room(PUSHED_EACH, environment.monotonic),
         issuer=issuer,
         clock=clock,
         random_bytes=random_bytes,
@@ -108,6 +112,7 @@ def make_people(
         stores.tickets,
         identity.person_clients,
         throttle,
+        Room(DEVICES_EACH, environment.monotonic),
         page=f"{issuer}/people/device",
         clock=clock,
         random_bytes=random_bytes,

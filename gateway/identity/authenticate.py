@@ -215,11 +215,13 @@ class Authenticator:
         For work that began under an older `epoch` and is about to show its result.
 
         Raises:
-            InvalidToken: Its token was revoked, or its client or tenant was changed or shut out.
+            InvalidToken: Its token was revoked, its client or tenant was changed or shut out, or
+                its issuer is no longer trusted.
         """
         registration = await self._registered(principal.client_id)
         app = (await self._registered(principal.app))[0] if principal.app else None
         ended = self._revocation_state.has_ended(principal, app)
+        ended = ended or principal.issuer not in self._issuers.names
         if principal.acting_for and not ended:
             ended = not await asyncio.to_thread(self._revocation_state.others_hold, principal)
         if ended or not still_valid(principal, *registration):

@@ -3,8 +3,9 @@
 For a client's own calls, or for calls that it makes for another client of its tenant (RFC 8693).
 
 1. A token is issued as `gateway.identity.token_grant` promises, and in no other way.
-2. A client can revoke its own tokens only. A token that is not ours, or no token at all, is
-   answered like one that was revoked (RFC 7009 section 2.2).
+2. A client can revoke its own tokens only, a public one by naming itself (RFC 7009 section 2.1):
+   that fills no log, as each is revoked once, while it lives. A token that is not ours, or no token
+   at all, is answered like one that was revoked (section 2.2).
 3. A revocation is read first and carried out later, so that its intent can be recorded in between.
 4. Every outcome of a token request of a known client is an event, which the caller records before
    it answers.
@@ -22,6 +23,7 @@ from gateway.identity.dpop import ProofChecker
 from gateway.identity.errors import InvalidProof, InvalidToken, NonceRequired, OAuthRefusal
 from gateway.identity.introspection import introspected
 from gateway.identity.own_tokens import OwnTokens
+from gateway.identity.public_clients import PersonClients
 from gateway.identity.records import Client
 from gateway.identity.revocation import RevocationState
 from gateway.identity.token_grant import TokenGrant, TokenRequest
@@ -108,6 +110,7 @@ class AuthorizationServer:
         self.certificates = certificates
         self._minter = minter
         self._clients = clients
+        self._revokers = PersonClients(clients, revocation_state)
         self._revocation_state = revocation_state
         self._clock = clock
         self._trust = minter.trust
@@ -154,7 +157,7 @@ class AuthorizationServer:
         Raises:
             OAuthRefusal: The client is not authenticated, names no token, or someone else's.
         """
-        client = self._clients.authenticate(form, authorization, connection)
+        client = self._revokers.authenticate(form, authorization, connection)
         if "token" not in form:
             raise OAuthRefusal("invalid_request", "a token is required")
         try:
@@ -169,7 +172,14 @@ class AuthorizationServer:
             return None
         if claims.client_id != client.id:
             raise OAuthRefusal("invalid_grant", "the token belongs to another client")
-        return Revocation(client, claims)
+        return Revocation(client, claims) if self._is_worth_it(client, claims) else None
+
+    def _is_worth_it(self, client: Client, claims: AccessClaims) -> bool:
+        """Tell whether a revocation changes anything, where anybody can ask for it."""
+        if client.auth_method != "none":
+            return True
+        revoked = self._revocation_state.is_revoked(claims.issuer, claims.token_id)
+        return not revoked and claims.expires > self._clock()
 
     def introspect(
         self,

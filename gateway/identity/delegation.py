@@ -4,7 +4,7 @@
    of the token that was exchanged, and whoever takes it part in it narrows roles, scopes and
    purposes to what that client is registered for *now*.
 2. Everyone in it belongs to one tenant and is valid, or it is not: shutting any of them out, or
-   revoking any token that it came from, ends it.
+   revoking any token that it came from, ends it. Letting that one in again does not bring it back.
 3. `act` (section 4.1) names who acts, and who acted before, and is bounded; only tokens that we
    signed ourselves are read so.
 """
@@ -105,7 +105,7 @@ def narrowed(
     for client, tenant in others:
         if client is None or client.disabled or tenant is None or tenant.suspended:
             raise InvalidToken
-        if client.tenant != principal.tenant:
+        if client.tenant != principal.tenant or principal.issued < client.not_before:
             raise InvalidToken
         roles, scopes = roles & client.roles, scopes & client.scopes
         purposes = purposes & client.purposes

@@ -65,8 +65,8 @@ class MemoryFailureBounds:
 
     def __init__(self, monotonic: Callable[[], float], room: int = ROOM) -> None:
         self._now = monotonic
-        self._clients = _Counts(OF_CLIENT, room)
-        self._addresses = _Counts(OF_ADDRESS, room)
+        self._clients = Counts(OF_CLIENT, room)
+        self._addresses = Counts(OF_ADDRESS, room)
         self._lock = threading.Lock()
 
     def failed(self, client_id: str, address: str) -> int:
@@ -81,8 +81,13 @@ class MemoryFailureBounds:
         return math.ceil(max(waits, default=0.0))
 
 
-class _Counts:
-    """The generic cell rate algorithm: of each name, when its allowance would be whole again."""
+class Counts:
+    """The generic cell rate algorithm: of each name, when its allowance would be whole again.
+
+    Args:
+        allowance: Of each name.
+        room: Names that are counted at a time.
+    """
 
     def __init__(self, allowance: Allowance, room: int) -> None:
         self._allowance = allowance

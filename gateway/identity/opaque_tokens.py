@@ -10,6 +10,7 @@
 4. The token goes to the configured address, or to the issuer's own origin, and nowhere else;
    a redirect is not followed. Tokens are remembered by their SHA-256 only.
 5. What is not active, not understood or not answered is refused.
+6. A token of which the issuer does not say when it was issued counts as old as it can be.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from urllib.parse import quote_plus
 import structlog
 
 from gateway.identity.discovery import Fetch, discover
-from gateway.identity.errors import InvalidToken, IssuerUnavailable
+from gateway.identity.errors import InvalidToken, IssuerUnavailable, SignatureRefused
+from gateway.identity.signed import numeric_date
 from gateway.identity.tokens import AccessClaims, read_told
 from gateway.identity.trust import IntrospectionTrust, IssuerTrust
 from gateway.strict_json import strict_json
@@ -148,7 +150,19 @@ class Introspection:
         if told is None:
             raise _inactive()
         _check_kind(told)
-        return {"iss": self.trust.issuer, "iat": int(self._clock()), **told}
+        return {"iss": self.trust.issuer, "iat": self._oldest(told), **told}
+
+    def _oldest(self, told: Mapping[str, Any]) -> int:
+        """Return when a token was issued at the earliest, for an answer that does not say it.
+
+        Later would be a guess in its favour: it may be of before its client was shut out, and who
+        has it may have authenticated as long ago as a token lives.
+        """
+        now, expires = int(self._clock()), told.get("exp")
+        try:
+            return max(0, min(now, numeric_date(expires) - self.trust.max_token_seconds))
+        except SignatureRefused:
+            return now  # it is refused for its `exp`
 
     def _hold_back(self) -> None:
         now = self._now()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.identity.delegation import Delegation, delegation_of, narrowed
 from gateway.identity.errors import InvalidToken
-from gateway.identity.principal import Principal, principal_of, registered_id
+from gateway.identity.principal import Principal, is_person, principal_of, registered_id
 from gateway.identity.revocation import RevocationState
 from gateway.identity.tokens import (
     AccessClaims,
@@ -66,10 +66,11 @@ class OwnTokens:
         claims = read_access_token(unverified, key, trust, now)
         look_up = self._revocation_state.look_up
         registration = look_up(registered_id(claims, trust, own=True))
-        principal = principal_of(claims, trust, *registration, now, own=True)
+        app = look_up(claims.client_id)[0] if is_person(claims) else None
+        principal = principal_of(claims, trust, *registration, now, own=True, app=app)
         delegation = delegation_of(unverified.claims)
         if delegation is not None:
             principal = narrowed(principal, delegation, map(look_up, delegation.others))
-        if self._revocation_state.has_ended(principal, None):
+        if self._revocation_state.has_ended(principal, app):
             raise InvalidToken
         return GoodToken(claims, principal, delegation)

@@ -5,13 +5,17 @@
 2. Guesses at one account from one address count together. Those from all addresses count too, past
    fifty, but not for an address from which the person has signed in: whoever attacks from elsewhere
    does not keep the person out.
-3. Guesses from one address at many accounts count together, past thirty.
+3. Guesses from one address at many accounts count together, past thirty; where no address is told,
+   none do.
 4. An account is counted whether it exists or not, under a digest: waiting tells nothing.
 5. The memory is bounded; what was not touched longest goes first, and a success clears its own.
+6. A minute makes up for a guess: so many a guesser has anyway, and people who mistype now and then
+   behind one address do not come to wait for one another.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -33,6 +37,8 @@ CAPACITY: Final = 20_000
 @dataclass(slots=True)
 class _Count:
     failures: int = 0
+    owed: float = 0.0
+    last: float = 0.0
     until: float = 0.0
 
 
@@ -54,17 +60,21 @@ class Throttle:
         with self._lock:
             now = self._clock()
             counts = (self._counts.get(key) for key, _ in self._keys(account, address))
-            return max((count.until - now for count in counts if count), default=0.0)
+            return max(
+                (count.until - now for count in counts if count and count.until > now), default=0.0
+            )
 
     def failed(self, account: bytes, address: str) -> None:
         """Count a wrong guess."""
         with self._lock:
+            now = self._clock()
             for key, free in self._keys(account, address):
-                count = self._counts.setdefault(key, _Count())
+                count = self._counts.setdefault(key, _Count(last=now))
                 count.failures += 1
-                over = count.failures - free
+                count.owed = 1 + max(0.0, count.owed - (now - count.last) / LONGEST)
+                count.last, over = now, math.ceil(count.owed) - free
                 if over >= 0:
-                    count.until = self._clock() + min(LONGEST, 2.0 ** min(over, 10))
+                    count.until = now + min(LONGEST, 2.0 ** min(over, 10))
                 self._counts.move_to_end(key)
             while len(self._counts) > CAPACITY:
                 self._counts.popitem(last=False)
@@ -81,10 +91,9 @@ class Throttle:
             return total
 
     def _keys(self, account: bytes, address: str) -> list[tuple[Hashable, int]]:
-        keys: list[tuple[Hashable, int]] = [
-            ((account, address), FREE),
-            (("address", address), FREE_ADDRESS),
-        ]
+        keys: list[tuple[Hashable, int]] = [((account, address), FREE)]
+        if address:
+            keys.append((("address", address), FREE_ADDRESS))
         if (account, address) not in self._known:
             keys.append((("account", account), FREE_ACCOUNT))
         return keys

@@ -36,11 +36,13 @@ class Exchange:
     Attributes:
         scopes: What the new token may carry at most.
         until: When it ends at the latest, Unix seconds.
+        since: When the exchanged token was issued: the new one is no older.
         delegation: Who acts for whom with it.
     """
 
     scopes: frozenset[str]
     until: int
+    since: int
     delegation: Delegation
 
 
@@ -65,7 +67,9 @@ def exchange_of(tokens: OwnTokens, client: Client, fields: Mapping[str, str]) ->
         raise _no_subject() from cause
     if found.principal.tenant != client.tenant or client.disabled:
         raise _no_subject()
-    return Exchange(found.principal.scopes, found.claims.expires, _extended(found, client))
+    claims = found.claims
+    delegation = _extended(found, client)
+    return Exchange(found.principal.scopes, claims.expires, claims.issued, delegation)
 
 
 def _check_form(fields: Mapping[str, str]) -> None:

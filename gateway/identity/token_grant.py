@@ -204,7 +204,7 @@ class TokenGrant:
         self._check_target(request)
         proof = self._proof(request, client)
         token = self._minter.mint(
-            client,
+            replace(client, not_before=max(client.not_before, found.since)),
             scopes,
             proof.thumbprint if proof else None,
             certificate=_certificate(request, client),

@@ -6,7 +6,8 @@ Safety argument:
 2. An invitation is a secret for one use, told once, stored as its digest, and good for three days.
    What a person chooses to sign in with after it is known to nobody else.
 3. Changed roles, a suspension and a deletion hold for every token and every browser before the call
-   returns; a deletion destroys the key of what is personal with the row that holds it.
+   returns; a deletion destroys the key of what is personal with the row that holds it. Who is let
+   in again has no code, token or browser of before.
 4. A look at who people are, with address and name, is recorded before it is answered.
 5. A deletion is for ever and is finished if it is cut off; any other change is looked at, and said
    to be what it became.
@@ -33,13 +34,13 @@ from gateway.identity.people import (
     new_person_id,
     new_secret,
 )
-from gateway.identity.people_ports import PersonStore, SignInStore, TicketStore
+from gateway.identity.people_ports import PersonStore, TicketStore
 from gateway.identity.person_details import PersonDetails, SealedDetails, check_details
 from gateway.identity.ports import TenantStore
 from gateway.identity.records import Tenant
 from gateway.identity.revocation import RevocationState
 from gateway.pages import PAGE
-from gateway.people.endings import MAX_SIGN_INS
+from gateway.people.consent import CODE
 from gateway.people.rights import Invitation, Known, Rights, check_rights
 from policies.engine import Decision
 
@@ -59,9 +60,9 @@ class People:
         tenants: Where tenants are kept.
         people: Where people are kept.
         tickets: Where invitations are kept.
-        sign_ins: Where it is kept who is signed in.
         details: Seals and opens what is personal.
         revocation_state: Makes changes hold at once.
+        cut_all: Ends the sign-ins of a person, as part of a change that is recorded.
         guard: Decides and records.
         intents: Begin and end changes.
         clock: Unix seconds.
@@ -73,10 +74,10 @@ class People:
         tenants: TenantStore,
         people: PersonStore,
         tickets: TicketStore,
-        sign_ins: SignInStore,
         details: SealedDetails,
         revocation_state: RevocationState,
         *,
+        cut_all: Callable[[str], object],
         guard: Guard,
         intents: Intents,
         clock: Callable[[], float],
@@ -85,7 +86,7 @@ class People:
         self._tenants = tenants
         self._people = people
         self._tickets = tickets
-        self._sign_ins = sign_ins
+        self._cut_all = cut_all
         self._details = details
         self._revocation_state = revocation_state
         self._guard = guard
@@ -262,9 +263,9 @@ class People:
     def _shut_out(self, tenant_id: str, person_id: str) -> Person:
         """Suspend; who is let in again signs in anew, everywhere: another may be signed in too."""
         person = self._revocation_state.change_person(tenant_id, person_id, _suspended)
-        self._tickets.withdraw(INVITATION, person_id)
-        for sign_in in self._sign_ins.list(person_id, MAX_SIGN_INS):
-            self._sign_ins.remove(sign_in.id)
+        for kind in (INVITATION, CODE):
+            self._tickets.withdraw(kind, person_id)
+        self._cut_all(person_id)
         return person
 
     def _invited(self, person: Person, secret: str) -> Invitation:

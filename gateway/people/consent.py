@@ -17,6 +17,7 @@ from typing import Final
 from gateway.errors import InvalidRequest, LimitReached
 from gateway.identity.client_authentication import NOWHERE, Connection
 from gateway.identity.errors import OAuthRefusal
+from gateway.identity.failure_bounds import Allowance
 from gateway.identity.people import SignIn, Ticket, digest_of, new_secret
 from gateway.identity.people_ports import TicketStore
 from gateway.identity.principal import client_serves
@@ -24,6 +25,7 @@ from gateway.identity.public_clients import PersonClients
 from gateway.identity.records import Client
 from gateway.people.asking import Asked, read_asked
 from gateway.people.browsers import Here
+from gateway.people.room import Room
 
 CODE: Final = "code"
 """Kind of the tickets that are authorization codes."""
@@ -32,6 +34,8 @@ CODE_SECONDS: Final = 60
 PUSHED: Final = "pushed_request"
 PUSHED_SECONDS: Final = 90
 """RFC 9126 section 2.2: between 5 and 600."""
+EACH: Final = Allowance(1000, 0.1)
+"""Of one client: 1,900 are good at a time."""
 MAX_PUSHED: Final = 10_000
 """Pushed requests at a time: some 10 MB."""
 REQUEST_URN: Final = "urn:ietf:params:oauth:request_uri:"
@@ -45,6 +49,7 @@ class Consents:
     Args:
         tickets: Where codes and pushed requests are kept.
         clients: Finds clients.
+        room: Keeps room for the requests of others.
         issuer: Our `iss`, and the audience of our tokens.
         clock: Unix seconds.
         random_bytes: A cryptographic source.
@@ -54,6 +59,7 @@ class Consents:
         self,
         tickets: TicketStore,
         clients: PersonClients,
+        room: Room,
         *,
         issuer: str,
         clock: Callable[[], float],
@@ -61,6 +67,7 @@ class Consents:
     ) -> None:
         self._tickets = tickets
         self._clients = clients
+        self._room = room
         self.issuer = issuer
         self._clock = clock
         self._random_bytes = random_bytes
@@ -86,6 +93,7 @@ class Consents:
             read_asked(form, client, self.issuer)
         except InvalidRequest as refusal:
             raise OAuthRefusal("invalid_request", refusal.public) from refusal
+        self._room.take(client, connection)
         if self._tickets.count(PUSHED) >= MAX_PUSHED:
             raise LimitReached("too many requests are pushed at this moment").again_in(
                 PUSHED_SECONDS

@@ -8,7 +8,8 @@ Safety argument:
    page says who asks, since when, and that nobody but the person itself has a reason to ask.
 3. Allowing or declining happens once: the row is changed from what it was, by one caller.
 4. What is let in is bound to the key whose thumbprint the device named when it began.
-5. A device that asks too often is told to slow down, and its interval grows.
+5. Devices of one origin take a small part of the room (`gateway.people.room`).
+6. A device that asks too often is told to slow down, and its interval grows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final
 from gateway.errors import InvalidRequest
 from gateway.identity.client_authentication import NOWHERE, Connection
 from gateway.identity.errors import OAuthRefusal, SignInLater
+from gateway.identity.failure_bounds import Allowance
 from gateway.identity.metadata import DEVICE_GRANT
 from gateway.identity.people import Ticket, digest_of, new_secret
 from gateway.identity.people_ports import TicketStore
@@ -29,6 +31,7 @@ from gateway.identity.records import Client
 from gateway.identity.throttle import Throttle
 from gateway.identity.token_grant import granted_scopes
 from gateway.people.browsers import Here
+from gateway.people.room import Room
 
 __all__ = ["DEVICE", "DEVICE_GRANT", "Device", "Devices"]
 
@@ -38,6 +41,8 @@ DEVICE_SECONDS: Final = 600
 """To find the page, sign in and type eight letters."""
 INTERVAL: Final = 5
 """Seconds between two questions of a device (RFC 8628 section 3.2)."""
+EACH: Final = Allowance(60, 5.0)
+"""Of one origin or client: 180 are under way at most; a hospital behind one address signs in."""
 MAX_DEVICES: Final = 10_000
 """Under way at a time: some 10 MB."""
 LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
@@ -73,6 +78,7 @@ class Devices:
         tickets: Where they are kept.
         clients: Finds clients.
         throttle: Counts wrong codes of a person.
+        room: Keeps room for others.
         page: Where people type the code.
         clock: Unix seconds.
         random_bytes: A cryptographic source.
@@ -83,6 +89,7 @@ class Devices:
         tickets: TicketStore,
         clients: PersonClients,
         throttle: Throttle,
+        room: Room,
         *,
         page: str,
         clock: Callable[[], float],
@@ -91,6 +98,7 @@ class Devices:
         self._tickets = tickets
         self._clients = clients
         self._throttle = throttle
+        self._room = room
         self._page = page
         self._clock = clock
         self._random_bytes = random_bytes
@@ -109,6 +117,7 @@ class Devices:
         """
         client = self._clients.authenticate(form, authorization, connection)
         scopes = granted_scopes(client, form.get("scope"))
+        self._room.take(client, connection)
         if self._tickets.count(DEVICE) >= MAX_DEVICES:
             raise OAuthRefusal("temporarily_unavailable", "too many devices sign in: try again")
         secret, code, now = new_secret(self._random_bytes), self._code(), int(self._clock())

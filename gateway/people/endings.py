@@ -66,14 +66,12 @@ class Endings:
         """
         row = {"person": sign_in.person, "sign_in": sign_in.id, "why": reason}
         with self._intents.changing(END, sign_in.tenant, row, Attribution()):
-            self._make(sign_in.id)
+            self.cut(sign_in.id)
 
-    def end_all(self, person_id: str, reason: str, *, but: str = "") -> int:
-        """End all sign-ins of a person, except the one of that id; returns how many there were."""
-        others = [s for s in self._sign_ins.list(person_id, MAX_SIGN_INS) if s.id != but]
-        for sign_in in others:
-            self.end(sign_in, reason)
-        return len(others)
+    def cut_all(self, person_id: str) -> None:
+        """End all sign-ins of a person as part of a change that is recorded; may be repeated."""
+        for sign_in in self._sign_ins.list(person_id, MAX_SIGN_INS):
+            self.cut(sign_in.id)
 
     def make_room(self, person_id: str) -> None:
         """End the oldest sign-in of a person who has as many as there may be."""
@@ -81,14 +79,15 @@ class Endings:
         if len(known) >= MAX_SIGN_INS:
             self.end(known[-1], "made_room")
 
-    def _make(self, sign_in_id: str) -> None:
+    def cut(self, sign_in_id: str) -> None:
+        """End a sign-in as part of a change that is recorded; may be repeated."""
         expires = int(self._clock()) + TOKEN_SECONDS + LEEWAY_SECONDS
         self._revoke(self._issuer, sign_in_id, expires)
         self._sign_ins.remove(sign_in_id)
 
     def _finish(self, pending: Pending) -> Settled:
         """An ending is for ever, and is made again."""
-        self._make(pending.facts["sign_in"])
+        self.cut(pending.facts["sign_in"])
         return FINISHED
 
 

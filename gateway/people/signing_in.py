@@ -104,7 +104,7 @@ class SigningIn:
             tenant: Id of the organisation, as it was typed.
             address: The e-mail address, likewise.
             password: Likewise.
-            caller: Network address of who asks.
+            caller: Where who asks comes from, see `gateway.origins`.
             request_id: Of the request.
             instead: Id of the sign-in that the browser has, which ends; empty without.
 
@@ -160,7 +160,7 @@ class SigningIn:
                 return replace(person, password=encoded, state="active")
 
             person = self._revocation_state.change_person(tenant, ticket.person, changed)
-        self._endings.end_all(person.id, "password_set")
+            self._endings.cut_all(person.id)
         return self._browsers.begin(person, PASSWORD, request_id=request_id)
 
     def _mark(self, tenant: str, address: str) -> bytes:
@@ -190,6 +190,7 @@ class SigningIn:
         person = self._people.get(pending.facts["person"])
         if person is None or str(person.revision) == pending.facts["was"]:
             return UNDONE
+        self._endings.cut_all(person.id)
         self._revocation_state.changed()
         return FINISHED
 

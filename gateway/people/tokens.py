@@ -10,9 +10,13 @@ Safety argument:
 3. Tokens for a person are bound as those of a client itself are. A public client's refresh token is
    bound to the key of its first proof (RFC 9449 section 5).
 4. The person is looked up anew each time: who is shut out gets nothing. What is narrowed by the
-   client's registration since is narrower.
+   client's registration since is narrower. A client that was shut out and let in again asks people
+   anew: what it held may be in other hands.
 5. `auth_time` stays that of the sign-in: refreshing makes nobody recently authenticated.
 6. The subject is the pseudonym, never an address.
+7. Refusals of a client that proved who it is are recorded. Anybody can ask in the name of a public
+   one, so its refusals are counted only: nobody fills a log from outside. The end of a sign-in
+   whose token came twice is in the log all the same.
 """
 
 from __future__ import annotations
@@ -124,12 +128,11 @@ class PersonTokens:
                 return self.begin(client, ticket, thumbprint, DEVICE)
             return self._for_refresh(form, client, thumbprint)
         except OAuthRefusal as refusal:
-            told = None if refusal.error in _WAITING else _event(client, "deny", refusal.error)
-            return TokenAnswer({}, refusal, told)
+            return TokenAnswer({}, refusal, _denied(client, refusal.error))
         except InvalidProof as refusal:
             nonce = refusal.nonce if isinstance(refusal, NonceRequired) else ""
             refused = OAuthRefusal(refusal.code, refusal.public, nonce)
-            return TokenAnswer({}, refused, _event(client, "deny", refused.error))
+            return TokenAnswer({}, refused, _denied(client, refused.error))
 
     def find_refresh(
         self,
@@ -178,7 +181,7 @@ class PersonTokens:
             acr=int(facts["acr"]),
             amr=frozenset(facts["amr"].split()),
             authenticated=int(facts["authenticated"]),
-            created=now,
+            created=max(now, client.not_before),
             seen=now,
             expires=now + LONGEST_SECONDS,
         )
@@ -225,6 +228,8 @@ class PersonTokens:
         if now >= min(ticket.expires, sign_in.expires):
             raise _invalid_grant()
         self._require_person(client, sign_in.person)
+        if sign_in.created < client.not_before:
+            raise _invalid_grant()
         scopes = _narrowed(sign_in.scopes, form.get("scope"))
         if not self._tickets.spend(REFRESH, digest):
             self._end_family(sign_in.id)
@@ -243,6 +248,9 @@ class PersonTokens:
         token = self._minter.mint_for(sign_in, allowed, thumbprint, not_before=client.not_before)
         # INVARIANT: looked at after the token was made: whoever ends it from now on ends the token.
         if self._sign_ins.get(sign_in.id) is None:
+            raise _invalid_grant()
+        if not self._is_let_in(client, sign_in.person):
+            self._endings.cut(sign_in.id)  # who shut the person out may not have seen it
             raise _invalid_grant()
         body: dict[str, str | int] = {
             "access_token": token.text,
@@ -267,11 +275,14 @@ class PersonTokens:
         return proof.thumbprint
 
     def _require_person(self, client: Client, person_id: str) -> None:
+        if not self._is_let_in(client, person_id):
+            raise _invalid_grant()
+
+    def _is_let_in(self, client: Client, person_id: str) -> bool:
         person, tenant = self._revocation_state.look_up(person_id)
         if person is None or person.disabled or tenant is None or tenant.suspended:
-            raise _invalid_grant()
-        if not client_serves(client, person.tenant):
-            raise _invalid_grant()
+            return False
+        return client_serves(client, person.tenant)
 
     def _reused(self, kind: str, digest: bytes) -> NoReturn:
         """End what came of a ticket that was spent before."""
@@ -296,6 +307,12 @@ def _narrowed(scopes: frozenset[str], asked: str | None) -> frozenset[str]:
 
 def _invalid_grant() -> OAuthRefusal:
     return OAuthRefusal("invalid_grant", "the code or token is not good, or no more")
+
+
+def _denied(client: Client, error: str) -> TokenEvent | None:
+    if error in _WAITING or client.auth_method == "none":
+        return None
+    return _event(client, "deny", error)
 
 
 def _event(

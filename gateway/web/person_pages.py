@@ -21,6 +21,7 @@ from gateway.identity.passwords import MIN_PASSWORD
 from gateway.identity.people import SignIn
 from gateway.identity.people_ports import SignInStore
 from gateway.identity.person_details import SealedDetails
+from gateway.origins import group_of
 from gateway.people.browsers import Browsers, Here
 from gateway.people.endings import MAX_SIGN_INS, Endings
 from gateway.people.signing_in import SigningIn
@@ -100,8 +101,8 @@ class Visit:
 
     @property
     def caller(self) -> str:
-        """Network address of who asks."""
-        return self.request.client.host if self.request.client else ""
+        """Where who asks comes from: an address, of IPv6 the network."""
+        return group_of(self.request.client) if self.request.client else ""
 
     def show(self, template: str, status: int = 200, **given: object) -> Response:
         """Answer with a page whose forms will be taken."""

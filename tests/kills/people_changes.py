@@ -62,6 +62,13 @@ def _signed_in(world: World) -> Notes:
     return {"sign_in": here.sign_in.id}
 
 
+def _another_code(world: World) -> Notes:
+    notes = _signed_in(world)
+    person = _ada(world.base)
+    code = _desk(world).reinvite(ADMINISTRATOR, "acme", person.id)[1].code
+    return {**notes, "code": code, "password": person.password}
+
+
 def _end(world: World, notes: Notes) -> object:
     sign_in = world.base.stores.sign_ins.get(notes["sign_in"])
     assert sign_in is not None
@@ -143,6 +150,16 @@ SCENARIOS = (
         finished=lambda base, _: _has_password(base),
         # The invitation may be spent: then another one is needed, and the log says why.
         undone=lambda base, _: not _ada(base).password,
+    ),
+    Scenario(
+        "accept_invitation",
+        _another_code,
+        _accept,
+        way="signed in elsewhere",
+        finished=lambda base, notes: (
+            _ada(base).password != notes["password"] and _ended(base, notes)
+        ),
+        undone=lambda base, notes: _ada(base).password == notes["password"],
     ),
     Scenario(
         "end_sign_in",

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.cli.failures import CommandFailed, ExitCode
 from gateway.cli.profile import find_profile, load_profile
+from tests.gateway.cli.command import sealgate
 
 
 def _profile(folder: Path, mode: int = 0o600, **fields: Any) -> Path:
@@ -74,3 +75,21 @@ def test_a_profile_that_is_wrong_tells_where_and_what_may_be_meant(
     with pytest.raises(CommandFailed) as refused:
         load_profile(path)
     assert refused.value.advice == "did you mean `client_id`?"
+
+
+def test_a_named_profile_is_not_the_file_that_lies_where_a_command_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").write_text("{}")
+    assert find_profile(Path("work")) == Path("work")
+    unused = sealgate("profile", "use", "work")
+    assert (unused.code, "no profile of this name" in unused.err) == (ExitCode.USAGE, True)
+    folder = tmp_path / ".config/sealgate/profiles"
+    folder.mkdir(parents=True)
+    named = _profile(folder).rename(folder / "work.json")
+    assert find_profile(Path("work")) == named
+    assert sealgate("profile", "use", "work").code == ExitCode.OK
+    (row,) = sealgate("profile", "list", "--json").json
+    assert (row["url"], row["used"]) == ("https://gateway.example", True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,20 @@ def test_a_token_of_an_issuer_without_ids_is_known_by_its_digest(tmp_path: Path)
     assert asked.call().token_id.startswith("sha256.")
 
 
+def test_a_token_without_a_time_of_issue_counts_as_old_as_it_can_be(tmp_path: Path) -> None:
+    asked = Asked(tmp_path)
+    asked.answer = {name: v for name, v in ACTIVE.items() if name != "iat"}
+    assert asked.call().auth_age >= 3600 - 300
+    back = replace(asked.world.service, not_before=int(NOW) - 60)
+    asked.world.revocation_state.save_client(back)
+    with pytest.raises(InvalidToken):
+        asked.call()
+    longer = Asked(tmp_path)
+    longer.answer = {**asked.answer, "exp": int(NOW) + 3601}
+    with pytest.raises(InvalidToken):
+        longer.call()
+
+
 @pytest.mark.parametrize(
     "token",
     [b"short", b"x" * 4097, b"with blank", b"a\r\nb: c01234", b"\xff" * 20, b"a,b;c012345"],
@@ -314,6 +329,11 @@ def test_two_issuers_with_opaque_tokens_do_not_start(tmp_path: Path) -> None:
     other = Asked(tmp_path, issuer="https://other.example").trust
     with pytest.raises(ConfigurationError):
         asked.world.issuers.replace([asked.trust, other])
+    caller = asked.call()
+    asyncio.run(asked.world.authenticator.reconfirm(caller))
     asked.world.issuers.replace([])
     with pytest.raises(InvalidToken):
         asked.call()
+    # What it has begun, such as a batch, ends as well.
+    with pytest.raises(InvalidToken):
+        asyncio.run(asked.world.authenticator.reconfirm(caller))

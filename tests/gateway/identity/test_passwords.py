@@ -113,6 +113,23 @@ def test_one_address_does_not_try_all_accounts() -> None:
     assert throttle.wait(b"fresh", "office") == 0.0
 
 
+def test_where_no_address_is_told_nobody_waits_for_others() -> None:
+    throttle = Throttle(Clock())
+    for number in range(2 * FREE_ADDRESS):
+        throttle.failed(f"a{number}".encode(), "")
+    assert throttle.wait(b"fresh", "") == 0.0
+
+
+def test_an_office_that_mistypes_now_and_then_does_not_wait() -> None:
+    clock = Clock()
+    throttle = Throttle(clock)
+    for number in range(3 * FREE_ADDRESS):
+        clock.now += 600.0
+        throttle.failed(f"a{number}".encode(), "office")
+    assert throttle.wait(b"fresh", "office") == 0.0
+    assert throttle.succeeded(b"a1", "office") == 1
+
+
 def test_a_success_tells_how_many_guesses_there_were() -> None:
     throttle = Throttle(Clock())
     for number in range(3):

@@ -212,6 +212,27 @@ def test_shutting_anyone_out_or_revoking_any_token_ends_it(ended: str) -> None:
         world.revocation_state.confirm(caller)
 
 
+@pytest.mark.parametrize("back", ["service", DELEGATE])
+def test_letting_anyone_in_again_brings_no_token_back(back: str) -> None:
+    world = place()
+    between = passed_on(world, world.bearer())
+    token = passed_on(world, between, "second")
+    client = world.clients.get(back)
+    assert client is not None
+    world.revocation_state.save_client(replace(client, not_before=int(NOW) + 1))
+    with pytest.raises(InvalidToken):
+        call(world, token)
+    assert error(exchange(world, between, "third")) == "invalid_request"
+
+
+def test_a_client_that_is_let_in_again_this_very_second_is_acted_for() -> None:
+    world = place()
+    back = replace(world.service, not_before=int(NOW) + 1)
+    world.revocation_state.save_client(back)
+    fresh = world.minter.mint(back, frozenset({"infer"})).text
+    assert call(world, passed_on(world, fresh)).acting_for == ("service",)
+
+
 def test_a_caller_who_still_holds_is_confirmed() -> None:
     world = place()
     caller = call(world, passed_on(world, world.bearer()))

@@ -13,7 +13,7 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
 from gateway.identity.metadata import DEVICE_GRANT
-from gateway.identity.token_exchange import EXCHANGE
+from gateway.identity.token_exchange import ACCESS_TOKEN, EXCHANGE
 from tests.gateway.people.apps import (
     BACK,
     VERIFIER,
@@ -119,6 +119,12 @@ def test_a_refresh_token_that_is_used_twice_ends_its_family(
     assert refresh(place, second["refresh_token"]).json()["error"] == "invalid_grant"
 
 
+def test_strangers_fill_no_log_in_the_name_of_a_public_client(place: Place, public: str) -> None:
+    before = list(place.foundation.reader.events("acme", after=-1, limit=500))
+    assert refresh(place, "invented").json()["error"] == "invalid_grant"
+    assert len(list(place.foundation.reader.events("acme", after=-1, limit=500))) == len(before)
+
+
 def test_a_mistake_spends_no_code(place: Place, app: OAuth2Session, signed_in: Browser) -> None:
     register(place, "acme-other")
     code = consented(signed_in, asking(app))["code"]
@@ -195,6 +201,49 @@ def test_who_declines_is_told_to_the_application(
     assert answer == {"error": "access_denied", "state": "st", "iss": place.url}
 
 
+def test_a_public_client_revokes_a_token_of_its_own(
+    place: Place, app: OAuth2Session, signed_in: Browser
+) -> None:
+    token = exchanged(app, place, consented(signed_in, asking(app))["code"])["access_token"]
+    for _ in range(2):
+        form = {"token": token, "client_id": "acme-native"}
+        answer = httpx.post(f"{place.url}/oauth/revoke", data=form, timeout=60)
+        assert answer.status_code == 200
+    assert whoami(place, token).status_code == 401
+    events = [e.event for e in place.foundation.reader.events("acme", after=-1, limit=500)]
+    assert [e.phase for e in events if e.action == "revokeToken"] == ["intent", "result"]
+
+
+def test_a_resource_server_is_told_of_a_persons_token_while_it_is_good(
+    place: Place, ada: Ada, app: OAuth2Session, signed_in: Browser
+) -> None:
+    secret = register(
+        place, "acme-asks", auth_method="client_secret_basic", roles=["delegate"], redirect_uris=[]
+    )
+    assert secret is not None
+    token = exchanged(app, place, consented(signed_in, asking(app))["code"])
+
+    def asked_about() -> dict[str, Any]:
+        form, who = {"token": token["access_token"]}, ("acme-asks", secret)
+        answer = httpx.post(f"{place.url}/oauth/introspect", data=form, auth=who, timeout=60)
+        told_so: dict[str, Any] = answer.json()
+        return told_so
+
+    seen = asked_about()
+    assert (seen["active"], seen["sub"], seen["client_id"]) == (True, ada.id, "acme-native")
+    subject = {"subject_token": token["access_token"], "subject_token_type": ACCESS_TOKEN}
+    refused = httpx.post(
+        f"{place.url}/oauth/token",
+        data={"grant_type": EXCHANGE, **subject},
+        auth=("acme-asks", secret),
+        timeout=60,
+    )
+    assert refused.json()["error"] == "invalid_request"
+    form = {"token": token["refresh_token"], "client_id": "acme-native"}
+    httpx.post(f"{place.url}/oauth/revoke", data=form, timeout=60)
+    assert asked_about() == {"active": False}
+
+
 def test_people_of_another_tenant_are_not_asked(
     place: Place, app: OAuth2Session, browsers: Make
 ) -> None:
@@ -234,6 +283,21 @@ def test_what_ends_a_sign_in_ends_its_tokens(
             assert refresh(place, token["refresh_token"]).json()["error"] == "invalid_grant"
         admin.post(f"/v1/tenants/acme/people/{person.id}/enable")
     assert refresh(place, by_administrator["refresh_token"]).status_code == 400
+    for token in (by_client, by_person, by_administrator):
+        assert whoami(place, token["access_token"]).status_code == 401
+
+
+def test_a_code_of_before_is_no_good_to_who_is_let_in_again(
+    place: Place, browsers: Make, app: OAuth2Session
+) -> None:
+    person, browser = Ada.accepted(place, "again@acme.example"), browsers()
+    person.sign_in(browser)
+    code = consented(browser, asking(app))["code"]
+    with place.admin() as admin:
+        admin.post(f"/v1/tenants/acme/people/{person.id}/suspend")
+        admin.post(f"/v1/tenants/acme/people/{person.id}/enable")
+    with pytest.raises(OAuthError, match="invalid_grant"):
+        exchanged(app, place, code)
 
 
 def test_a_disabled_client_acts_for_nobody(place: Place, signed_in: Browser) -> None:
@@ -243,7 +307,11 @@ def test_a_disabled_client_acts_for_nobody(place: Place, signed_in: Browser) -> 
         assert whoami(place, token["access_token"]).status_code == 200
         with place.admin() as admin:
             admin.post("/v1/tenants/acme/clients/acme-shut/disable")
+            assert whoami(place, token["access_token"]).status_code == 401
+            admin.post("/v1/tenants/acme/clients/acme-shut/enable")
         assert whoami(place, token["access_token"]).status_code == 401
+        again = refresh(place, token["refresh_token"], client_id="acme-shut")
+        assert again.json()["error"] == "invalid_grant"
 
 
 def test_a_role_that_is_taken_away_is_gone_at_once(

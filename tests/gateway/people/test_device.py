@@ -25,7 +25,7 @@ from gateway.people.devices import DEVICE, DEVICE_GRANT, LETTERS
 from tests.gateway.cli.command import sealgate
 from tests.gateway.people.browser import Browser
 from tests.gateway.people.persons import Ada
-from tests.gateway.place import Place
+from tests.gateway.place import Place, served_place
 
 Make = Callable[[], Browser]
 
@@ -180,6 +180,17 @@ def test_login_keeps_a_sign_in_that_renews_itself_until_logout(
     assert (gone.code, "sealgate login" in gone.err) == (ExitCode.SIGN_IN, True)
     browser.open("/people")
     assert "sealgate-cli" not in browser.text
+
+
+def test_login_where_proofs_need_nonces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with served_place(tmp_path / "place", dpop_nonce=True) as place:
+        place.tenant("acme")
+        person, browser = Ada.accepted(place, "nonce@acme.example"), Browser(place.url)
+        person.sign_in(browser)
+        assert login(place, browser, "mine")["person"] == person.id
+        browser.close()
+        assert sealgate("whoami", "--profile", "mine").code == ExitCode.OK
 
 
 def test_a_copied_sign_in_is_noticed_and_ended(
