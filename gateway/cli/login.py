@@ -18,9 +18,9 @@ from gateway.cli.profile import find_profile, load_profile, named_profile, told
 from gateway.client.auth import TIMEOUT
 from gateway.client.certificates import trust_of
 from gateway.client.errors import ClientFault
-from gateway.client.profile import Profile
+from gateway.client.profile import Profile, check_address
 from gateway.client.proofs import new_proof_key, proof
-from gateway.client.session import SessionFile
+from gateway.client.session import SUFFIX, SessionFile
 from gateway.client.token_file import TokenFile
 from gateway.client.tokens import MAX_NONCE
 
@@ -74,7 +74,7 @@ def login(
 
 def _known(path: Path, url: str, ca_file: Path | None) -> Profile:
     """Return the profile to sign in with; one of a client by itself is not replaced."""
-    session = SessionFile(path.with_name(path.name + ".session"))
+    session = SessionFile(path.with_name(path.name + SUFFIX))
     if path.exists():
         found = load_profile(path)
         if found.session is None or (url and url.rstrip("/") != found.url):
@@ -87,6 +87,11 @@ def _known(path: Path, url: str, ca_file: Path | None) -> Profile:
     if not url:
         what = "the address of the gateway is needed"
         raise CommandFailed(what, ExitCode.USAGE, "add --url https://GATEWAY")
+    try:
+        check_address(url)
+    except ClientFault as fault:
+        what = "`--url` must be an http or https address without a path"
+        raise CommandFailed(what, ExitCode.USAGE, "such as --url https://GATEWAY") from fault
     authority = None if ca_file is None else ca_file.absolute()
     return Profile(url.rstrip("/"), CLIENT_ID, None, None, authority, "dpop", session)
 

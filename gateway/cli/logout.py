@@ -7,7 +7,7 @@ import typer
 from gateway.cli.connection import connect
 from gateway.cli.output import JsonFlag, ProfileOption, note, show
 
-app = typer.Typer(help="End the token of your profile.", add_completion=False)
+app = typer.Typer(help="End the token or the sign-in of your profile.", add_completion=False)
 
 
 @app.command()

@@ -35,7 +35,7 @@ GROUPS: Final[dict[str, tuple[str, str]]] = {
     "restore": ("gateway.cli.restore", "Make a data folder from a backup."),
     "login": ("gateway.cli.login", "Sign in with a browser."),
     "whoami": ("gateway.cli.whoami", "Show how the gateway sees you."),
-    "logout": ("gateway.cli.logout", "End the token of your profile."),
+    "logout": ("gateway.cli.logout", "End the token or the sign-in of your profile."),
     "profile": ("gateway.cli.profiles", "List profiles, and choose one."),
     "call": ("gateway.cli.call", "Ask a model."),
     "headers": ("gateway.cli.headers", "Authenticate one request of another program."),

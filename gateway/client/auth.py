@@ -27,9 +27,10 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
-from gateway.client.certificates import trust_of
+from gateway.client.certificates import certificate_fault, trust_of
 from gateway.client.errors import AddressRefused, TokenRefused
 from gateway.client.profile import Profile, load_profile
+from gateway.client.session import SessionFile
 from gateway.client.tokens import REVOCATION_PATH, TOKEN_PATH, Kept, Tokens
 
 MOST_TRIES: Final = 2
@@ -125,22 +126,27 @@ class SealgateAuth(httpx.Auth):
             TokenRefused: The gateway does not know this client.
             httpx.HTTPError: It does not answer.
         """
-        token = self.tokens.current()
-        self._forget(token)
-        if self._keep is not None:
-            self._keep.discard()
         session = self.profile.session
-        if token is None and session is None:
-            return False
-        form = self.tokens.revocation(token or "")
-        if session is not None:
-            session.remove()
+        with self._session_turn():  # or another process would keep what it renews just now
+            token = self.tokens.current()
+            self._forget(token)
+            if self._keep is not None:
+                self._keep.discard()
+            if token is None and session is None:
+                return False
+            form = self.tokens.revocation(token or "")
+            if session is not None:
+                session.remove()
         url = self._url.copy_with(path=REVOCATION_PATH)
         asking = httpx.Request("POST", url, data=dict(form.fields), headers=dict(form.headers))
-        answer = client.send(asking, auth=None)
+        try:
+            answer = client.send(asking, auth=None)
+        except httpx.TransportError as cause:
+            if session is None or certificate_fault(cause) is not None:
+                raise
+            raise _not_ended(httpx.codes.SERVICE_UNAVAILABLE, session) from cause
         if answer.status_code != httpx.codes.OK:
-            what = "the gateway did not end the token; it is no longer kept here"
-            raise TokenRefused(what, "it ends by itself within minutes", answer.status_code, "")
+            raise _not_ended(answer.status_code, session)
         return True
 
     def http_client(self) -> httpx.Client:
@@ -296,6 +302,17 @@ class SealgateAuth(httpx.Auth):
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port  # httpx takes a scheme's own port for none
+
+
+def _not_ended(status: int, session: SessionFile | None) -> TokenRefused:
+    if session is None:
+        what, advice = "the token", "it ends by itself within minutes"
+    else:
+        what = "the sign-in"
+        advice = "end it on your page there (/people); it ends by itself after a week"
+    return TokenRefused(
+        f"the gateway did not end {what}; it is no longer kept here", advice, status, ""
+    )
 
 
 def _json(answer: httpx.Response) -> Any:

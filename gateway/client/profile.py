@@ -78,7 +78,7 @@ def load_profile(path: Path) -> Profile:
         raise _bad("`binding` of a profile with `session_file` is `dpop`")
     if binding not in BINDINGS:
         raise _bad("`binding` of the profile is `dpop` or `none`")
-    _check_address(fields["url"])
+    check_address(fields["url"])
     folder = path.parent
     key = secret = session = None
     if "key_file" in fields:
@@ -98,7 +98,12 @@ def load_profile(path: Path) -> Profile:
     )
 
 
-def _check_address(url: str) -> None:
+def check_address(url: str) -> None:
+    """See whether an address can be that of a gateway.
+
+    Raises:
+        ProfileInvalid: It cannot.
+    """
     try:
         parts = urlsplit(url)
         known = parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in url

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,8 @@ from gateway.client.errors import ProfileInvalid
 MAX_FILE: Final = 16 << 10
 """A token has 43 characters, a key some hundred."""
 SIGN_IN: Final = "sealgate login"
+SUFFIX: Final = ".session"
+"""Behind the name of the profile."""
 
 
 class SessionFile:
@@ -38,6 +41,13 @@ class SessionFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def sign_in(self) -> str:
+        """The command that signs in here anew; plain `sealgate login` may mean another profile."""
+        profile = self.path.with_name(self.path.name.removesuffix(SUFFIX))
+        named = profile != self.path and profile.exists()
+        return f"{SIGN_IN} --profile {shlex.quote(str(profile))}" if named else SIGN_IN
+
     def read(self) -> tuple[str, dict[str, Any]]:
         """Return the refresh token, and the private key (JWK) that it is bound to.
 
@@ -47,7 +57,7 @@ class SessionFile:
         try:
             handle = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as cause:
-            raise ProfileInvalid("you are not signed in", SIGN_IN) from cause
+            raise ProfileInvalid("you are not signed in", self.sign_in) from cause
         with open(handle, "rb") as file:
             if os.fstat(handle).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise ProfileInvalid("others may read your sign-in", f"chmod 600 {self.path}")
@@ -56,9 +66,9 @@ class SessionFile:
             held = json.loads(text)
             token, key = held["refresh_token"], held["proof_key"]
         except (ValueError, KeyError, TypeError) as cause:
-            raise ProfileInvalid("your sign-in cannot be read", SIGN_IN) from cause
+            raise ProfileInvalid("your sign-in cannot be read", self.sign_in) from cause
         if not isinstance(token, str) or not isinstance(key, dict):
-            raise ProfileInvalid("your sign-in cannot be read", SIGN_IN)
+            raise ProfileInvalid("your sign-in cannot be read", self.sign_in)
         return token, key
 
     def write(self, token: str, key: Mapping[str, Any]) -> None:

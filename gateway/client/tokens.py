@@ -37,7 +37,6 @@ from gateway.client.proofs import (
     new_proof_key,
     proof,
 )
-from gateway.client.session import SIGN_IN
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - an address
 REVOCATION_PATH: Final = "/oauth/revoke"
@@ -213,8 +212,9 @@ class Tokens:
         token, error = told.get("access_token"), str(told.get("error", ""))
         if status != 200 or not isinstance(token, str) or not token:
             bound = self._proof_key is not None
-            if self._profile.session is not None and error == "invalid_grant":
-                raise TokenRefused("you are not signed in any more", SIGN_IN, status, error)
+            session = self._profile.session
+            if session is not None and error == "invalid_grant":
+                raise TokenRefused("you are not signed in any more", session.sign_in, status, error)
             raise TokenRefused(*_why(status, error, bound=bound), status, error)
         self._renew(told.get("refresh_token"))
         try:
