@@ -158,7 +158,7 @@ class Approvals:
         self._guard.confirm(call)
         found = self._store.get_approval(call.principal.tenant, approval_id)
         if found is None or not self._alive(found) or not self._may_see(call, found):
-            raise NotFound
+            raise NotFound("nothing of this id waits: sealgate approval list")
         return found
 
     def grant(self, call: Call, approval_id: str, digest: str) -> Approval:

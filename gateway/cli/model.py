@@ -12,7 +12,15 @@ from gateway.cli.connection import connect
 from gateway.cli.convert import convert
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.model_download import download_model
-from gateway.cli.model_sharing import accept_share, decline, listed, share, shared, unshare
+from gateway.cli.model_sharing import (
+    accept_share,
+    decline,
+    listed,
+    readable,
+    share,
+    shared,
+    unshare,
+)
 from gateway.cli.output import (
     JsonFlag,
     PlanFlag,
@@ -208,7 +216,8 @@ def show_model(
         return
     current = found.pop("current", None)
     served = {} if theirs else {"served": current["version"] if current else None}
-    show({**found, **served}, as_json=False)
+    told = readable(found, as_json=False) if theirs else found
+    show({**told, **served}, as_json=False)
     columns = ("version", "state", "reason", "source", "created_by")
     show_list(versions, as_json=False, columns=columns, empty="no version yet")
 

@@ -10,10 +10,20 @@ import typer
 from gateway.cli.connection import Connection, connect
 from gateway.cli.failures import CommandFailed, ExitCode, check_confirmed
 from gateway.cli.guessing import name_the_wrong
-from gateway.cli.output import JsonFlag, PlanFlag, ProfileOption, note, planned, show, show_list
+from gateway.cli.output import (
+    JsonFlag,
+    PlanFlag,
+    ProfileOption,
+    moment,
+    note,
+    planned,
+    show,
+    show_list,
+)
 from gateway.cli.shared_names import owner_and_model, wire_name
 
 COLUMNS = ("name", "tenant", "state", "infer", "download", "versions", "purposes", "until")
+TIMES = ("until", "offered", "accepted")
 Name = Annotated[str, typer.Argument(help="Name of your model.")]
 Theirs = Annotated[str, typer.Argument(help="OWNER~MODEL, as `model shared` lists it.")]
 To = Annotated[str, typer.Option("--with", help="The other tenant.")]
@@ -60,7 +70,7 @@ def share(
         return
     with connect(profile) as connection:
         made = _offer(connection, name, tenant, body)
-    show(made, as_json=as_json)
+    show(readable(made, as_json), as_json=as_json)
     if not as_json:
         note(f"next, in {tenant}: sealgate model accept-share {made['name']}")
 
@@ -102,7 +112,7 @@ def shared(
     """
     with connect(profile) as connection:
         path = "/v1/shared" if name is None else f"/v1/models/{name}/sharing"
-        found = [_readable(one, as_json) for one in connection.items(path)]
+        found = [readable(one, as_json) for one in connection.items(path)]
     empty = (
         "nothing is shared with your tenant; next: give its name to the owner of a model"
         if name is None
@@ -133,7 +143,7 @@ def accept_share(
         if planned(plan, as_json, "accept", name=wire_name(name), offer=seen):
             return
         taken = _accept(connection, path, seen)
-    show(_readable(taken, as_json), as_json=as_json)
+    show(readable(taken, as_json), as_json=as_json)
     if not as_json:
         use = "call {} ROWS" if taken["infer"] else "model download {} VERSION -i KEY --out FILE"
         note(f"next: sealgate {use.format(taken['name'])}")
@@ -189,24 +199,24 @@ def _accept(connection: Connection, path: str, offer: str) -> dict[str, Any]:
     return taken
 
 
-def _readable(sharing: dict[str, Any], as_json: bool) -> dict[str, Any]:
+def readable(sharing: dict[str, Any], as_json: bool) -> dict[str, Any]:
+    """Return what is agreed or offered with times and terms in words; for JSON as it is."""
     if as_json:
         return sharing
-    until = sharing["until"]
-    told = "" if until is None else datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%MZ")
+    times = {name: sharing[name] for name in TIMES if sharing[name] is not None}
     return {
         **sharing,
         "versions": sharing["versions"] or "released",
         "purposes": sharing["purposes"] or "any",
-        "until": told,
+        **{name: moment(seconds) for name, seconds in times.items()},
     }
 
 
 def _moment(text: str) -> int:
     """Return Unix seconds of a date or a date and time; without a zone it is UTC."""
     try:
-        moment = datetime.fromisoformat(text)
+        named = datetime.fromisoformat(text)
     except ValueError as cause:
         what = "--until must be a date like 2026-12-31, or 2026-12-31T18:00"
         raise CommandFailed(what, ExitCode.USAGE, "write it so") from cause
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    return int((named if named.tzinfo else named.replace(tzinfo=UTC)).timestamp())

@@ -114,7 +114,7 @@ class KeyList:
         """
         self._decide(call)
         if self._tenants.get(tenant) is None:
-            raise NotFound
+            raise NotFound("there is no tenant of this id")
         return [self.log(tenant), *self.files(tenant)]
 
     def one(self, kind: KeyKind, tenant: str) -> KeyFacts:

@@ -126,7 +126,7 @@ class KeyOrders:
         if body["tenant"] is None:
             return self._guard.platform()
         if not self._guard.has_tenant(body["tenant"]):
-            raise NotFound
+            raise NotFound("there is no tenant of this id")
         return self._guard.tenant(body["tenant"])
 
     def _perform(self, call: Call, body: Mapping[str, Any]) -> None:

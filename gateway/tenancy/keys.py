@@ -205,7 +205,7 @@ class KeyRotation:
         """Decide first about the platform, so that only administrators learn who is a tenant."""
         self._guard.require(call, "administer", self._guard.platform())
         if self._tenants.get(tenant) is None:
-            raise NotFound
+            raise NotFound("there is no tenant of this id")
         return self._guard.tenant(tenant)
 
     def _decided(self, call: Call, facts: PlatformFacts | TenantFacts, kind: str) -> Decision:

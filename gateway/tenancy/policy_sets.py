@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Final
 
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
@@ -27,6 +28,8 @@ from policies.compiled import MAX_PROBLEMS, Prepared
 from policies.engine import Decision
 from policies.errors import PolicySetInvalid, Problem
 from policies.facts import PolicySetFacts
+
+_NO_EPOCH: Final = "there is no policy set of this epoch: sealgate policy history lists them"
 
 
 class PolicySets:
@@ -117,7 +120,7 @@ class PolicySets:
         self._guard.permit(call, "managePolicy", self._facts(call), reason="read")
         bundle = self._author.at(call.principal.tenant, epoch)
         if bundle is None:
-            raise NotFound
+            raise NotFound(_NO_EPOCH)
         return bundle
 
     def roll_back(self, call: Call, epoch: int | None) -> SignedBundle:
@@ -135,7 +138,7 @@ class PolicySets:
         wanted = self._epoch(tenant) - 1 if epoch is None else epoch
         earlier = self._author.at(tenant, wanted)
         if earlier is None:
-            raise NotFound
+            raise NotFound(_NO_EPOCH)
         return self.publish(call, earlier.text)
 
     def _prepared(

@@ -49,7 +49,20 @@ def test_history_and_rollback(ward: tuple[Place, Path], tmp_path: Path) -> None:
     back = sealgate("policy", "rollback", "--profile", owner, "--json").json
     assert back["epoch"] == listed[-1]["epoch"] + 1
     assert sealgate("policy", "show", "--profile", owner).out == starter_text()
-    assert sealgate("policy", "rollback", "99", "--profile", owner).code == ExitCode.NOT_FOUND
+    for absent in (("rollback", "99"), ("show", "--epoch", "99")):
+        said = sealgate("policy", *absent, "--profile", owner)
+        assert (said.code, "policy history" in said.err) == (ExitCode.NOT_FOUND, True)
+
+
+def test_what_administrators_name_wrongly_is_said(ward: tuple[Place, Path]) -> None:
+    admin = ward[0].folder / "data" / "admin.json"
+    for words, told in (
+        (("keys", "rotate", "tenant", "nobody", "--confirm", "nobody"), "no tenant of this id"),
+        (("keys", "list", "--tenant", "nobody"), "no tenant of this id"),
+        (("approval", "show", "nothing"), "sealgate approval list"),
+    ):
+        said = sealgate(*words, "--profile", admin)
+        assert (said.code, told in said.err) == (ExitCode.NOT_FOUND, True), said.err
 
 
 def test_two_administrators_break_the_glass(ward: tuple[Place, Path]) -> None:
