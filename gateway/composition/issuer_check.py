@@ -153,13 +153,17 @@ def _of_signed(
         return [Look("form", "broken", "it is no well-formed signed access token", next=advice)]
     form = Look("form", "ok", "it is a signed token")
     seen = Presented(unverified.claims, trust, now, unverified, keys.find(kid))
-    return [form, *_rules(seen)]
+    return [form, *_rules(seen, fetched=keys is not NO_KEYS)]
 
 
-def _rules(seen: Presented) -> list[Look]:
+def _rules(seen: Presented, *, fetched: bool = True) -> list[Look]:
     made = []
     for rule in RULES:
         if rule.signed and seen.token is None:
+            continue
+        if rule.name == "signature" and not fetched:
+            what = "not looked at: the issuer's keys could not be had"
+            made.append(Look(rule.name, "unavailable", what))
             continue
         found = _found(rule.name, seen)
         try:

@@ -155,6 +155,7 @@ def test_an_issuer_that_cannot_be_had_is_told_apart_from_a_bad_token(
         said = check(monkeypatch, settings(tmp_path, house), fresh(house))
     assert said.code == ExitCode.TRY_AGAIN
     assert states(said)["discovery"] == "unavailable"
+    assert states(said)["signature"] == "unavailable"
 
 
 def test_an_issuer_is_named_by_name_or_address_and_guessed_where_there_is_one(
