@@ -79,6 +79,9 @@ def failure_of(status: int, problem: dict[str, Any]) -> CommandFailed:
     fields = problem.get("fields")
     if isinstance(fields, list) and fields:
         what += f" (check {', '.join(f'`{name}`' for name in fields)})"
+    found = problem.get("problems")
+    if isinstance(found, list) and found and isinstance(found[0], dict):
+        what += f": {found[0].get('reason', '')}"
     return CommandFailed(what, code, _ADVICE.get(code, ""), problem)
 
 

@@ -29,7 +29,7 @@ from gateway.errors import NotFound, StateConflict
 from gateway.tenancy.steering import Steering
 from policies.author import PolicyAuthor
 from policies.bundle import SignedBundle
-from policies.compiled import starter_text
+from policies.compiled import Prepared, starter_text
 from policies.engine import PolicyEngine
 from policies.errors import PolicySetInvalid, Problem
 from policies.facts import TenantFacts
@@ -105,6 +105,7 @@ class PolicyRescue:
         about = self._about(body)
         text = self._text(about.id, body["epoch"])
         self._check_locked(call, about.id)
+        self._prepared(call, about.id, text)  # not only once a second person has agreed
         return {**body, "after": self._epoch(about.id), "text_sha256": _digest(text)}
 
     def _perform(self, call: Call, body: Mapping[str, Any]) -> SignedBundle:
@@ -114,16 +115,21 @@ class PolicyRescue:
         if (self._epoch(tenant), _digest(text)) != (body["after"], body["text_sha256"]):
             raise StateConflict("another policy set was published meanwhile")
         self._check_locked(call, tenant)
-        standing = self._steering.standing(call, tenant)
-        prepared = self._author.prepare(tenant, text)
-        if not self._author.could(text, prepared, standing, PUBLISH):
-            raise PolicySetInvalid((_NOBODY_STILL,))
+        prepared = self._prepared(call, tenant, text)
         changed = {"tenant": tenant, "text": _digest(text), "after": str(body["after"])}
         if tenant != call.principal.tenant:
             changed[TOLD] = tenant
         by = by_call(call, decision)
         with self._intents.changing(RESCUE, call.principal.tenant, changed, by):
             return self._author.publish(tenant, text, call.principal.client_id, prepared)
+
+    def _prepared(self, call: Call, tenant: str, text: str) -> Prepared:
+        """Look at a set; refuse one under which nobody of the tenant could publish either."""
+        prepared = self._author.prepare(tenant, text)
+        standing = self._steering.standing(call, tenant)
+        if not self._author.could(text, prepared, standing, PUBLISH):
+            raise PolicySetInvalid((_NOBODY_STILL,))
+        return prepared
 
     def _about(self, body: Mapping[str, Any]) -> TenantFacts:
         if not self._guard.has_tenant(body["tenant"]):

@@ -32,7 +32,9 @@ def test_a_locking_set_is_refused_with_what_to_do(ward: tuple[Place, Path], tmp_
     said = sealgate("policy", "validate", empty, "--profile", owner)
     assert said.code == ExitCode.FAILED
     assert "managePolicy" in said.out
-    assert sealgate("policy", "publish", empty, "--profile", owner).code != ExitCode.OK
+    refused = sealgate("policy", "publish", empty, "--profile", owner)
+    assert refused.code == ExitCode.USAGE
+    assert "managePolicy" in refused.err
 
 
 def test_history_and_rollback(ward: tuple[Place, Path], tmp_path: Path) -> None:
@@ -80,3 +82,15 @@ def test_two_administrators_break_the_glass(ward: tuple[Place, Path]) -> None:
     done = sealgate(*command.split()[1:], "--profile", second)
     assert done.code == ExitCode.OK, done.err
     assert sealgate("policy", "show", "--profile", owner).out == starter_text()
+
+
+def test_a_rescue_that_helps_nobody_is_refused_when_it_is_asked_for(
+    ward: tuple[Place, Path],
+) -> None:
+    place, _ = ward
+    admin = place.folder / "data" / "admin.json"
+    place.tenant("empty")
+    said = sealgate("policy", "rescue", "empty", "--confirm", "empty", "--profile", admin)
+    assert said.code == ExitCode.USAGE, said.err
+    assert "register a client first" in said.err
+    assert "empty" not in sealgate("approval", "list", "--profile", admin).out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -159,7 +160,13 @@ def test_what_was_published_meanwhile_is_not_replaced(home: House) -> None:
 
 def test_nobody_is_rescued_into_another_lock(home: House) -> None:
     locked(home)
-    waits = asked(home, number=2)
+    with pytest.raises(PolicySetInvalid):
+        asked(home, number=2)
+    assert not home.use.approvals.waiting(ANN)
+    waits = asked(home)
+    for role in ("owner", "officer"):
+        shut_out = partial(replace, disabled=True)
+        home.revocation_state.change_client(TENANT, f"{TENANT}-{role}", shut_out)
     with pytest.raises(PolicySetInvalid):
         home.use.approvals.grant(BOB, waits.id, waits.digest)
 
