@@ -1,6 +1,6 @@
 """What a person may be and name, and what administrators are told of people. Pure.
 
-1. A person is never a site: those are machines, which the federation knows by their clients.
+1. A person is never a site, nor what acts for other clients (`delegate`): those are machines.
 2. Only the platform's people can be administrators, and purposes are the tenant's own.
 """
 
@@ -15,7 +15,7 @@ from gateway.identity.people import Person
 from gateway.identity.person_details import PersonDetails
 from gateway.identity.records import ROLES, Tenant
 
-OF_PEOPLE: Final = ROLES - {"site"}
+OF_PEOPLE: Final = ROLES - {"site", "delegate"}
 """Roles that people can have."""
 
 

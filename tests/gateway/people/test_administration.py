@@ -123,6 +123,7 @@ def test_what_is_no_address_is_refused_and_not_repeated(home: House, address: st
     [
         replace(RIGHTS, roles=frozenset({"administrator"})),
         replace(RIGHTS, roles=frozenset({"site"})),
+        replace(RIGHTS, roles=frozenset({"delegate"})),
         replace(RIGHTS, roles=frozenset({"king"})),
         replace(RIGHTS, purposes=frozenset({"war"}), default_purpose=None),
         replace(RIGHTS, purposes=frozenset()),
