@@ -41,7 +41,8 @@ class TrustedIssuer(BaseModel):
     """A foreign issuer whose tokens are accepted for named tenants.
 
     Attributes:
-        name: What logs, metrics and `sealgate issuer` call it; by default the host of `issuer`.
+        name: What logs, metrics and `sealgate issuer` call it; by default the host of `issuer`,
+            or all of it where another one is at that host.
         kind: The maker of its product, which says how its tokens are written.
         issuer: The exact `iss` of its tokens.
         audience: What its tokens must be for.

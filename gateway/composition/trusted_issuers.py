@@ -26,9 +26,15 @@ def trusted(settings: Settings) -> list[IssuerTrust]:
     """
     local = settings.public_url.startswith("http://")
     entries = [trust_of(entry, loopback_http=local) for entry in settings.issuers]
+    hosts = Counter(entry.called for entry in settings.issuers if entry.name is None)
+    entries = [  # two realms of one host, say, that were trusted before there were names
+        replace(made, name=made.issuer) if given.name is None and hosts[given.called] > 1 else made
+        for given, made in zip(settings.issuers, entries, strict=True)
+    ]
     repeated = [name for name, count in Counter(one.name for one in entries).items() if count > 1]
     if repeated:
-        raise ConfigurationError("two trusted issuers are called alike: set `name`", ADVICE)
+        what = f"two trusted issuers are called {repeated[0]}: change `name` of one"
+        raise ConfigurationError(what, ADVICE)
     if sum(entry.introspection is not None for entry in entries) > 1:
         # An opaque token does not say whose it is, and no issuer may see another one's.
         raise ConfigurationError("one trusted issuer at most may have `introspection`", ADVICE)

@@ -118,7 +118,13 @@ def test_an_issuer_without_https_is_for_a_trial_on_one_machine(tmp_path: Path) -
             trusted(settings(tmp_path, url, issuer))
 
 
+def test_two_issuers_at_one_host_are_called_by_their_addresses(tmp_path: Path) -> None:
+    url, realms = "https://models.example", ("https://a.example/x", "https://a.example/y")
+    assert [one.name for one in trusted(settings(tmp_path, url, *realms))] == list(realms)
+
+
 def test_two_issuers_of_one_name_are_told_apart_by_the_operator(tmp_path: Path) -> None:
-    url = "https://models.example"
-    with pytest.raises(ConfigurationError, match="called alike"):
-        trusted(settings(tmp_path, url, "https://a.example/x", "https://a.example/y"))
+    found = settings(tmp_path, "https://models.example", "https://a.example", "https://b.example")
+    alike = [entry.model_copy(update={"name": "ours"}) for entry in found.issuers]
+    with pytest.raises(ConfigurationError, match="called ours"):
+        trusted(found.model_copy(update={"issuers": tuple(alike)}))
