@@ -119,6 +119,11 @@ def create(
         "redirect_uris": redirects or [],
         **_credentials(jwks, certificate, unbound=unbound, public=public),
     }
+    if out is not None and body["auth_method"] != "client_secret_basic":
+        what = (
+            "--out is for a client with a secret: who has keys, or nothing, writes its own profile"
+        )
+        raise CommandFailed(what, ExitCode.USAGE, "leave --out out")
     if planned(plan, as_json, "register a client", **body):
         return
     if out is not None:

@@ -64,3 +64,14 @@ def test_a_client_is_registered_with_the_certificate_that_it_shows(
     assert registered is not None
     [key] = client_keys(registered.jwks)
     assert key.thumbprint == ClientCertificate(shown.der).key_thumbprint
+
+
+def test_a_profile_is_not_promised_where_there_is_no_secret(tmp_path: Path) -> None:
+    out = tmp_path / "app.json"
+    order: list[str | Path] = [
+        "client", "create", "app", "--tenant", "shop", "--name", "App", "--scope", "infer",
+        "--public", "--out", out,
+    ]  # fmt: skip
+    for plan in ([], ["--plan"]):
+        said = sealgate(*order, *plan)
+        assert (said.code, "--out" in said.err, out.exists()) == (ExitCode.USAGE, True, False)
