@@ -50,10 +50,9 @@ def heard_by_a_thread(stopping: Callable[[bool], None]) -> Iterator[None]:
 def _listen(reading: int, loops: int, stopping: Callable[[bool], None]) -> None:
     again = False
     while number := os.read(reading, 1):
-        try:
-            if number[0] in STOPS:
+        if number[0] in STOPS:
+            with suppress(Exception):  # such as no more threads: the loop hears of it all the same
                 stopping(again)
-                again = True
-        finally:
-            with suppress(OSError):  # it is full: the loop has enough to read
-                os.write(loops, number)
+            again = True
+        with suppress(OSError):  # it is full: the loop has enough to read
+            os.write(loops, number)
