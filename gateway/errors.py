@@ -5,6 +5,7 @@ SealgateError
 ├── Refusal              nothing was changed
 │   ├── NotFound         absent, or hidden from this caller: the two look the same
 │   ├── Forbidden        decided no, told to a caller who may know of the thing
+│   │   └── StepUpRequired   a stronger or younger sign-in of the person would do
 │   ├── AlreadyExists    a name that was given away once is never given away again
 │   ├── StateConflict    the record changed since it was read, or the move is not legal
 │   ├── InvalidRequest   a value that the use case cannot accept
@@ -119,6 +120,32 @@ class Forbidden(Refusal):
     def __init__(self, policy_ids: tuple[str, ...] = ()) -> None:
         self.policy_ids = policy_ids
         super().__init__()
+
+
+class StepUpRequired(Forbidden):
+    """The person has to sign in more strongly, or anew, for this (RFC 9470).
+
+    Args:
+        policy_ids: As of `Forbidden`.
+        scheme: `Bearer` or `DPoP`, as the token came.
+        acr: Level that is needed.
+        max_age: Seconds since the person authenticated that are allowed; None: any.
+
+    Attributes:
+        challenge: The value for `WWW-Authenticate` (RFC 9470 section 3).
+    """
+
+    code = "insufficient_user_authentication"
+    message = "this takes a recent sign-in with a passkey: sealgate login --step-up"
+
+    def __init__(
+        self, policy_ids: tuple[str, ...], scheme: str, acr: int, max_age: int | None
+    ) -> None:
+        super().__init__(policy_ids)
+        self.acr_values = str(acr)
+        self.max_age = max_age
+        age = "" if max_age is None else f', max_age="{max_age}"'
+        self.challenge = f'{scheme} error="{self.code}", acr_values="{acr}"{age}'
 
 
 class AlreadyExists(Refusal):

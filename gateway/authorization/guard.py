@@ -16,20 +16,24 @@ Safety argument:
    (`gateway.epoch_memo`), which every suspension and revocation raises; so are those of a caller
    with the circumstances of its call. Of these a caller who chooses ever new ones pushes out its
    own and its tenant's (`policies.fair_memory`).
+6. A person whose sign-in is too weak or too old hears how to sign in (RFC 9470), and only where the
+   policies would then allow it and it may hear of the thing at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Final, NoReturn, TypeAlias, Unpack
 
 from audit.event import PLATFORM_TENANT, Outcome
 from audit.log import Receipt
 from gateway.authorization.recorder import Call, Details, Recorder, own_ids
 from gateway.epoch_memo import UNKNOWN, EpochMemo
-from gateway.errors import Forbidden, NotFound
+from gateway.errors import Forbidden, NotFound, StepUpRequired
+from gateway.identity.people import HIGHEST_ACR
 from gateway.identity.ports import TenantStore
-from gateway.identity.principal import Principal
+from gateway.identity.principal import AGE_MARGIN_SECONDS, Principal
 from policies.engine import Decision, PolicyEngine
 from policies.facts import (
     ContextFacts,
@@ -49,6 +53,9 @@ from policies.fair_memory import FairMemory
 
 MAX_ASKERS: Final = 4096
 """Callers with a purpose and a verdict whose facts are kept."""
+
+STEP_UP_AGES: Final = (900, 300, 120)
+"""Ages of a sign-in, in seconds, that are tried for whether policies would allow it."""
 
 RESCUE: Final = "rescue_policies"
 """Reason of `administer` that takes two whatever the operator says: it overrides a tenant's set."""
@@ -314,7 +321,9 @@ class Guard:
         """Record a refusal and raise it; see `require`."""
         self.record(call, action, "deny", decision, about, **details)
         if self._may_know(call, about, new=new):
-            raise Forbidden(decision.policy_ids)
+            raise self._step_up(call, action, about, decision, **details) or Forbidden(
+                decision.policy_ids
+            )
         raise NotFound
 
     def record(
@@ -355,6 +364,35 @@ class Guard:
         details.setdefault("policy_ids", own_ids(decision.policy_ids, details["tenant"]))
         event = self._recorder.event_for(None, action, outcome, None, **details)
         return self._recorder.write(event)
+
+    def _step_up(
+        self,
+        call: Call,
+        action: str,
+        about: ResourceFacts,
+        decision: Decision,
+        **details: Unpack[Details],
+    ) -> StepUpRequired | None:
+        """Return what to tell a person whom the policies would allow it after another sign-in.
+
+        The policies are asked themselves, so that one of the tenant's own counts as the platform's.
+        """
+        principal = call.principal
+        if principal.kind != "user" or not principal.app:
+            return None
+        two, recipient = self.wants_two(action, details.get("reason", "")), details.get("recipient")
+        for age in (principal.auth_age, *STEP_UP_AGES):
+            caller = replace(
+                principal,
+                acr=max(principal.acr, HIGHEST_ACR),
+                auth_age=min(age, principal.auth_age),
+            )
+            asked = replace(call, principal=caller)
+            if self.decide(asked, action, about, four_eyes=two, recipient=recipient).allowed:
+                scheme = "DPoP" if principal.binding == "dpop" else "Bearer"
+                young = None if age == principal.auth_age else age - AGE_MARGIN_SECONDS
+                return StepUpRequired(decision.policy_ids, scheme, caller.acr, young)
+        return None
 
     def _may_know(self, call: Call, about: ResourceFacts, *, new: bool) -> bool:
         """Tell whether the caller may learn that the thing exists (claim 3)."""

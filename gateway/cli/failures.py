@@ -61,6 +61,7 @@ _BY_STATUS = {
     502: ExitCode.TRY_AGAIN,
     503: ExitCode.TRY_AGAIN,
 }
+STEP_UP: Final = "sealgate login --step-up, and then this command once more"
 _ADVICE = {
     ExitCode.SIGN_IN: "sealgate whoami, to see which profile is used",
     ExitCode.DENIED: "sealgate policy explain, to see which policy decides",
@@ -73,6 +74,8 @@ def failure_of(status: int, problem: dict[str, Any]) -> CommandFailed:
     """Turn an answer of the API that is no success into a failure."""
     code = _BY_STATUS.get(status, ExitCode.FAILED)
     what = str(problem.get("detail") or problem.get("title") or f"the gateway answered {status}")
+    if "acr_values" in problem:
+        return CommandFailed(what, code, STEP_UP, problem)
     policies = problem.get("policy_ids")
     if isinstance(policies, list) and policies:
         what += f" ({', '.join(str(policy) for policy in policies)})"

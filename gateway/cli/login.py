@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -26,6 +27,7 @@ from gateway.client.tokens import MAX_NONCE
 
 CLIENT_ID: Final = "sealgate-cli"
 GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+REVOKE_PATH: Final = "/oauth/revoke"
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - an address
 LONGEST_INTERVAL: Final = 60.0
 """Seconds between two questions, whatever a gateway asks for."""
@@ -45,9 +47,16 @@ def login(
     ca_file: Annotated[
         Path | None, typer.Option(help="Certificate authority of the gateway.")
     ] = None,
+    step_up: Annotated[
+        bool,
+        typer.Option("--step-up", help="Sign in anew, with a passkey, for what takes one."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Sign in with a browser, on this machine or another one.
+
+    What changes or reads records takes a passkey, used within the last quarter of an hour: then
+    commands say so, and `--step-up` asks the browser for it.
 
     The sign-in is kept in a file beside the profile, for its owner alone, and renews itself. It
     ends after a week without use, after a month, or with `sealgate logout`.
@@ -62,7 +71,11 @@ def login(
     session = known.session
     assert session is not None
     with _client(known) as client:
-        _sign_in(client, known, session, scopes or [])
+        with session.turn():  # a command that renews the sign-in of before does not come between
+            before = _before(session)
+            _sign_in(client, known, session, scopes or [], step_up=step_up)
+        if before:  # it has been followed; where ending it fails it ends by itself
+            _post(client, REVOKE_PATH, {"client_id": known.client_id, "token": before})
     _write(path, known)
     found = load_profile(path)
     with Connection(found, keep=TokenFile(path, found)) as connection:
@@ -104,11 +117,27 @@ def _client(known: Profile) -> httpx.Client:
     return httpx.Client(base_url=known.url, timeout=TIMEOUT, verify=verify)
 
 
-def _sign_in(client: httpx.Client, known: Profile, session: SessionFile, scopes: list[str]) -> None:
+def _before(session: SessionFile) -> str:
+    """Return the refresh token of the sign-in that is followed; empty where there is none."""
+    with contextlib.suppress(ClientFault):
+        return session.read()[0]
+    return ""
+
+
+def _sign_in(
+    client: httpx.Client,
+    known: Profile,
+    session: SessionFile,
+    scopes: list[str],
+    *,
+    step_up: bool,
+) -> None:
     key = new_proof_key()
     form = {"client_id": known.client_id, "dpop_jkt": key.thumbprint()}
     if scopes:
         form["scope"] = " ".join(scopes)
+    if step_up:  # RFC 9470, section 4: several factors, proven after this question
+        form |= {"acr_values": "2", "max_age": "0"}
     begun, _ = _post(client, "/oauth/device_authorization", form)
     if "user_code" not in begun:
         raise _refused(begun)

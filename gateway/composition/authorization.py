@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from audit.event import PLATFORM_TENANT
 from gateway.authorization.guard import Guard
 from gateway.authorization.recorder import Recorder
 from gateway.composition.bootstrap import FOUNDED, SOLO
 from gateway.composition.foundation import Foundation
 from gateway.federation.facts import site_facts
+from gateway.people.steerers import Steerers
 from gateway.tenancy.solo import SoloMode
 from policies.facts import SiteFacts, TenantFacts
 
@@ -38,6 +41,7 @@ def make_guard(base: Foundation, recorder: Recorder) -> Guard:
         return site_facts(site, tenant) if site is not None else None
 
     clock = base.environment.clock
+    steerers = Steerers(base.stores.people, base.stores.passkeys)
     return Guard(
         base.engine,
         base.stores.tenants,
@@ -46,7 +50,13 @@ def make_guard(base: Foundation, recorder: Recorder) -> Guard:
         confirm=base.revocation_state.confirm,
         region=base.settings.region,
         epoch=epoch,
-        solo=SoloMode(base.stores.clients, solo_since(base), clock, epoch),
+        solo=SoloMode(
+            base.stores.clients,
+            solo_since(base),
+            clock,
+            epoch,
+            partial(steerers.administrators, PLATFORM_TENANT),
+        ),
         four_eyes=frozenset(base.settings.four_eyes),
     )
 

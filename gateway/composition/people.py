@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from audit.event import PLATFORM_TENANT
 from gateway.authorization.guard import Guard
 from gateway.authorization.intents import Intents
 from gateway.authorization.recorder import Recorder
@@ -17,14 +18,18 @@ from gateway.identity.person_details import SealedDetails
 from gateway.identity.throttle import Throttle
 from gateway.people.administration import People
 from gateway.people.browsers import Browsers
+from gateway.people.ceremonies import Ceremonies
 from gateway.people.consent import EACH as PUSHED_EACH
 from gateway.people.consent import Consents
 from gateway.people.devices import EACH as DEVICES_EACH
 from gateway.people.devices import Devices
 from gateway.people.endings import Endings
+from gateway.people.passkey_proofs import PasskeyProofs
+from gateway.people.passkeys import Passkeys
 from gateway.people.room import Room
 from gateway.people.signing_in import SigningIn
 from gateway.people.tokens import PersonTokens
+from gateway.web.forms import origin_of
 
 NEVER: Final = 2**62
 """Unix seconds: nothing expires later."""
@@ -44,6 +49,8 @@ class PeopleParts:
     endings: Endings
     browsers: Browsers
     signing_in: SigningIn
+    passkeys: Passkeys
+    proofs: PasskeyProofs
     consents: Consents
     devices: Devices
     tokens: PersonTokens
@@ -100,10 +107,45 @@ def make_people(
         clock=clock,
     )
 
+    def mac_key() -> bytes:
+        return base.keys.mac_key(PLATFORM_TENANT)
+
+    ceremonies = Ceremonies(
+        origin_of(issuer),
+        mac_key,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+    proofs = PasskeyProofs(
+        stores.passkeys,
+        stores.people,
+        stores.tickets,
+        ceremonies,
+        throttle,
+        browsers,
+        endings,
+        intents=intents,
+        may_enter=signing_in.may_enter,
+        clock=clock,
+    )
+    passkeys = Passkeys(
+        stores.passkeys,
+        stores.sign_ins,
+        details,
+        ceremonies,
+        proofs.note_challenge,
+        browsers,
+        endings,
+        base.revocation_state,
+        intents=intents,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
     consents = Consents(
         stores.tickets,
         identity.person_clients,
         Room(PUSHED_EACH, environment.monotonic),
+        key=mac_key,
         issuer=issuer,
         clock=clock,
         random_bytes=random_bytes,
@@ -143,6 +185,8 @@ def make_people(
         endings=endings,
         browsers=browsers,
         signing_in=signing_in,
+        passkeys=passkeys,
+        proofs=proofs,
         consents=consents,
         devices=devices,
         tokens=tokens,

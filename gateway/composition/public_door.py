@@ -44,6 +44,7 @@ from gateway.web import (
     models,
     oauth,
     oip,
+    passkey_pages,
     people,
     person_pages,
     policies,
@@ -60,7 +61,7 @@ from gateway.web.bounded_body import BoundedBody
 from gateway.web.client_certificates import ClientCertificates
 from gateway.web.dependencies import provide
 from gateway.web.description import describe
-from gateway.web.forms import origin_of
+from gateway.web.forms import has_name, origin_of
 from gateway.web.infer import UNVERSIONED, VERSIONED, InferEndpoint, PublicApp
 from gateway.web.operations import operation_id
 from gateway.web.problems import install_problems
@@ -126,7 +127,9 @@ def public_app(
     origin = origin_of(settings.public_url)
     door = device.DeviceDoor(use.people.devices, use.people.browsers, origin)
     app.include_router(device.build_router(door))
-    app.include_router(person_pages.build_router(_person_door(base, use)))
+    person_door = _person_door(base, use)
+    app.include_router(person_pages.build_router(person_door))
+    app.include_router(passkey_pages.build_router(person_door))
     app.include_router(oip.build_router(directory, VERSION, ready))
     _provide(app, base, use)
     app.add_middleware(
@@ -232,7 +235,10 @@ def _person_door(base: Foundation, use: UseCases) -> person_pages.PersonDoor:
         use.people.endings,
         base.stores.sign_ins,
         use.people.details,
+        use.people.passkeys,
+        use.people.proofs,
         origin_of(base.settings.public_url),
+        has_name(base.settings.public_url),
     )
 
 

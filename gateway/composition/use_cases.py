@@ -32,6 +32,7 @@ from gateway.federation.runs import Runs
 from gateway.federation.trained import TrainedModels
 from gateway.federation.watching import Watching
 from gateway.pages import every
+from gateway.people.steerers import Steerers
 from gateway.privacy.audit_access import AuditAccess
 from gateway.privacy.reasons import Reasons
 from gateway.privacy.subjects import Subjects
@@ -191,7 +192,8 @@ def make_use_cases(
         base.keys, stores.registry, turns, guard=guard, intents=intents, changed=changed
     )
     policy_keys = PolicyKeys(base.keys, base.author, turns, guard=guard, intents=intents)
-    steering = Steering(stores.clients, guard, clock)
+    steerers = Steerers(stores.people, stores.passkeys)
+    steering = Steering(stores.clients, guard, clock, steerers.candidates)
     approvals = Approvals(
         stores.approvals,
         guard,

@@ -51,7 +51,7 @@ _CODES: Final[dict[Status, frozenset[str]]] = {
         }
     ),
     Status.PERMISSION_DENIED: frozenset(
-        {"forbidden", "output_refused", "sign_in_refused", "form_refused"}
+        {"forbidden", "output_refused", "sign_in_refused", "form_refused", "passkey_refused"}
     ),
     Status.NOT_FOUND: frozenset(
         {

@@ -12,6 +12,7 @@ IdentityError
 ├── IssuerUnavailable          an issuer's metadata or keys cannot be had right now
 ├── SignInRefused              nobody signs in with these, and it is not told which is wrong
 │   └── SignInLater            too many wrong guesses; a stated time later there is another one
+├── PasskeyRefused             what a person signs in with is not changed so
 ├── SignInBusy                 too many sign in at this moment
 ├── FormRefused                a form is not from a page of ours, or too old
 ├── RegistrationRefused        a client or tenant record that must not be stored
@@ -165,6 +166,13 @@ class FormRefused(Refusal, IdentityError):
 
     code = "form_refused"
     message = "the page was too old: open it again"
+
+
+class PasskeyRefused(Refusal, IdentityError):
+    """A passkey is not added or removed; the message says what is needed first."""
+
+    code = "passkey_refused"
+    message = "the passkeys were not changed"
 
 
 class RegistrationRefused(Refusal, IdentityError):

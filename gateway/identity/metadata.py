@@ -87,7 +87,7 @@ def _of_people(issuer: str) -> dict[str, Any]:
         "response_modes_supported": ["query"],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
-        "acr_values_supported": ["1"],
+        "acr_values_supported": ["1", "2"],
     }
 
 

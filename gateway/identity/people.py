@@ -23,8 +23,8 @@ from gateway.identity.records import SCOPES, Client
 State = Literal["invited", "active", "suspended"]
 SignInKind = Literal["browser", "client"]
 
-HIGHEST_ACR: Final = 1
-"""The highest `acr` that anybody reaches: a password is one factor."""
+HIGHEST_ACR: Final = 2
+"""The highest `acr` that anybody reaches: with a passkey, whose device verified its user."""
 SECRET_BYTES: Final = 32
 """256 bits: beyond guessing, so no slow hash is needed."""
 _ID: Final = re.compile(r"person-[0-9a-f]{32}\Z")

@@ -99,6 +99,42 @@ class SealedDetails:
         )
         return sealed, text
 
+    def seal_label(self, tenant: str, sealed: SealedPayload, text: bytes, label: str) -> bytes:
+        """Encrypt what a person calls something, under the key of its details.
+
+        Raises:
+            KeyUnavailable: As of `mark`.
+            KeyUnwrapFailed: The details are not genuine.
+        """
+        nonce = self._random_bytes(_NONCE_BYTES)
+        key = self._key(tenant, sealed, text)
+        return nonce + AESGCM(key).encrypt(nonce, label.encode(), f"{tenant}\nlabel".encode())
+
+    def open_label(self, tenant: str, sealed: SealedPayload, text: bytes, label: bytes) -> str:
+        """Decrypt what `seal_label` returned.
+
+        Raises:
+            KeyUnavailable: As of `mark`.
+            KeyUnwrapFailed: It is not genuine.
+        """
+        key, said = self._key(tenant, sealed, text), f"{tenant}\nlabel".encode()
+        try:
+            return AESGCM(key).decrypt(label[:_NONCE_BYTES], label[_NONCE_BYTES:], said).decode()
+        except InvalidTag as cause:
+            raise KeyUnwrapFailed from cause
+
+    def handle(self, tenant: str, sealed: SealedPayload, text: bytes) -> bytes:
+        """Return what authenticators know a person by: 256 bits from the key of its details.
+
+        It is in no log, tells nothing about the person, and cannot be made once the key is gone.
+
+        Raises:
+            KeyUnavailable: As of `mark`.
+            KeyUnwrapFailed: The details are not genuine.
+        """
+        key = self._key(tenant, sealed, text)
+        return hmac.digest(key, b"sealgate authenticator handle", "sha256")
+
     def open(self, tenant: str, sealed: SealedPayload, text: bytes) -> PersonDetails:
         """Decrypt what `seal` returned for the tenant.
 
@@ -106,11 +142,14 @@ class SealedDetails:
             KeyUnavailable: As of `mark`.
             KeyUnwrapFailed: It is not genuine.
         """
-        aad = payload_binding(hashlib.sha256(text).hexdigest(), post_quantum=False)
-        key = self._keys.unwrap(tenant, sealed.wrapped_key, aad)
+        key = self._key(tenant, sealed, text)
         try:
             plain = AESGCM(key).decrypt(text[:_NONCE_BYTES], text[_NONCE_BYTES:], tenant.encode())
         except InvalidTag as cause:
             raise KeyUnwrapFailed from cause
         address, name = json.loads(plain)
         return PersonDetails(address, name)
+
+    def _key(self, tenant: str, sealed: SealedPayload, text: bytes) -> bytes:
+        aad = payload_binding(hashlib.sha256(text).hexdigest(), post_quantum=False)
+        return self._keys.unwrap(tenant, sealed.wrapped_key, aad)

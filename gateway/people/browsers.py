@@ -43,6 +43,8 @@ class Way:
 
 
 PASSWORD: Final = Way(1, frozenset({"pwd"}))
+INVITED: Final = Way(1, frozenset({"pwd", "invitation"}))
+"""By the code that an administrator handed over, and the password that was set with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,20 @@ class Here:
 
     person: Person
     sign_in: SignIn
+
+
+def young_enough(sign_in: SignIn, max_age: int | None, now: int, since: int | None) -> bool:
+    """Tell whether a sign-in meets `max_age` (OpenID Connect Core, section 3.1.2.1; RFC 9470).
+
+    Args:
+        sign_in: Of the browser.
+        max_age: Seconds, at most; 0 asks each time; None: any.
+        now: Unix seconds.
+        since: What was done from then on is young enough; None: nothing is by itself.
+    """
+    if max_age is None or (since is not None and sign_in.authenticated >= since):
+        return True
+    return now - sign_in.authenticated <= max_age and max_age > 0
 
 
 class Browsers:
@@ -86,7 +102,14 @@ class Browsers:
         self._random_bytes = random_bytes
 
     def begin(
-        self, person: Person, way: Way, *, request_id: str, failures: int = 0, instead: str = ""
+        self,
+        person: Person,
+        way: Way,
+        *,
+        request_id: str,
+        failures: int = 0,
+        instead: str = "",
+        authenticated: int | None = None,
     ) -> str:
         """Sign a person in with a browser, and return the secret that the browser is to hold.
 
@@ -96,6 +119,7 @@ class Browsers:
             request_id: Of the request.
             failures: Wrong guesses before this, for the record.
             instead: Id of the browser's sign-in that this one follows; it ends.
+            authenticated: When, Unix seconds; None: now.
 
         Raises:
             EvidenceUnavailable: It could not be recorded: nobody is signed in.
@@ -112,7 +136,7 @@ class Browsers:
             thumbprint="",
             acr=way.acr,
             amr=way.amr,
-            authenticated=now,
+            authenticated=now if authenticated is None else authenticated,
             created=now,
             seen=now,
             expires=now + LONGEST_SECONDS,

@@ -4,12 +4,15 @@ Safety argument:
 1. A code is made for the person who is signed in with the browser that sent the form, after it has
    seen who asks and for what; each time anew. It lives a minute and is stored as its digest.
 2. A pushed request (RFC 9126) is from a client that proved who it is, is good for one consent and
-   for a minute and a half, and is taken by its own client only.
+   for five minutes, and is taken by its own client only.
 3. A sign-in that is too old or too weak for what is asked is not enough; the person signs in again.
+   What it did after it was sent to sign in is young enough, whatever `max_age` is: when it was sent
+   is under our MAC, so neither client nor person can say it was earlier.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -24,7 +27,7 @@ from gateway.identity.principal import client_serves
 from gateway.identity.public_clients import PersonClients
 from gateway.identity.records import Client
 from gateway.people.asking import Asked, read_asked
-from gateway.people.browsers import Here
+from gateway.people.browsers import Here, young_enough
 from gateway.people.room import Room
 
 CODE: Final = "code"
@@ -32,15 +35,15 @@ CODE: Final = "code"
 CODE_SECONDS: Final = 60
 """RFC 6749 section 4.1.2 allows ten minutes; a client exchanges it at once."""
 PUSHED: Final = "pushed_request"
-PUSHED_SECONDS: Final = 90
-"""RFC 9126 section 2.2: between 5 and 600."""
+PUSHED_SECONDS: Final = 300
+"""RFC 9126 section 2.2: between 5 and 600; a person may have to find its passkey meanwhile."""
 EACH: Final = Allowance(1000, 0.1)
-"""Of one client: 1,900 are good at a time."""
+"""Of one client: 4,000 are good at a time."""
 MAX_PUSHED: Final = 10_000
 """Pushed requests at a time: some 10 MB."""
 REQUEST_URN: Final = "urn:ietf:params:oauth:request_uri:"
-ENOUGH_SECONDS: Final = 5
-"""By how much a sign-in may be older than `max_age`: a person types and a page loads."""
+STAMP_SECONDS: Final = 900
+"""To sign in, with a passkey that has to be found, and to consent."""
 
 
 class Consents:
@@ -50,6 +53,7 @@ class Consents:
         tickets: Where codes and pushed requests are kept.
         clients: Finds clients.
         room: Keeps room for the requests of others.
+        key: Returns the key of our MAC; any process of this gateway has the same.
         issuer: Our `iss`, and the audience of our tokens.
         clock: Unix seconds.
         random_bytes: A cryptographic source.
@@ -61,6 +65,7 @@ class Consents:
         clients: PersonClients,
         room: Room,
         *,
+        key: Callable[[], bytes],
         issuer: str,
         clock: Callable[[], float],
         random_bytes: Callable[[int], bytes],
@@ -68,6 +73,7 @@ class Consents:
         self._tickets = tickets
         self._clients = clients
         self._room = room
+        self._key = key
         self.issuer = issuer
         self._clock = clock
         self._random_bytes = random_bytes
@@ -126,25 +132,60 @@ class Consents:
             form = self._pushed(form)
         return read_asked(form, client, self.issuer)
 
-    def is_enough(self, asked: Asked, sign_in: SignIn) -> bool:
-        """Tell whether a sign-in is young and strong enough for what is asked."""
-        age = int(self._clock()) - sign_in.authenticated
-        young = asked.max_age is None or age <= asked.max_age + ENOUGH_SECONDS
-        return young and sign_in.acr >= asked.acr
+    def is_enough(self, asked: Asked, sign_in: SignIn, since: int | None = None) -> bool:
+        """Tell whether a sign-in is young and strong enough for what is asked.
+
+        Args:
+            asked: By the client.
+            sign_in: Of the browser.
+            since: When the person was sent to sign in for it, Unix seconds; None: not yet.
+        """
+        return sign_in.acr >= asked.acr and self.is_young(asked, sign_in, since)
+
+    def is_young(self, asked: Asked, sign_in: SignIn, since: int | None = None) -> bool:
+        """Tell whether a sign-in is young enough; arguments as of `is_enough`."""
+        return young_enough(sign_in, asked.max_age, int(self._clock()), since)
+
+    def stamp(self, text: str) -> str:
+        """Return what says later that a person was sent to sign in for a request just now."""
+        now = str(int(self._clock()))
+        return f"{now}.{self._stamp_mac(now, text)}"
+
+    def stamped(self, text: str, stamp: str) -> int | None:
+        """Return when a person was sent to sign in for a request; None for what is not our stamp.
+
+        Args:
+            text: The request.
+            stamp: From `stamp`.
+        """
+        at, _, mac = stamp.partition(".")
+        right = hmac.compare_digest(mac.encode(), self._stamp_mac(at, text).encode())
+        if not right or int(self._clock()) - int(at) > STAMP_SECONDS:
+            return None
+        return int(at)
+
+    def _stamp_mac(self, at: str, text: str) -> str:
+        said = f"sealgate asked\n{at}\n{text}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._key(), said, "sha256").hex()
 
     def serves(self, asked: Asked, here: Here) -> bool:
         """Tell whether the client may act for people of that tenant."""
         return client_serves(asked.client, here.person.tenant)
 
-    def allow(self, form: Mapping[str, str], here: Here) -> str:
+    def allow(self, form: Mapping[str, str], here: Here, since: int | None = None) -> str:
         """Make a code of a person's consent; returns the address that tells the client.
+
+        Args:
+            form: The request.
+            here: Who consents.
+            since: As of `is_enough`.
 
         Raises:
             InvalidRequest: The person is to be told.
             NotAsked: The client is to be told.
         """
         asked = self.read(form)
-        if not self.is_enough(asked, here.sign_in) or not self.serves(asked, here):
+        if not self.is_enough(asked, here.sign_in, since) or not self.serves(asked, here):
             raise InvalidRequest("sign in again: this sign-in is not enough for what is asked")
         self._use_up(form)
         secret, sign_in = new_secret(self._random_bytes), here.sign_in

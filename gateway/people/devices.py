@@ -8,8 +8,10 @@ Safety argument:
    page says who asks, since when, and that nobody but the person itself has a reason to ask.
 3. Allowing or declining happens once: the row is changed from what it was, by one caller.
 4. What is let in is bound to the key whose thumbprint the device named when it began.
-5. Devices of one origin take a small part of the room (`gateway.people.room`).
-6. A device that asks too often is told to slow down, and its interval grows.
+5. A device may ask for a stronger or younger sign-in (RFC 9470); what the person did since it asked
+   is young enough.
+6. Devices of one origin take a small part of the room (`gateway.people.room`).
+7. A device that asks too often is told to slow down, and its interval grows.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from gateway.identity.public_clients import PersonClients
 from gateway.identity.records import Client
 from gateway.identity.throttle import Throttle
 from gateway.identity.token_grant import granted_scopes
-from gateway.people.browsers import Here
+from gateway.people.asking import read_level
+from gateway.people.browsers import Here, young_enough
 from gateway.people.room import Room
 
 __all__ = ["DEVICE", "DEVICE_GRANT", "Device", "Devices"]
@@ -62,6 +65,8 @@ class Device:
         began: Unix seconds.
         ticket: Where that is kept.
         code: The person's, as it is compared.
+        max_age: Seconds since the person authenticated, at most; None: any.
+        acr: Level of the authentication, at least.
     """
 
     client: Client
@@ -69,6 +74,8 @@ class Device:
     began: int
     ticket: Ticket
     code: str
+    max_age: int | None = None
+    acr: int = 0
 
 
 class Devices:
@@ -117,6 +124,7 @@ class Devices:
         """
         client = self._clients.authenticate(form, authorization, connection)
         scopes = granted_scopes(client, form.get("scope"))
+        max_age, acr = read_level(form)
         self._room.take(client, connection)
         if self._tickets.count(DEVICE) >= MAX_DEVICES:
             raise OAuthRefusal("temporarily_unavailable", "too many devices sign in: try again")
@@ -128,6 +136,8 @@ class Devices:
             "thumbprint": form.get("dpop_jkt", "")[:64],
             "began": str(now),
             "state": "waiting",
+            "max_age": "" if max_age is None else str(max_age),
+            "least_acr": str(acr),
             "interval": str(INTERVAL),
             "asked": "0",
         }
@@ -163,7 +173,16 @@ class Devices:
         if ticket is None or client is None or not client_serves(client, here.person.tenant):
             raise InvalidRequest("this application is not for your organisation")
         scopes = frozenset(ticket.facts["scopes"].split())
-        return Device(client, scopes, int(ticket.facts["began"]), ticket, code)
+        facts = ticket.facts
+        max_age = int(facts["max_age"]) if facts.get("max_age") else None
+        acr = int(facts.get("least_acr", "0"))
+        return Device(client, scopes, int(facts["began"]), ticket, code, max_age, acr)
+
+    def is_enough(self, device: Device, here: Here) -> bool:
+        """Tell whether a sign-in is young and strong enough for what a device asks."""
+        sign_in, now = here.sign_in, int(self._clock())
+        strong = sign_in.acr >= device.acr
+        return strong and young_enough(sign_in, device.max_age, now, device.began)
 
     def decide(self, typed: str, here: Here, *, allowed: bool) -> None:
         """Let the device of a code act for the person, or decline.
@@ -173,6 +192,8 @@ class Devices:
             InvalidRequest: As of `find`; or it was decided before.
         """
         device = self.find(typed, here)
+        if allowed and not self.is_enough(device, here):
+            raise InvalidRequest("sign in again: this sign-in is not enough for what is asked")
         if not self._tickets.spend(USER_CODE, digest_of(device.code)):
             raise InvalidRequest("this was decided before")
         person, sign_in = here.person, here.sign_in

@@ -32,7 +32,7 @@ from gateway.identity.person_details import SealedDetails
 from gateway.identity.revocation import RevocationState
 from gateway.identity.throttle import Throttle
 from gateway.people.administration import INVITATION
-from gateway.people.browsers import PASSWORD, Browsers
+from gateway.people.browsers import INVITED, PASSWORD, Browsers
 from gateway.people.endings import Endings
 
 ACCEPT: Final = "accept_invitation"
@@ -122,7 +122,7 @@ class SigningIn:
         person = self._people.find(tenant, mark) if mark else None
         encoded = person.password if person is not None else ""
         right = self._passwords.verify(encoded, password)
-        if not right or person is None or not self._may(person):
+        if not right or person is None or not self.may_enter(person):
             self._throttle.failed(account, caller)
             self.refusals[SignInRefused.code] += 1
             raise SignInRefused
@@ -161,7 +161,7 @@ class SigningIn:
 
             person = self._revocation_state.change_person(tenant, ticket.person, changed)
             self._endings.cut_all(person.id)
-        return self._browsers.begin(person, PASSWORD, request_id=request_id)
+        return self._browsers.begin(person, INVITED, request_id=request_id)
 
     def _mark(self, tenant: str, address: str) -> bytes:
         try:
@@ -169,7 +169,8 @@ class SigningIn:
         except KeyUnavailable:
             return NOBODY
 
-    def _may(self, person: Person) -> bool:
+    def may_enter(self, person: Person) -> bool:
+        """Tell whether a person is not shut out."""
         registration, tenant = self._revocation_state.look_up(person.id)
         out = registration is None or registration.disabled or tenant is None or tenant.suspended
         return person.state == "active" and not out

@@ -8,24 +8,26 @@ from dataclasses import dataclass, field, replace
 
 from gateway.artifacts.upload import Rewrap
 from gateway.errors import AlreadyExists, StateConflict
+from gateway.identity.passkeys import Passkey
 from gateway.identity.people import Person, SignIn, Ticket
 from gateway.storage.bounds import check_key, check_record
 
 
 @dataclass(slots=True)
-class _Kept:
-    """What the three stores share: removing a person removes what belongs to it."""
+class Kept:
+    """What the stores of people share: removing a person removes what belongs to it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     people: dict[str, Person] = field(default_factory=dict)
     sign_ins: dict[str, SignIn] = field(default_factory=dict)
     tickets: dict[bytes, Ticket] = field(default_factory=dict)
+    passkeys: dict[str, Passkey] = field(default_factory=dict)
 
 
 class MemoryPersonStore:
     """`gateway.identity.people_ports.PersonStore`."""
 
-    def __init__(self, kept: _Kept) -> None:
+    def __init__(self, kept: Kept) -> None:
         self._kept = kept
 
     def get(self, person_id: str) -> Person | None:
@@ -82,6 +84,8 @@ class MemoryPersonStore:
                 del kept.sign_ins[name]
             for digest in [d for d, t in kept.tickets.items() if (t.tenant, t.person) == gone]:
                 del kept.tickets[digest]
+            for name in [n for n, k in kept.passkeys.items() if (k.tenant, k.person) == gone]:
+                del kept.passkeys[name]
 
     def rewrap(self, tenant: str, change: Rewrap) -> int:
         """See the port."""
@@ -98,7 +102,7 @@ class MemoryPersonStore:
 class MemorySignInStore:
     """`gateway.identity.people_ports.SignInStore`."""
 
-    def __init__(self, kept: _Kept) -> None:
+    def __init__(self, kept: Kept) -> None:
         self._kept = kept
 
     def add(self, sign_in: SignIn) -> None:
@@ -161,7 +165,7 @@ class MemorySignInStore:
 class MemoryTicketStore:
     """`gateway.identity.people_ports.TicketStore`."""
 
-    def __init__(self, kept: _Kept) -> None:
+    def __init__(self, kept: Kept) -> None:
         self._kept = kept
 
     def add(self, ticket: Ticket) -> None:
@@ -224,9 +228,3 @@ class MemoryTicketStore:
             for digest in old:
                 del tickets[digest]
             return len(old)
-
-
-def memory_people() -> tuple[MemoryPersonStore, MemorySignInStore, MemoryTicketStore]:
-    """Return three empty stores that belong together."""
-    kept = _Kept()
-    return MemoryPersonStore(kept), MemorySignInStore(kept), MemoryTicketStore(kept)

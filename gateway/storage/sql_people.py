@@ -86,7 +86,7 @@ class SqlPersonStore:
         with self._database.writing() as connection:
             gone = delete(tables.person)
             connection.execute(gone.where(_PERSON.id == person_id, _PERSON.tenant == tenant))
-            for table in (tables.sign_in, tables.ticket):
+            for table in (tables.sign_in, tables.ticket, tables.passkey):
                 of_person = (table.c.person == person_id, table.c.tenant == tenant)
                 connection.execute(delete(table).where(*of_person))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.authorization.ports import ApprovalStore, PendingStore
 from gateway.batch.ports import BatchStore
 from gateway.federation.ports import FederationStore
+from gateway.identity.passkeys import PasskeyStore
 from gateway.identity.people_ports import PersonStore, SignInStore, TicketStore
 from gateway.identity.ports import ClientStore, RevocationStore, TenantStore
 from gateway.registry.ports import Registry, UploadStore
@@ -19,8 +20,14 @@ from gateway.storage.memory_identity import (
     MemoryRevocationStore,
     MemoryTenantStore,
 )
+from gateway.storage.memory_passkeys import MemoryPasskeyStore
 from gateway.storage.memory_pending import MemoryPendingStore
-from gateway.storage.memory_people import memory_people
+from gateway.storage.memory_people import (
+    Kept,
+    MemoryPersonStore,
+    MemorySignInStore,
+    MemoryTicketStore,
+)
 from gateway.storage.memory_policies import MemoryBundleStore
 from gateway.storage.memory_registry import MemoryRegistry
 from gateway.storage.memory_uploads import MemoryUploadStore
@@ -28,6 +35,7 @@ from gateway.storage.sql_approvals import SqlApprovalStore
 from gateway.storage.sql_batches import SqlBatchStore
 from gateway.storage.sql_federation import SqlFederationStore
 from gateway.storage.sql_identity import SqlClientStore, SqlRevocationStore, SqlTenantStore
+from gateway.storage.sql_passkeys import SqlPasskeyStore
 from gateway.storage.sql_pending import SqlPendingStore
 from gateway.storage.sql_people import SqlPersonStore, SqlSignInStore, SqlTicketStore
 from gateway.storage.sql_policies import SqlBundleStore
@@ -45,6 +53,7 @@ class ControlStores:
     people: PersonStore
     sign_ins: SignInStore
     tickets: TicketStore
+    passkeys: PasskeyStore
     revocations: RevocationStore
     registry: Registry
     uploads: UploadStore
@@ -63,6 +72,7 @@ def sql_stores(database: Database) -> ControlStores:
         people=SqlPersonStore(database),
         sign_ins=SqlSignInStore(database),
         tickets=SqlTicketStore(database),
+        passkeys=SqlPasskeyStore(database),
         revocations=SqlRevocationStore(database),
         registry=SqlRegistry(database),
         uploads=SqlUploadStore(database),
@@ -76,13 +86,14 @@ def sql_stores(database: Database) -> ControlStores:
 
 def memory_stores() -> ControlStores:
     """Return empty stores that end with the process."""
-    people, sign_ins, tickets = memory_people()
+    kept = Kept()
     return ControlStores(
         tenants=MemoryTenantStore(),
         clients=MemoryClientStore(),
-        people=people,
-        sign_ins=sign_ins,
-        tickets=tickets,
+        people=MemoryPersonStore(kept),
+        sign_ins=MemorySignInStore(kept),
+        tickets=MemoryTicketStore(kept),
+        passkeys=MemoryPasskeyStore(kept),
         revocations=MemoryRevocationStore(),
         registry=MemoryRegistry(),
         uploads=MemoryUploadStore(),

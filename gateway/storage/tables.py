@@ -374,3 +374,22 @@ ticket = Table(
     Index(None, "sign_in"),
     Index(None, "expires"),
 )
+
+passkey = Table(
+    "passkey",
+    metadata,
+    _key("id"),
+    _string("tenant"),
+    _string("person"),
+    _blob("credential"),
+    _blob("handle"),
+    _blob("public_key"),
+    _number("counter"),
+    _flag("copied"),
+    _blob("label"),
+    _number("created"),
+    _number("used"),
+    UniqueConstraint("credential"),
+    Index(None, "person", "created"),
+    Index(None, "tenant"),
+)

@@ -6,7 +6,8 @@ Safety argument:
 2. The way back to the application is a page with a link that the browser follows by itself: our
    policy for content lets no form be sent on to another origin (`form-action 'self'`).
 3. Who is not signed in, or not strongly or recently enough, signs in and comes back to this
-   address, which is ours whatever it says.
+   address, which is ours whatever it says, with a stamp of when it was sent. Who will not is no
+   dead end: the application is told (RFC 9470 section 5).
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from gateway.errors import InvalidRequest, SealgateError
+from gateway.identity.errors import OAuthRefusal
 from gateway.people.asking import Asked, NotAsked, answer_at
 from gateway.people.browsers import Browsers, Here
 from gateway.people.consent import Consents
 from gateway.web import forms
-from gateway.web.person_pages import AUTHORIZE, SIGN_IN, Visit, sent_on, told
+from gateway.web.person_pages import AUTHORIZE, CONFIRM, SIGN_IN, WITHOUT, Visit, sent_on, told
 
+STAMP: Final = "&sealgate_asked="
+"""Before our own stamp, which says when the person was sent to sign in."""
 MAX_QUERY: Final = 4096
 """Characters of a request in an address; browsers and proxies take some thousand."""
 SCOPES: Final = {
@@ -87,7 +91,8 @@ class _Page:
 
     async def show(self, request: Request) -> Response:
         """Ask the person who is signed in; or ask it to sign in first."""
-        visit, query = Visit(request), request.scope["query_string"].decode("latin-1")
+        visit, whole = Visit(request), request.scope["query_string"].decode("latin-1")
+        query, stamp, without = _taken_apart(whole)
         try:
             asking = read_query(query)
             asked = await run_in_threadpool(self._door.consents.read, asking)
@@ -96,11 +101,17 @@ class _Page:
             return self._back(visit, self._refusal(refusal))
         except SealgateError as refusal:
             return told(visit, refusal)
-        if here is None or not self._door.consents.is_enough(asked, here.sign_in):
-            return sent_on(f"{SIGN_IN}?{urlencode({'then': query})}")
+        consents = self._door.consents
+        since = consents.stamped(query, stamp)
+        if here is None or not consents.is_enough(asked, here.sign_in, since):
+            weak = here is not None and here.sign_in.acr < asked.acr
+            if weak and without:
+                return self._back(visit, self._refusal(_unmet(asked)))
+            again = f"{query}{STAMP}{stamp if since else consents.stamp(query)}"
+            return sent_on(f"{CONFIRM if weak else SIGN_IN}?{urlencode({'then': again})}")
         if not self._door.consents.serves(asked, here):
             return told(visit, InvalidRequest("this application is not for your organisation"))
-        return self._ask(visit, asked, here, query)
+        return self._ask(visit, asked, here, f"{query}{STAMP}{stamp}" if since else query)
 
     async def decide(self, request: Request) -> Response:
         """Take the person's decision, and tell the application."""
@@ -110,10 +121,13 @@ class _Page:
             here = await run_in_threadpool(self._door.browsers.here, visit.sign_in)
             if here is None:
                 return sent_on(SIGN_IN)
-            asking = read_query(fields.get("request", ""))
+            query, stamp, _ = _taken_apart(fields.get("request", ""))
+            asking = read_query(query)
             consents = self._door.consents
             if fields.get("decision") == "allow":
-                address = await run_in_threadpool(consents.allow, asking, here)
+                address = await run_in_threadpool(
+                    consents.allow, asking, here, consents.stamped(query, stamp)
+                )
             else:
                 address = await run_in_threadpool(consents.deny, asking)
         except NotAsked as refusal:
@@ -142,6 +156,19 @@ class _Page:
 
     def _back(self, visit: Visit, address: str) -> Response:
         return visit.show("back", address=address, goes_to=_place(address))
+
+
+def _taken_apart(query: str) -> tuple[str, str, bool]:
+    """Return what a client asked, our stamp, and whether the person goes on without a passkey."""
+    rest = query.removesuffix(WITHOUT)
+    asked, _, stamp = rest.partition(STAMP)
+    return asked, stamp, rest != query
+
+
+def _unmet(asked: Asked) -> NotAsked:
+    why = "the person did not sign in as strongly as `acr_values` asks"
+    refusal = OAuthRefusal("unmet_authentication_requirements", why)
+    return NotAsked(refusal, asked.redirect_uri, asked.state)
 
 
 def _place(address: str) -> str:

@@ -12,7 +12,7 @@ from gateway.people.browsers import Browsers, Here
 from gateway.people.devices import Devices
 from gateway.web import forms
 from gateway.web.authorize import SCOPES
-from gateway.web.person_pages import DEVICE, SIGN_IN, Visit, moment, sent_on
+from gateway.web.person_pages import CONFIRM, DEVICE, SIGN_IN, Visit, moment, sent_on
 
 DECIDE = f"{DEVICE}/decision"
 
@@ -66,6 +66,9 @@ class _Pages:
             device = await run_in_threadpool(self._door.devices.find, typed, here)
         except SealgateError as refusal:
             return visit.show("device", visit.refused(refusal), fault=refusal.public)
+        if not self._door.devices.is_enough(device, here):
+            to = CONFIRM if here.sign_in.acr < device.acr else SIGN_IN
+            return sent_on(f"{to}?then=device")
         return visit.show(
             "device_consent",
             client=device.client.name,

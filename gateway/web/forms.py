@@ -15,6 +15,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import ipaddress
 import secrets
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -46,6 +47,16 @@ def origin_of(url: str) -> str:
         if parts.scheme == scheme:
             named = named.removesuffix(standard)
     return f"{parts.scheme}://{named}"
+
+
+def has_name(url: str) -> bool:
+    """Tell whether a URL has a host with a name, which passkeys are for (WebAuthn: a domain)."""
+    host = urlsplit(url).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return bool(host)
+    return False
 
 
 def cookie(request: Request, name: str) -> str:

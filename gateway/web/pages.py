@@ -2,8 +2,9 @@
 
 Safety argument:
 1. Everything that is put into a template is escaped; a name that is not given is an error.
-2. A page runs nothing and loads nothing; its one style is allowed by its digest. It is kept in no
-   store and framed by nobody.
+2. A page runs nothing and loads nothing; its one style is allowed by its digest. Only where a
+   browser is asked for a passkey, which takes script, it runs the one file that is ours. It is kept
+   in no store and framed by nobody.
 3. Its address is told to no other site; to ours it is, because a browser that tells nothing also
    hides where a form comes from.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from importlib.resources import files
 from typing import Final
 
 from fastapi import Response
@@ -46,19 +48,30 @@ _ENVIRONMENT: Final = Environment(
 )
 
 
-def page(template: str, status: int = 200, **given: object) -> Response:
+_DO: Final = ("create", "get")
+SCRIPT_PATH: Final = "/people/passkeys.js"
+SCRIPT: Final = (files("gateway.web") / "static" / "passkeys.js").read_bytes()
+"""The one script of these pages: it asks the browser for a passkey."""
+
+
+def page(template: str, status: int = 200, *, scripted: bool = False, **given: object) -> Response:
     """Return a page.
 
     Args:
         template: Name of its template, without the ending.
         status: HTTP status.
+        scripted: It runs our script.
         **given: What the template needs.
     """
-    text = _ENVIRONMENT.get_template(f"{template}.html").render(style=STYLE, **given)
+    text = _ENVIRONMENT.get_template(f"{template}.html").render(
+        style=STYLE, script=SCRIPT_PATH, **given
+    )
     policy = (
         f"default-src 'none'; style-src 'sha256-{_DIGEST}'; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     )
+    if scripted:
+        policy += "; script-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
     headers = {
         "content-security-policy": policy,
         "cache-control": "no-store",
@@ -67,5 +80,12 @@ def page(template: str, status: int = 200, **given: object) -> Response:
         "referrer-policy": "same-origin",
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": ", ".join(f"publickey-credentials-{do}=(self)" for do in _DO),
     }
     return Response(text, status, headers, "text/html; charset=utf-8")
+
+
+def script() -> Response:
+    """Return our script."""
+    headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+    return Response(SCRIPT, headers=headers, media_type="text/javascript; charset=utf-8")

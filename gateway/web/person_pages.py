@@ -1,4 +1,6 @@
-"""Pages on which people sign in, look where they are signed in, and sign out. No script is needed.
+"""Pages on which people sign in, look where they are signed in, and sign out.
+
+Nothing but a passkey needs script.
 
 What went wrong is told on the page, with the status of the refusal. After a form that was taken the
 browser is sent on (303), so that going back or reloading sends nothing twice.
@@ -6,11 +8,13 @@ browser is sent on (303), so that going back or reloading sends nothing twice.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -24,6 +28,8 @@ from gateway.identity.person_details import SealedDetails
 from gateway.origins import group_of
 from gateway.people.browsers import Browsers, Here
 from gateway.people.endings import MAX_SIGN_INS, Endings
+from gateway.people.passkey_proofs import PasskeyProofs
+from gateway.people.passkeys import Named, Passkeys
 from gateway.people.signing_in import SigningIn
 from gateway.web import forms
 from gateway.web.pages import page
@@ -34,9 +40,14 @@ ACCOUNT: Final = "/people"
 SIGN_IN: Final = "/people/sign-in"
 INVITATION: Final = "/people/invitation"
 DEVICE: Final = "/people/device"
+CONFIRM: Final = "/people/confirm"
+NEW_PASSKEY: Final = "/people/passkeys/new"
 AUTHORIZE: Final = "/oauth/authorize"
-MAX_THEN: Final = 4096
+WITHOUT: Final = "&sealgate_without=1"
+"""After a request: the person goes on without a passkey."""
+MAX_THEN: Final = 4352
 """Characters of the request that a sign-in leads to, see `gateway.web.authorize`."""
+_PLACES: Final = {"device": DEVICE, "passkeys": NEW_PASSKEY}
 _ASKING: Final = re.compile(r"[A-Za-z0-9._~%+&=:/?@!$'()*,;-]*client_id=[!-~]*")
 
 
@@ -50,7 +61,10 @@ class PersonDoor:
         endings: Ends sign-ins.
         sign_ins: Lists them.
         details: Opens a person's own name.
+        passkeys: Of people.
+        proofs: Sign people in with them.
         origin: Ours.
+        named: Our address has a name, as passkeys want it.
     """
 
     signing_in: SigningIn
@@ -58,7 +72,10 @@ class PersonDoor:
     endings: Endings
     sign_ins: SignInStore
     details: SealedDetails
+    passkeys: Passkeys
+    proofs: PasskeyProofs
     origin: str
+    named: bool
 
 
 def build_router(door: PersonDoor) -> APIRouter:
@@ -104,10 +121,14 @@ class Visit:
         """Where who asks comes from: an address, of IPv6 the network."""
         return group_of(self.request.client) if self.request.client else ""
 
-    def show(self, template: str, status: int = 200, **given: object) -> Response:
+    @property
+    def token(self) -> str:
+        """What stands for what the browser holds: in forms, and in what asks for a passkey."""
+        return forms.token_of(self._page, self.sign_in)
+
+    def show(self, template: str, status: int = 200, **given: Any) -> Response:
         """Answer with a page whose forms will be taken."""
-        token = forms.token_of(self._page, self.sign_in)
-        answer = page(template, status, token=token, **given)
+        answer = page(template, status, token=self.token, **given)
         if self._fresh:
             forms.set_cookie(answer, forms.PAGE_COOKIE, self._page)
         return answer
@@ -137,8 +158,8 @@ def sent_on(to: str, sign_in: str | None = None) -> Response:
 
 def after_sign_in(then: str) -> str:
     """Return where to go after signing in: never anywhere that a link has named."""
-    if then == "device":
-        return DEVICE
+    if then in _PLACES:
+        return _PLACES[then]
     asks = len(then) <= MAX_THEN and _ASKING.fullmatch(then) is not None
     return f"{AUTHORIZE}?{then}" if asks else ACCOUNT
 
@@ -170,7 +191,18 @@ class _Pages:
             return self._ask(
                 visit, refusal, fields.get("then", ""), **_kept(fields, "tenant", "email")
             )
-        return sent_on(after_sign_in(fields.get("then", "")), secret)
+        return await self._go_on(secret, fields.get("then", ""))
+
+    async def _go_on(self, secret: str, then: str) -> Response:
+        """Ask who has a passkey for it: a second factor."""
+        here = await run_in_threadpool(self._door.browsers.here, secret)
+        listed = [] if here is None else await self._listed(here)
+        if listed and self._door.named:
+            return sent_on(f"{CONFIRM}?{urlencode({'then': then[:MAX_THEN]})}", secret)
+        return sent_on(after_sign_in(then), secret)
+
+    async def _listed(self, here: Here) -> list[Named]:
+        return await run_in_threadpool(self._door.passkeys.list, here.person)
 
     async def show_invitation(self, request: Request) -> Response:
         """Ask for an invitation and a new password."""
@@ -237,7 +269,10 @@ class _Pages:
     ) -> Response:
         given: dict[str, Any] = {"tenant": "", "email": "", **kept, "then": then[:MAX_THEN]}
         status, fault = (visit.refused(refusal), refusal.public) if refusal else (200, "")
-        return visit.show("sign_in", status, fault=fault, **given)
+        asked = as_json(self._door.proofs.ask(visit.token)) if self._door.named else ""
+        return visit.show(
+            "sign_in", status, scripted=bool(asked), fault=fault, asked=asked, **given
+        )
 
     def _ask_invitation(
         self, visit: Visit, refusal: SealgateError | None = None, tenant: str = ""
@@ -255,6 +290,7 @@ class _Pages:
             name=known.name,
             tenant=person.tenant,
             person=person.id,
+            passkeys=[shown_passkey(one) for one in self._door.passkeys.list(person)],
             sign_ins=[_shown(one, here.sign_in.id) for one in found],
         )
 
@@ -276,6 +312,23 @@ def told(visit: Visit, refusal: SealgateError) -> Response:
 
 def _kept(fields: dict[str, str], *names: str) -> dict[str, str]:
     return {name: fields[name][:254] for name in names if name in fields}
+
+
+def as_json(asked: dict[str, Any]) -> str:
+    """Return what a page asks a browser for, for an attribute."""
+    return json.dumps(asked, separators=(",", ":"))
+
+
+def shown_passkey(one: Named) -> dict[str, object]:
+    """Return a passkey for the page of its owner."""
+    passkey = one.passkey
+    return {
+        "id": passkey.id,
+        "label": one.label,
+        "copied": passkey.copied,
+        "created": moment(passkey.created),
+        "used": moment(passkey.used) if passkey.used else "",
+    }
 
 
 def _shown(one: SignIn, here: str) -> dict[str, object]:

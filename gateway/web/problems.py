@@ -54,6 +54,8 @@ STATUS: Final[dict[str, int]] = {
     "sign_in_later": 429,
     "sign_in_busy": 503,
     "form_refused": 403,
+    "passkey_refused": 403,
+    "insufficient_user_authentication": 401,
     "registration_refused": 422,
     "unknown_record": 404,
     # policy
@@ -248,6 +250,8 @@ def _extra(error: Exception) -> dict[str, Any]:
     extra: dict[str, Any] = {}
     if policy_ids := getattr(error, "policy_ids", ()):
         extra["policy_ids"] = list(policy_ids)
+    if isinstance(levels := getattr(error, "acr_values", None), str):
+        extra |= {"acr_values": levels, "max_age": getattr(error, "max_age", None)}
     if isinstance(reason := getattr(error, "reason", None), str):
         extra["reason"] = reason
     if isinstance(error, Refusal) and error.field:

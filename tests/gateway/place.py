@@ -100,6 +100,7 @@ def served_place(
     *,
     protocols: Sequence[str] = (HTTPTOOLS,),
     environment: Environment = ENVIRONMENT,
+    host: str = "127.0.0.1",
     **settings: Any,
 ) -> Iterator[Place]:
     """Serve the gateway in `folder` until the block ends; founded with `settings` if need be."""
@@ -108,7 +109,7 @@ def served_place(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if not data.exists():
             listener.bind(("127.0.0.1", 0))
-            found_folder(data, listener.getsockname()[1], settings)
+            found_folder(data, listener.getsockname()[1], settings, host)
         loaded = load_settings(data)
         if not listener.getsockname()[1]:
             listener.bind(("127.0.0.1", loaded.port))
@@ -127,9 +128,9 @@ def served_place(
                 gateway.close()
 
 
-def found_folder(data: Path, port: int, settings: dict[str, Any]) -> None:
+def found_folder(data: Path, port: int, settings: dict[str, Any], host: str = "127.0.0.1") -> None:
     """Make a data folder."""
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{host}:{port}"
     own: dict[str, Any] = {
         "public_url": url,
         "port": port,
