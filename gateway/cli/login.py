@@ -74,8 +74,8 @@ def login(
         with session.turn():  # a command that renews the sign-in of before does not come between
             before = _before(session)
             _sign_in(client, known, session, scopes or [], step_up=step_up)
-        if before:  # it has been followed; where ending it fails it ends by itself
-            _post(client, REVOKE_PATH, {"client_id": known.client_id, "token": before})
+        if before:
+            _end(client, known, before)
     _write(path, known)
     found = load_profile(path)
     with Connection(found, keep=TokenFile(path, found)) as connection:
@@ -122,6 +122,12 @@ def _before(session: SessionFile) -> str:
     with contextlib.suppress(ClientFault):
         return session.read()[0]
     return ""
+
+
+def _end(client: httpx.Client, known: Profile, token: str) -> None:
+    """End a sign-in that was followed by another one; where that fails it ends by itself."""
+    with contextlib.suppress(httpx.HTTPError):
+        client.post(REVOKE_PATH, data={"client_id": known.client_id, "token": token})
 
 
 def _sign_in(

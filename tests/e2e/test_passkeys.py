@@ -90,8 +90,8 @@ def test_a_person_signs_in_with_a_passkey_alone(place: Place, tab: Tab, ada: Ada
     assert tab.findings() == []
     with_passkey(place, tab)
     assert ada.id in tab.page.content()
-    found = place.foundation.stores.sign_ins.list(ada.id, 9)[0]
-    assert (found.acr, found.amr) == (2, {"pop", "mfa", "user"})
+    found = {(s.acr, s.amr) for s in place.foundation.stores.sign_ins.list(ada.id, 9)}
+    assert (2, frozenset({"pop", "mfa", "user"})) in found
     assert tab.complaints == []
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.composition.foundation import Foundation
 from gateway.errors import AlreadyExists
+from gateway.identity.errors import SignInRefused
+from gateway.identity.passkeys import Passkey
 from gateway.identity.people import Person, State
 from gateway.identity.person_details import PersonDetails
 from gateway.people.administration import INVITATION, People
+from gateway.people.browsers import Here
+from gateway.people.ceremonies import Answered
 from gateway.people.rights import Rights
+from tests.gateway.people.authenticator import Authenticator
 from tests.kills.scenario import Notes, Scenario, never, nothing
 from tests.kills.tenancy_changes import ADMINISTRATOR, CARE
 from tests.kills.world import World
@@ -95,6 +101,53 @@ def _invitations(base: Foundation) -> int:
     return base.stores.tickets.count(INVITATION)
 
 
+def _entered(world: World) -> Notes:
+    """By an invitation: young and strong enough to add a passkey."""
+    secret = str(_accept(world, _code(world)))
+    return {"secret": secret, "sign_in": _here(world, secret).sign_in.id}
+
+
+def _here(world: World, secret: str) -> Here:
+    here = world.use.people.browsers.here(secret)
+    assert here is not None
+    return here
+
+
+def _add_passkey(world: World, notes: Notes, device: Authenticator | None = None) -> object:
+    passkeys, here = world.use.people.passkeys, _here(world, notes["secret"])
+    form = (device or Authenticator(ISSUER)).create(passkeys.ask(here, "page", "ada"))
+    return passkeys.add(here, Answered.of(form), "blue key", "page", "r")
+
+
+def _passkeys(base: Foundation) -> Sequence[Passkey]:
+    return base.stores.passkeys.list(_ada(base).id)
+
+
+def _with_passkey(world: World, device: Authenticator | None = None) -> Notes:
+    secret = str(_add_passkey(world, _entered(world), device))
+    return {"secret": secret, "sign_in": _here(world, secret).sign_in.id}
+
+
+def _remove_passkey(world: World, notes: Notes) -> object:
+    (passkey,) = _passkeys(world.base)
+    here = _here(world, notes["secret"])
+    return world.use.people.passkeys.remove(here, passkey.id, "r")
+
+
+def _with_copy(world: World) -> Notes:
+    device = Authenticator(ISSUER, counter=9)
+    notes = _with_passkey(world, device)
+    device.counter = 3
+    form = device.get(world.use.people.proofs.ask("page"))
+    return {**notes, **form}
+
+
+def _use_copy(world: World, notes: Notes) -> object:
+    return world.use.people.proofs.sign_in(
+        Answered.of(notes), "page", caller="", request_id="r", instead=""
+    )
+
+
 SCENARIOS = (
     Scenario(
         "invite_person",
@@ -167,6 +220,28 @@ SCENARIOS = (
         _end,
         finished=_ended,
         undone=lambda base, notes: base.stores.sign_ins.get(notes["sign_in"]) is not None,
+    ),
+    Scenario(
+        "add_passkey",
+        _entered,
+        _add_passkey,
+        finished=lambda base, notes: bool(_passkeys(base)) and _ended(base, notes),
+        undone=lambda base, _: not _passkeys(base),
+    ),
+    Scenario(
+        "remove_passkey",
+        _with_passkey,
+        _remove_passkey,
+        finished=lambda base, notes: not _passkeys(base) and _ended(base, notes),
+        undone=lambda base, _: bool(_passkeys(base)),
+    ),
+    Scenario(
+        "copied_passkey",
+        _with_copy,
+        _use_copy,
+        finished=lambda base, notes: _passkeys(base)[0].copied and _ended(base, notes),
+        undone=never,
+        refused=SignInRefused,
     ),
     Scenario(
         "delete_person",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -11,10 +12,11 @@ import httpx
 
 @dataclass
 class Form:
-    """A form of a page: where it goes, and what it holds."""
+    """A form of a page: where it goes, what it holds, and what it asks an authenticator for."""
 
     action: str
     fields: dict[str, str] = field(default_factory=dict)
+    passkey: str = ""
 
 
 class _Reader(HTMLParser):
@@ -27,7 +29,7 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.forms.append(Form(given.get("action", "")))
+            self.forms.append(Form(given.get("action", ""), {}, given.get("data-passkey", "")))
         elif tag in {"input", "button"} and self.forms and "name" in given:
             self.forms[-1].fields.setdefault(given["name"], given.get("value", ""))
         elif tag == "a":
@@ -76,6 +78,11 @@ class Browser:
 
     def open(self, path: str, **query: str) -> Browser:
         return self._send("GET", path, params=query or None)
+
+    def asked(self, action: str) -> dict[str, Any]:
+        """What a form of the page that is open asks an authenticator for."""
+        found: dict[str, Any] = json.loads(self.form(action).passkey)
+        return found
 
     def send(self, action: str, *, origin: str | None = None, **fields: str) -> Browser:
         """Fill in a form of the page that is open, and send it."""
