@@ -240,7 +240,7 @@ SCENARIOS = (
         _with_copy,
         _use_copy,
         finished=lambda base, notes: _passkeys(base)[0].copied and _ended(base, notes),
-        undone=never,
+        undone=lambda base, _: not _passkeys(base)[0].copied,
         refused=SignInRefused,
     ),
     Scenario(

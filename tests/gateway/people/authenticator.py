@@ -82,11 +82,13 @@ class Authenticator:
         return {"credential": name, "client_data": websafe_encode(client)}
 
     def _public(self) -> CoseKey:
+        kinds: Any = ES256
         if isinstance(self.key, ed25519.Ed25519PrivateKey):
-            return EdDSA.from_cryptography_key(self.key.public_key())
-        if isinstance(self.key, rsa.RSAPrivateKey):
-            return RS256.from_cryptography_key(self.key.public_key())
-        return ES256.from_cryptography_key(self.key.public_key())
+            kinds = EdDSA
+        elif isinstance(self.key, rsa.RSAPrivateKey):
+            kinds = RS256
+        made: CoseKey = kinds.from_cryptography_key(self.key.public_key())
+        return made
 
     def _sign(self, data: bytes) -> bytes:
         if isinstance(self.key, ed25519.Ed25519PrivateKey):

@@ -162,12 +162,10 @@ SAID = st.dictionaries(
 @given(_TEXT, st.one_of(_TEXT, SAID.map(lambda s: websafe_encode(json.dumps(s).encode()))), _TEXT)
 def test_any_bytes_end_as_our_refusal(credential: str, client: str, rest: str) -> None:
     answered = Answered(credential, client, rest, rest, rest)
-    for call in (
-        lambda: CEREMONIES.made(answered, BOUND),
-        lambda: CEREMONIES.signed(answered, PASSKEY, "sign_in", BOUND),
-    ):
-        with pytest.raises(SignInRefused):
-            call()
+    with pytest.raises(SignInRefused):
+        CEREMONIES.made(answered, BOUND)
+    with pytest.raises(SignInRefused):
+        CEREMONIES.signed(answered, PASSKEY, "sign_in", BOUND)
 
 
 @given(st.binary(max_size=300))
