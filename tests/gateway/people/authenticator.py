@@ -75,7 +75,8 @@ class Authenticator:
     def _data(self, party: str, more: int, credential: bytes, **says: Any) -> AuthenticatorData:
         flags = says.get("flags", PRESENT | VERIFIED) | more
         digest = hashlib.sha256(says.get("rp", party).encode()).digest()
-        return AuthenticatorData.create(digest, flags, self.counter, credential)
+        made: AuthenticatorData = AuthenticatorData.create(digest, flags, self.counter, credential)
+        return made
 
     def _form(self, client: bytes) -> dict[str, str]:
         name = websafe_encode(self.credential)
