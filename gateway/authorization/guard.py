@@ -24,16 +24,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from typing import Final, NoReturn, TypeAlias, Unpack
+from typing import Any, Final, NoReturn, TypeAlias, Unpack
 
 from audit.event import PLATFORM_TENANT, Outcome
 from audit.log import Receipt
 from gateway.authorization.recorder import Call, Details, Recorder, own_ids
+from gateway.authorization.step_up import step_up
 from gateway.epoch_memo import UNKNOWN, EpochMemo
 from gateway.errors import Forbidden, NotFound, StepUpRequired
-from gateway.identity.people import HIGHEST_ACR
 from gateway.identity.ports import TenantStore
-from gateway.identity.principal import AGE_MARGIN_SECONDS, Principal
+from gateway.identity.principal import Principal
 from policies.engine import Decision, PolicyEngine
 from policies.facts import (
     ContextFacts,
@@ -53,9 +53,6 @@ from policies.fair_memory import FairMemory
 
 MAX_ASKERS: Final = 4096
 """Callers with a purpose and a verdict whose facts are kept."""
-
-STEP_UP_AGES: Final = (900, 300, 120)
-"""Ages of a sign-in, in seconds, that are tried for whether policies would allow it."""
 
 RESCUE: Final = "rescue_policies"
 """Reason of `administer` that takes two whatever the operator says: it overrides a tenant's set."""
@@ -321,9 +318,8 @@ class Guard:
         """Record a refusal and raise it; see `require`."""
         self.record(call, action, "deny", decision, about, **details)
         if self._may_know(call, about, new=new):
-            raise self._step_up(call, action, about, decision, **details) or Forbidden(
-                decision.policy_ids
-            )
+            ids = decision.policy_ids
+            raise self._step_up(call, action, about, ids, **details) or Forbidden(ids)
         raise NotFound
 
     def record(
@@ -366,33 +362,16 @@ class Guard:
         return self._recorder.write(event)
 
     def _step_up(
-        self,
-        call: Call,
-        action: str,
-        about: ResourceFacts,
-        decision: Decision,
-        **details: Unpack[Details],
+        self, call: Call, action: str, about: ResourceFacts, ids: tuple[str, ...], **details: Any
     ) -> StepUpRequired | None:
-        """Return what to tell a person whom the policies would allow it after another sign-in.
+        def allows(caller: Principal) -> bool:
+            asked, reason = replace(call, principal=caller), details.get("reason", "")
+            return self.decide(
+                asked, action, about, four_eyes=self.wants_two(action, reason),
+                recipient=details.get("recipient"),
+            ).allowed  # fmt: skip
 
-        The policies are asked themselves, so that one of the tenant's own counts as the platform's.
-        """
-        principal = call.principal
-        if principal.kind != "user" or not principal.app:
-            return None
-        two, recipient = self.wants_two(action, details.get("reason", "")), details.get("recipient")
-        for age in (principal.auth_age, *STEP_UP_AGES):
-            caller = replace(
-                principal,
-                acr=max(principal.acr, HIGHEST_ACR),
-                auth_age=min(age, principal.auth_age),
-            )
-            asked = replace(call, principal=caller)
-            if self.decide(asked, action, about, four_eyes=two, recipient=recipient).allowed:
-                scheme = "DPoP" if principal.binding == "dpop" else "Bearer"
-                young = None if age == principal.auth_age else age - AGE_MARGIN_SECONDS
-                return StepUpRequired(decision.policy_ids, scheme, caller.acr, young)
-        return None
+        return step_up(call.principal, allows, ids)
 
     def _may_know(self, call: Call, about: ResourceFacts, *, new: bool) -> bool:
         """Tell whether the caller may learn that the thing exists (claim 3)."""

@@ -68,7 +68,7 @@ def test_it_is_told_about_a_person_as_about_a_client(home: House) -> None:
     """People were nobody's, so who publishes could not look why one of them is refused."""
     ada = invited(home, TENANT)
     assert explain(home, OFFICER, "infer", client=ada).decision.allowed
-    alone = explain(home, OFFICER, "reviewAudit", client=ada)
+    alone = explain(home, OFFICER, "reviewAudit", client=ada, acr=1)
     assert alone.decision.policy_ids == ("platform-mfa",)
     assert explain(home, OFFICER, "reviewAudit", client=ada, acr=2).decision.allowed
     with pytest.raises(NotFound):
