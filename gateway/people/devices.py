@@ -6,7 +6,8 @@ Safety argument:
    and a few times a minute: with ten thousand in flight a guesser needs a million tries for one.
 2. The code is never in a link: who wants to be let in cannot send one that does it by a click. The
    page says who asks, since when, and that nobody but the person itself has a reason to ask.
-3. Allowing or declining happens once: the row is changed from what it was, by one caller.
+3. Allowing or declining happens once: the row is changed from what it was, by one caller, before
+   what was typed is spent: who meets a fault types it again.
 4. What is let in is bound to the key whose thumbprint the device named when it began.
 5. Devices of one origin take a small part of the room (`gateway.people.room`).
 6. A device that asks too often is told to slow down, and its interval grows.
@@ -173,8 +174,6 @@ class Devices:
             InvalidRequest: As of `find`; or it was decided before.
         """
         device = self.find(typed, here)
-        if not self._tickets.spend(USER_CODE, digest_of(device.code)):
-            raise InvalidRequest("this was decided before")
         person, sign_in = here.person, here.sign_in
         decided = {"state": "allowed" if allowed else "declined"}
         if allowed:
@@ -187,9 +186,11 @@ class Devices:
             }
         for _ in range(_TRIES):
             ticket = self._tickets.get(DEVICE, device.ticket.digest)
-            if ticket is not None and self._tickets.change(
-                DEVICE, ticket.digest, ticket.facts, {**ticket.facts, **decided}
-            ):
+            if ticket is None or ticket.facts["state"] != "waiting":
+                raise InvalidRequest("this was decided before")
+            fresh = {**ticket.facts, **decided}
+            if self._tickets.change(DEVICE, ticket.digest, ticket.facts, fresh):
+                self._tickets.spend(USER_CODE, digest_of(device.code))
                 return
         raise InvalidRequest("the device asks too often: begin again")
 
