@@ -70,11 +70,14 @@ class TokenAnswer:
         body: Members of the JSON answer; empty with a refusal.
         refusal: Why there is no token.
         event: What to record; None while the client is not known.
+        then: To be called once the event is durable: it spends what the token is given for, and
+            returns the answer in the place of this one. Blocks.
     """
 
     body: Mapping[str, str | int]
     refusal: OAuthRefusal | None
     event: TokenEvent | None
+    then: Callable[[], TokenAnswer] | None = None
 
 
 @dataclass(frozen=True, slots=True)

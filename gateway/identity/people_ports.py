@@ -100,8 +100,21 @@ class TicketStore(Protocol):
         """Return the ticket of that kind and digest, spent or not, or None."""
         ...
 
-    def spend(self, kind: str, digest: bytes, facts: Mapping[str, str] | None = None) -> bool:
-        """Mark a ticket as spent, with other facts if given; true for exactly one caller."""
+    def spend(
+        self,
+        kind: str,
+        digest: bytes,
+        facts: Mapping[str, str] | None = None,
+        *,
+        for_one: Ticket | None = None,
+    ) -> bool:
+        """Mark a ticket as spent, with other facts if given; true for exactly one caller.
+
+        What it is spent for is stored in the same transaction: both are there, or neither.
+
+        Raises:
+            AlreadyExists: There is a ticket of the digest of `for_one`; nothing was spent.
+        """
         ...
 
     def change(

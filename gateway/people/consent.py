@@ -187,7 +187,6 @@ class Consents:
         asked = self.read(form)
         if not self.is_enough(asked, here.sign_in, since) or not self.serves(asked, here):
             raise InvalidRequest("sign in again: this sign-in is not enough for what is asked")
-        self._use_up(form)
         secret, sign_in = new_secret(self._random_bytes), here.sign_in
         facts = {
             "client": asked.client.id,
@@ -203,15 +202,18 @@ class Consents:
             facts["redirect_uri"] = asked.redirect_uri
         person = here.person
         expires = int(self._clock()) + CODE_SECONDS
-        self._tickets.add(
-            Ticket(digest_of(secret), CODE, person.tenant, person.id, "", expires, facts)
-        )
+        code = Ticket(digest_of(secret), CODE, person.tenant, person.id, "", expires, facts)
+        if "request_uri" in form:
+            self._use_up(form, code)
+        else:
+            self._tickets.add(code)
         return asked.answer(self.issuer, code=secret)
 
     def deny(self, form: Mapping[str, str]) -> str:
         """Return the address that tells the client that the person did not consent."""
         asked = self.read(form)
-        self._use_up(form)
+        if "request_uri" in form:
+            self._use_up(form)
         return asked.answer(self.issuer, error="access_denied")
 
     def _pushed(self, form: Mapping[str, str]) -> dict[str, str]:
@@ -223,8 +225,9 @@ class Consents:
         found: dict[str, str] = json.loads(ticket.facts["form"])
         return found
 
-    def _use_up(self, form: Mapping[str, str]) -> None:
-        if "request_uri" in form and not self._tickets.spend(PUSHED, self._pushed_digest(form)):
+    def _use_up(self, form: Mapping[str, str], code: Ticket | None = None) -> None:
+        digest = self._pushed_digest(form)
+        if not self._tickets.spend(PUSHED, digest, for_one=code):
             raise InvalidRequest("the request was used: begin again in the application")
 
     def _pushed_digest(self, form: Mapping[str, str]) -> bytes:

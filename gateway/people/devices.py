@@ -6,7 +6,8 @@ Safety argument:
    and a few times a minute: with ten thousand in flight a guesser needs a million tries for one.
 2. The code is never in a link: who wants to be let in cannot send one that does it by a click. The
    page says who asks, since when, and that nobody but the person itself has a reason to ask.
-3. Allowing or declining happens once: the row is changed from what it was, by one caller.
+3. Allowing or declining happens once: the row is changed from what it was, by one caller, before
+   what was typed is spent: who meets a fault types it again.
 4. What is let in is bound to the key whose thumbprint the device named when it began.
 5. A device may ask for a stronger or younger sign-in (RFC 9470); what the person did since it asked
    is young enough.
@@ -194,8 +195,6 @@ class Devices:
         device = self.find(typed, here)
         if allowed and not self.is_enough(device, here):
             raise InvalidRequest("sign in again: this sign-in is not enough for what is asked")
-        if not self._tickets.spend(USER_CODE, digest_of(device.code)):
-            raise InvalidRequest("this was decided before")
         person, sign_in = here.person, here.sign_in
         decided = {"state": "allowed" if allowed else "declined"}
         if allowed:
@@ -208,9 +207,11 @@ class Devices:
             }
         for _ in range(_TRIES):
             ticket = self._tickets.get(DEVICE, device.ticket.digest)
-            if ticket is not None and self._tickets.change(
-                DEVICE, ticket.digest, ticket.facts, {**ticket.facts, **decided}
-            ):
+            if ticket is None or ticket.facts["state"] != "waiting":
+                raise InvalidRequest("this was decided before")
+            fresh = {**ticket.facts, **decided}
+            if self._tickets.change(DEVICE, ticket.digest, ticket.facts, fresh):
+                self._tickets.spend(USER_CODE, digest_of(device.code))
                 return
         raise InvalidRequest("the device asks too often: begin again")
 

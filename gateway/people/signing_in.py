@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -39,6 +40,8 @@ ACCEPT: Final = "accept_invitation"
 NOBODY: Final = b""
 """Instead of the digest of an address, where the organisation has no keys."""
 
+_TRIES: Final = 5
+"""How often a change is tried again that met one of another replica."""
 _NOT_GOOD: Final = "the invitation is not good, or no more: ask for another one"
 
 
@@ -159,9 +162,16 @@ class SigningIn:
                     raise SignInRefused
                 return replace(person, password=encoded, state="active")
 
-            person = self._revocation_state.change_person(tenant, ticket.person, changed)
+            person = self._set(tenant, ticket.person, changed)
             self._endings.cut_all(person.id)
         return self._browsers.begin(person, INVITED, request_id=request_id)
+
+    def _set(self, tenant: str, person_id: str, change: Callable[[Person], Person]) -> Person:
+        """Change a person whose invitation is spent: another replica's change does not stop it."""
+        for _ in range(_TRIES - 1):
+            with suppress(StateConflict):
+                return self._revocation_state.change_person(tenant, person_id, change)
+        return self._revocation_state.change_person(tenant, person_id, change)
 
     def _mark(self, tenant: str, address: str) -> bytes:
         try:

@@ -12,6 +12,8 @@ Safety argument:
 4. The person is looked up anew each time: who is shut out gets nothing. What is narrowed by the
    client's registration since is narrower. A client that was shut out and let in again asks people
    anew: what it held may be in other hands.
+   Nothing is spent before its event is durable (`TokenAnswer.then`), and the refresh token that
+   follows comes in the same transaction: a log or a database that is down signs nobody out.
 5. `auth_time` stays that of the sign-in: refreshing makes nobody recently authenticated.
 6. The subject is the pseudonym, never an address.
 7. Refusals of a client that proved who it is are recorded. Anybody can ask in the name of a public
@@ -185,13 +187,17 @@ class PersonTokens:
             seen=now,
             expires=now + LONGEST_SECONDS,
         )
-        self._endings.make_room(ticket.person)
-        # INVARIANT: it can be found before the ticket is spent: who comes second ends it.
-        self._sign_ins.add(sign_in)
-        if not self._tickets.spend(spent, ticket.digest, {**facts, "sign_in": sign_in.id}):
-            self._sign_ins.remove(sign_in.id)
-            self._reused(spent, ticket.digest)
-        return self._answer(client, sign_in, sign_in.scopes, thumbprint)
+
+        def spend(refresh: Ticket) -> None:
+            self._endings.make_room(ticket.person)
+            # INVARIANT: it can be found before the ticket is spent: who comes second ends it.
+            self._sign_ins.add(sign_in)
+            known = {**facts, "sign_in": sign_in.id}
+            if not self._tickets.spend(spent, ticket.digest, known, for_one=refresh):
+                self._sign_ins.remove(sign_in.id)
+                self._reused(spent, ticket.digest)
+
+        return self._answer(client, sign_in, sign_in.scopes, thumbprint, spend)
 
     def _for_code(
         self, form: Mapping[str, str], client: Client, thumbprint: str | None
@@ -231,27 +237,29 @@ class PersonTokens:
         if sign_in.created < client.not_before:
             raise _invalid_grant()
         scopes = _narrowed(sign_in.scopes, form.get("scope"))
-        if not self._tickets.spend(REFRESH, digest):
-            self._end_family(sign_in.id)
-        self._sign_ins.update(replace(sign_in, seen=now))
-        return self._answer(client, sign_in, scopes, thumbprint)
+
+        def spend(refresh: Ticket) -> None:
+            if not self._tickets.spend(REFRESH, digest, for_one=refresh):
+                self._end_family(sign_in.id)
+            self._sign_ins.update(replace(sign_in, seen=now))
+
+        return self._answer(client, sign_in, scopes, thumbprint, spend)
 
     def _answer(
-        self, client: Client, sign_in: SignIn, scopes: frozenset[str], thumbprint: str | None
+        self,
+        client: Client,
+        sign_in: SignIn,
+        scopes: frozenset[str],
+        thumbprint: str | None,
+        spend: Callable[[Ticket], None],
     ) -> TokenAnswer:
         secret = new_secret(self._random_bytes)
         expires = min(int(self._clock()) + IDLE_SECONDS, sign_in.expires)
-        self._tickets.add(
-            Ticket(digest_of(secret), REFRESH, sign_in.tenant, sign_in.person, sign_in.id, expires)
+        refresh = Ticket(
+            digest_of(secret), REFRESH, sign_in.tenant, sign_in.person, sign_in.id, expires
         )
         allowed = scopes & client.scopes
         token = self._minter.mint_for(sign_in, allowed, thumbprint, not_before=client.not_before)
-        # INVARIANT: looked at after the token was made: whoever ends it from now on ends the token.
-        if self._sign_ins.get(sign_in.id) is None:
-            raise _invalid_grant()
-        if not self._is_let_in(client, sign_in.person):
-            self._endings.cut(sign_in.id)  # who shut the person out may not have seen it
-            raise _invalid_grant()
         body: dict[str, str | int] = {
             "access_token": token.text,
             "token_type": "DPoP" if thumbprint else "Bearer",
@@ -259,7 +267,25 @@ class PersonTokens:
             "scope": " ".join(sorted(allowed)),
             "refresh_token": secret,
         }
-        return TokenAnswer(body, None, _event(client, "allow", "ok", sign_in, token.token_id))
+
+        def give() -> TokenAnswer:
+            try:
+                spend(refresh)
+                self._require_lasting(client, sign_in)
+            except OAuthRefusal as refusal:  # recorded in any case: an allow was
+                return TokenAnswer({}, refusal, _event(client, "deny", refusal.error, sign_in))
+            return TokenAnswer(body, None, None)
+
+        given = _event(client, "allow", "ok", sign_in, token.token_id)
+        return TokenAnswer({}, None, given, give)
+
+    def _require_lasting(self, client: Client, sign_in: SignIn) -> None:
+        # INVARIANT: looked at after the token was made: whoever ends it from now on ends the token.
+        if self._sign_ins.get(sign_in.id) is None:
+            raise _invalid_grant()
+        if not self._is_let_in(client, sign_in.person):
+            self._endings.cut(sign_in.id)  # who shut the person out may not have seen it
+            raise _invalid_grant()
 
     def _thumbprint(self, client: Client, dpop: bytes | None) -> str | None:
         if client.token_binding == "mtls":  # noqa: S105 - a kind of binding

@@ -184,13 +184,25 @@ class MemoryTicketStore:
             return None
         return replace(found, facts=dict(found.facts))
 
-    def spend(self, kind: str, digest: bytes, facts: Mapping[str, str] | None = None) -> bool:
+    def spend(
+        self,
+        kind: str,
+        digest: bytes,
+        facts: Mapping[str, str] | None = None,
+        *,
+        for_one: Ticket | None = None,
+    ) -> bool:
         """See the port."""
         check_record(facts)
+        check_record(for_one)
         with self._kept.lock:
             known = self._kept.tickets.get(digest)
             if known is None or known.kind != kind or known.spent:
                 return False
+            if for_one is not None:
+                if for_one.digest in self._kept.tickets:
+                    raise AlreadyExists
+                self._kept.tickets[for_one.digest] = replace(for_one, facts=dict(for_one.facts))
             told = known.facts if facts is None else dict(facts)
             self._kept.tickets[digest] = replace(known, spent=True, facts=told)
             return True

@@ -171,18 +171,8 @@ class SqlTicketStore:
         """See the port."""
         check_key(ticket.kind, ticket.tenant, ticket.person, ticket.sign_in)
         check_record(ticket)
-        row = {
-            "digest": ticket.digest,
-            "kind": ticket.kind,
-            "tenant": ticket.tenant,
-            "person": ticket.person,
-            "sign_in": ticket.sign_in,
-            "expires": ticket.expires,
-            "facts_json": to_text(ticket.facts),
-            "spent": ticket.spent,
-        }
         with self._database.writing() as connection:
-            put_new(connection, tables.ticket, row, AlreadyExists())
+            put_new(connection, tables.ticket, _ticket_row(ticket), AlreadyExists())
 
     def get(self, kind: str, digest: bytes) -> Ticket | None:
         """See the port."""
@@ -190,16 +180,29 @@ class SqlTicketStore:
             row = get_one(connection, tables.ticket, digest=digest, kind=kind)
         return None if row is None else _ticket(row)
 
-    def spend(self, kind: str, digest: bytes, facts: Mapping[str, str] | None = None) -> bool:
+    def spend(
+        self,
+        kind: str,
+        digest: bytes,
+        facts: Mapping[str, str] | None = None,
+        *,
+        for_one: Ticket | None = None,
+    ) -> bool:
         """See the port."""
         fresh: dict[str, Any] = {"spent": True}
         if facts is not None:
             check_record(facts)
             fresh["facts_json"] = to_text(facts)
+        if for_one is not None:
+            check_key(for_one.kind, for_one.tenant, for_one.person, for_one.sign_in)
+            check_record(for_one)
         with self._database.writing() as connection:
-            return replace_row(
+            spent = replace_row(
                 connection, tables.ticket, fresh, digest=digest, kind=kind, spent=False
             )
+            if spent and for_one is not None:
+                put_new(connection, tables.ticket, _ticket_row(for_one), AlreadyExists())
+            return spent
 
     def change(
         self, kind: str, digest: bytes, was: Mapping[str, str], facts: Mapping[str, str]
@@ -275,6 +278,19 @@ def _sign_in(row: RowMapping) -> SignIn:
     fields = dict(row)
     scopes, amr = fields.pop("scopes_json"), fields.pop("amr_json")
     return SignIn(**fields, scopes=names_from_text(scopes), amr=names_from_text(amr))
+
+
+def _ticket_row(ticket: Ticket) -> dict[str, Any]:
+    return {
+        "digest": ticket.digest,
+        "kind": ticket.kind,
+        "tenant": ticket.tenant,
+        "person": ticket.person,
+        "sign_in": ticket.sign_in,
+        "expires": ticket.expires,
+        "facts_json": to_text(ticket.facts),
+        "spent": ticket.spent,
+    }
 
 
 def _ticket(row: RowMapping) -> Ticket:

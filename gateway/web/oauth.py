@@ -3,7 +3,8 @@
 1. A form is read up to a bound and a deadline, as `application/x-www-form-urlencoded` only. A field
    or header that is repeated is refused (RFC 6749 section 3.2).
 2. What blocks runs in a thread.
-3. The event is recorded before a single byte of the answer: if that fails there is no token.
+3. The event is recorded before a single byte of the answer: if that fails there is no token. It is
+   recorded before a code or a refresh token is spent for it, too: who tries again is no thief.
 4. Answers about tokens are never cached and never set a cookie.
 """
 
@@ -159,15 +160,21 @@ class _Endpoints:
                 _single(request, "dpop"),
                 _connection(request),
             )
-            if answer.event is not None:
-                async with _withheld():
-                    await self._evidence.record(answer.event)
+            await self._record(answer.event)
+            if answer.then is not None:  # nothing was spent so far: without a log one tries again
+                answer = await run_in_threadpool(answer.then)
+                await self._record(answer.event)
         except (OAuthRefusal, EvidenceUnavailable) as refusal:
             return self.refused(request, refusal)
         if answer.refusal is not None:
             return self.refused(request, answer.refusal)
         self._count("issued", "ok")
         return Response(orjson.dumps(answer.body), 200, _NO_STORE, "application/json")
+
+    async def _record(self, event: TokenEvent | None) -> None:
+        if event is not None:
+            async with _withheld():
+                await self._evidence.record(event)
 
     async def revoke(self, request: Request) -> Response:
         """Revoke an access token of the client that asks (RFC 7009)."""

@@ -145,3 +145,18 @@ def test_one_of_many_spends_a_ticket(stores: ControlStores) -> None:
     ticket = stores.tickets.get("code", TICKET.digest)
     assert ticket is not None
     assert ticket.facts == {"by": str(results.index(True))}
+
+
+def test_a_ticket_and_what_it_is_spent_for_change_together(stores: ControlStores) -> None:
+    follows = replace(TICKET, digest=b"2" * 32, kind="refresh")
+    stores.tickets.add(TICKET)
+    assert stores.tickets.spend("code", TICKET.digest, for_one=follows)
+    assert stores.tickets.get("refresh", follows.digest) == follows
+    late = replace(follows, digest=b"3" * 32)
+    assert not stores.tickets.spend("code", TICKET.digest, for_one=late)
+    assert stores.tickets.get("refresh", late.digest) is None
+    with pytest.raises(AlreadyExists):
+        stores.tickets.spend("refresh", follows.digest, for_one=replace(TICKET, kind="x"))
+    unspent = stores.tickets.get("refresh", follows.digest)
+    assert unspent is not None
+    assert not unspent.spent

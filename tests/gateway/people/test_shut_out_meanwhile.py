@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gateway.identity.errors import OAuthRefusal
 from gateway.identity.people import COMMAND_LINE, SignIn, Ticket, digest_of
 from gateway.identity.people_ports import SignInStore
 from gateway.identity.person_details import PersonDetails
@@ -68,7 +67,8 @@ def test_a_sign_in_that_begins_meanwhile_is_not_there_when_the_person_is_let_in_
     facts = {"scopes": "infer", "acr": "1", "amr": "pwd", "authenticated": str(int(NOW))}
     ticket = Ticket(digest_of("code"), DEVICE, TENANT, person.id, "", int(NOW) + 60, facts)
     home.stores.tickets.add(ticket)
-    with pytest.raises(OAuthRefusal):
-        tokens.begin(COMMAND_LINE, ticket, None, DEVICE)
+    answer = tokens.begin(COMMAND_LINE, ticket, None, DEVICE)
+    assert answer.then is not None
+    assert answer.then().refusal is not None
     desk.enable(ADMINISTRATOR, TENANT, person.id)
     assert not home.stores.sign_ins.list(person.id, 9)
