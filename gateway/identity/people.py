@@ -47,6 +47,8 @@ class Person:
         password: Encoded Argon2id hash; empty without one.
         created: Unix seconds.
         revision: Raised by each update.
+        not_before: Unix seconds: what the person did before, to sign in or to let something in, is
+            good for nothing. Who was suspended begins anew.
     """
 
     id: str
@@ -61,6 +63,7 @@ class Person:
     password: str = field(default="", repr=False)
     created: int = 0
     revision: int = 0
+    not_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +182,5 @@ def registration_of(person: Person) -> Client:
         default_purpose=person.default_purpose,
         token_binding="none",  # noqa: S106 - the client's registration says how tokens are bound
         disabled=person.state != "active",
+        not_before=person.not_before,
     )

@@ -31,6 +31,7 @@ class Tenant:
         region: Where its data may live, for instance `eu`.
         suspended: No client of a suspended tenant is authenticated.
         purposes: The purposes of processing that the tenant has registered.
+        not_before: Unix seconds: as of `Client`, for everybody of the tenant.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Tenant:
     region: str
     suspended: bool = False
     purposes: frozenset[str] = frozenset()
+    not_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)

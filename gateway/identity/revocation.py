@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from gateway.epoch_memo import UNKNOWN, EpochMemo
@@ -260,7 +261,11 @@ class RevocationState:
             client = self._read_person(client_id)
         # Two reads, whether it exists or not: nobody learns that from how long they take.
         tenant = self._tenant_store.get(_NOBODYS_ID if client is None else client.tenant)
-        return None if client is None else (client, tenant)
+        if client is None or tenant is None:
+            return None if client is None else (client, None)
+        # INVARIANT: nobody who is looked up has tokens of before its tenant was suspended.
+        admitted = max(client.not_before, tenant.not_before)
+        return replace(client, not_before=admitted), tenant
 
     def _read_person(self, client_id: str) -> Client | None:
         """Return what stands for a person, or for the command line that people use."""

@@ -262,7 +262,12 @@ class People:
 
     def _shut_out(self, tenant_id: str, person_id: str) -> Person:
         """Suspend; who is let in again signs in anew, everywhere: another may be signed in too."""
-        person = self._revocation_state.change_person(tenant_id, person_id, _suspended)
+        later = int(self._clock()) + 1  # `iat` tells no two moments of one second apart
+
+        def suspended(person: Person) -> Person:
+            return replace(person, state="suspended", not_before=max(person.not_before, later))
+
+        person = self._revocation_state.change_person(tenant_id, person_id, suspended)
         for kind in (INVITATION, CODE):
             self._tickets.withdraw(kind, person_id)
         self._cut_all(person_id)
@@ -355,10 +360,6 @@ class People:
 def _refuse_oneself(call: Call, person: Person) -> None:
     if call.principal.client_id == person.id:
         raise InvalidRequest("a person cannot do this to itself: another administrator can")
-
-
-def _suspended(person: Person) -> Person:
-    return replace(person, state="suspended")
 
 
 def _enabled(person: Person) -> Person:

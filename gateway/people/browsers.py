@@ -125,6 +125,8 @@ class Browsers:
             EvidenceUnavailable: It could not be recorded: nobody is signed in.
         """
         self._endings.make_room(person.id)
+        registration, _ = self._revocation_state.look_up(person.id)
+        admitted = 0 if registration is None else registration.not_before
         secret, now = new_secret(self._random_bytes), int(self._clock())
         sign_in = SignIn(
             id=new_sign_in_id(self._random_bytes),
@@ -136,7 +138,8 @@ class Browsers:
             thumbprint="",
             acr=way.acr,
             amr=way.amr,
-            authenticated=now if authenticated is None else authenticated,
+            # Who was let in again within this second is told by it from who signed in before.
+            authenticated=max(now, admitted) if authenticated is None else authenticated,
             created=now,
             seen=now,
             expires=now + LONGEST_SECONDS,
@@ -156,6 +159,8 @@ class Browsers:
             return None
         registration, tenant = self._revocation_state.look_up(sign_in.person)
         if registration is None or registration.disabled or tenant is None or tenant.suspended:
+            return None
+        if sign_in.authenticated < registration.not_before:
             return None
         person = self._people.get(sign_in.person)
         if person is None or person.state != "active":

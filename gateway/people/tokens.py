@@ -171,7 +171,7 @@ class PersonTokens:
             spent: Kind of the ticket.
         """
         now, facts = int(self._clock()), ticket.facts
-        self._require_person(client, ticket.person)
+        self._require_person(client, ticket.person, int(facts["authenticated"]))
         sign_in = SignIn(
             id=new_sign_in_id(self._random_bytes),
             kind="client",
@@ -233,7 +233,7 @@ class PersonTokens:
             self._end_family(sign_in.id)
         if now >= min(ticket.expires, sign_in.expires):
             raise _invalid_grant()
-        self._require_person(client, sign_in.person)
+        self._require_person(client, sign_in.person, sign_in.authenticated)
         if sign_in.created < client.not_before:
             raise _invalid_grant()
         scopes = _narrowed(sign_in.scopes, form.get("scope"))
@@ -259,7 +259,9 @@ class PersonTokens:
             digest_of(secret), REFRESH, sign_in.tenant, sign_in.person, sign_in.id, expires
         )
         allowed = scopes & client.scopes
-        token = self._minter.mint_for(sign_in, allowed, thumbprint, not_before=client.not_before)
+        person, _ = self._revocation_state.look_up(sign_in.person)
+        admitted = max(client.not_before, 0 if person is None else person.not_before)
+        token = self._minter.mint_for(sign_in, allowed, thumbprint, not_before=admitted)
         body: dict[str, str | int] = {
             "access_token": token.text,
             "token_type": "DPoP" if thumbprint else "Bearer",
@@ -283,7 +285,7 @@ class PersonTokens:
         # INVARIANT: looked at after the token was made: whoever ends it from now on ends the token.
         if self._sign_ins.get(sign_in.id) is None:
             raise _invalid_grant()
-        if not self._is_let_in(client, sign_in.person):
+        if not self._is_let_in(client, sign_in.person, sign_in.authenticated):
             self._endings.cut(sign_in.id)  # who shut the person out may not have seen it
             raise _invalid_grant()
 
@@ -300,15 +302,16 @@ class PersonTokens:
         self._proofs.use(proof, client.id)
         return proof.thumbprint
 
-    def _require_person(self, client: Client, person_id: str) -> None:
-        if not self._is_let_in(client, person_id):
+    def _require_person(self, client: Client, person_id: str, authenticated: int) -> None:
+        if not self._is_let_in(client, person_id, authenticated):
             raise _invalid_grant()
 
-    def _is_let_in(self, client: Client, person_id: str) -> bool:
+    def _is_let_in(self, client: Client, person_id: str, authenticated: int) -> bool:
+        """Tell whether a person who authenticated then may let a client act for it now."""
         person, tenant = self._revocation_state.look_up(person_id)
         if person is None or person.disabled or tenant is None or tenant.suspended:
             return False
-        return client_serves(client, person.tenant)
+        return authenticated >= person.not_before and client_serves(client, person.tenant)
 
     def _reused(self, kind: str, digest: bytes) -> NoReturn:
         """End what came of a ticket that was spent before."""

@@ -164,6 +164,7 @@ def _tenant_row(tenant: Tenant) -> dict[str, Any]:
         "region": tenant.region,
         "suspended": tenant.suspended,
         "purposes_json": names_to_text(tenant.purposes),
+        "not_before": tenant.not_before,
     }
 
 
@@ -174,6 +175,7 @@ def _tenant(row: RowMapping) -> Tenant:
         region=row["region"],
         suspended=row["suspended"],
         purposes=names_from_text(row["purposes_json"]),
+        not_before=row["not_before"],
     )
 
 

@@ -246,6 +246,7 @@ def _person_row(person: Person) -> dict[str, Any]:
         "password": person.password,
         "created": person.created,
         "revision": person.revision,
+        "not_before": person.not_before,
     }
 
 
@@ -263,6 +264,7 @@ def _person(row: RowMapping) -> Person:
         password=row["password"],
         created=row["created"],
         revision=row["revision"],
+        not_before=row["not_before"],
     )
 
 

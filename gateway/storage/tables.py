@@ -64,6 +64,7 @@ tenant = Table(
     _string("region"),
     _flag("suspended"),
     _string("purposes_json"),
+    Column("not_before", BigInteger, nullable=False, server_default="0"),
 )
 
 client = Table(
@@ -333,6 +334,7 @@ person = Table(
     _string("password"),
     _number("created"),
     _number("revision"),
+    Column("not_before", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("tenant", "mark"),
     Index(None, "tenant", "id"),
 )

@@ -153,7 +153,14 @@ class Administration:
         kind = "suspend_tenant" if suspended else "resume_tenant"
         decision = self._decided(call, facts, kind)
         with self._changing(call, decision, kind, {"tenant": tenant_id}):
-            tenant = replace(self._existing(tenant_id), suspended=suspended)
+            before = self._existing(tenant_id)
+            # Who is let in again asks for other tokens, and its people sign in anew.
+            admitted = max(before.not_before, int(self._clock()) + 1)
+            tenant = replace(
+                before,
+                suspended=suspended,
+                not_before=admitted if suspended else before.not_before,
+            )
             self._revocation_state.save_tenant(tenant)
         return tenant
 
