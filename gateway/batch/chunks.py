@@ -138,6 +138,7 @@ class Chunks:
         vault: Knows who was erased.
         pipeline: The way of every request.
         registration: Client and tenant of a client id; may block.
+        signed_in: Tells whether a sign-in has not ended; may block.
         released: Tells whether an event of a tenant records an answer; may block.
         random_bytes: For the keys of results.
     """
@@ -151,6 +152,7 @@ class Chunks:
         pipeline: Pipeline,
         *,
         registration: Callable[[str], Registration],
+        signed_in: Callable[[str], bool],
         released: Callable[[str, str], bool],
         random_bytes: Callable[[int], bytes],
     ) -> None:
@@ -160,6 +162,7 @@ class Chunks:
         self._vault = vault
         self._pipeline = pipeline
         self._registration = registration
+        self._signed_in = signed_in
         self._released = released
         self._random_bytes = random_bytes
         self._failed: set[tuple[str, int]] = set()
@@ -240,7 +243,8 @@ class Chunks:
     def _open(self, batch: Batch, part: Part) -> _Asked:
         assert part.source is not None, "it waits"
         try:
-            principal = renewed(batch.authority, *self._registration(batch.client))
+            registered = self._registration(batch.client)
+            principal = renewed(batch.authority, *registered, self._signed_in)
         except Unauthenticated as refusal:
             raise Stopped(refusal.code) from refusal
         plain = self._sealer.open_payload(part.tenant, part.source)

@@ -101,6 +101,9 @@ def make_chunks(base: Foundation, ledger: Ledger, recorder: Recorder, pipeline: 
         except EntryUnknown:  # pruned: what was pruned was an answer that somebody could fetch
             return True
 
+    def signed_in(sign_in: str) -> bool:
+        return base.stores.sign_ins.get(sign_in) is not None
+
     return Chunks(
         ledger,
         base.sealer,
@@ -108,6 +111,7 @@ def make_chunks(base: Foundation, ledger: Ledger, recorder: Recorder, pipeline: 
         base.vault,
         pipeline,
         registration=base.revocation_state.look_up,
+        signed_in=signed_in,
         released=released,
         random_bytes=base.environment.random_bytes,
     )

@@ -22,14 +22,18 @@ REGISTERED = Client(
 HOME = Tenant(TENANT, TENANT, "eu", purposes=frozenset({"care", "research"}))
 
 
+def _ended(_: str) -> bool:
+    return False
+
+
 def test_who_is_unchanged_acts_as_before() -> None:
     wide = replace(REGISTERED, scopes=PRINCIPAL.scopes)
-    assert renewed(kept(PRINCIPAL), wide, HOME) == PRINCIPAL
+    assert renewed(kept(PRINCIPAL), wide, HOME, _ended) == PRINCIPAL
 
 
 def test_it_never_becomes_wider_than_it_was() -> None:
     narrow = replace(PRINCIPAL, scopes=frozenset({"infer"}))
-    found = renewed(kept(narrow), REGISTERED, HOME)
+    found = renewed(kept(narrow), REGISTERED, HOME, _ended)
     assert (found.scopes, found.purposes) == (frozenset({"infer"}), frozenset({"care"}))
 
 
@@ -39,7 +43,8 @@ def test_it_never_becomes_wider_than_it_was() -> None:
 def test_it_is_narrowed_to_what_is_registered_now(
     client: dict[str, Any], tenant: dict[str, Any]
 ) -> None:
-    found = renewed(kept(PRINCIPAL), replace(REGISTERED, **client), replace(HOME, **tenant))
+    registered, home = replace(REGISTERED, **client), replace(HOME, **tenant)
+    found = renewed(kept(PRINCIPAL), registered, home, _ended)
     assert found.purposes == frozenset()
     assert found.scopes == frozenset({"infer", "models"})
 
@@ -59,4 +64,12 @@ def test_who_is_shut_out_or_changed_acts_no_more(
     client: Client | None, tenant: Tenant | None
 ) -> None:
     with pytest.raises(InvalidToken):
-        renewed(kept(PRINCIPAL), client, tenant)
+        renewed(kept(PRINCIPAL), client, tenant, _ended)
+
+
+def test_a_batch_of_a_person_ends_with_the_sign_in_it_was_started_from() -> None:
+    person = replace(PRINCIPAL, sign_in="signin-1")
+    wide = replace(REGISTERED, scopes=PRINCIPAL.scopes)
+    assert renewed(kept(person), wide, HOME, {"signin-1"}.__contains__) == person
+    with pytest.raises(InvalidToken):
+        renewed(kept(person), wide, HOME, _ended)
