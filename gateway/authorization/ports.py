@@ -44,3 +44,6 @@ class ApprovalStore(Protocol):
 
     def list_approvals(self, tenant: str, *, after: str, limit: int) -> list[Approval]:
         """Those of a tenant by id, greater than `after`, ascending."""
+
+    def clear_approvals(self) -> None:
+        """Forget those of all tenants."""

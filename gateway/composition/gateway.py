@@ -138,7 +138,7 @@ def compose(
         recorder,
         use.subjects.erase_again,
         use.key_orders.replace_again,
-        use.people.sign_out_everybody,
+        (use.people.sign_out_everybody, base.stores.approvals.clear_approvals),
     )
     life = Life()
 

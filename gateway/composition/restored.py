@@ -8,14 +8,14 @@ Safety argument:
    and sealed fields are gone, and the log says why, before a request comes in.
 3. Each key for releases or policy sets that was replaced is replaced once more, as one that is
    lost: the backup's is in force nowhere, and partners who know its successor get a new kit.
-4. Who was signed in signs in anew, and no secret for one use is good any more: the backup has those
-   that were used, ended or withdrawn since (`gateway.identity.people`).
+4. Who was signed in signs in anew, no secret for one use is good any more, and nothing waits for a
+   second person: the backup has those that were used, ended, granted or withdrawn since.
 5. The note goes away when all of it is durable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +62,8 @@ class Restored:
         recorder: Makes events durable.
         erase: Erases (tenant, reference) again; can be repeated.
         replace: Replaces a key again, as events name it; can be repeated.
-        sign_out: Forgets every sign-in and every secret for one use; can be repeated.
+        forget: Each forgets what may have been used since: every sign-in and every secret for one
+            use, every request that waits for a second person; can be repeated.
 
     Raises:
         ConfigurationError: The note is there and cannot be read.
@@ -74,13 +75,13 @@ class Restored:
         recorder: Recorder,
         erase: Callable[[str, str], object],
         replace: Callable[[str], object],
-        sign_out: Callable[[], object],
+        forget: Sequence[Callable[[], object]],
     ) -> None:
         self._path = data / RESTORE_FILE
         self._recorder = recorder
         self._erase = erase
         self._replace = replace
-        self._sign_out = sign_out
+        self._forget = forget
         self._note = _read(self._path)
 
     def record(self) -> None:
@@ -105,7 +106,8 @@ class Restored:
         """
         if self._note is None:
             return
-        self._sign_out()
+        for forget in self._forget:
+            forget()
         for tenant, ref in self._note.erase:
             self._erase(tenant, ref)
         for key in self._note.replace:

@@ -41,3 +41,8 @@ class MemoryApprovalStore:
         with self._lock:
             keys = sorted(key for key in self._approvals if key[0] == tenant and key[1] > after)
             return [self._approvals[key] for key in keys[:limit]]
+
+    def clear_approvals(self) -> None:
+        """See the port."""
+        with self._lock:
+            self._approvals.clear()

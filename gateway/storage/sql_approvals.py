@@ -61,3 +61,8 @@ class SqlApprovalStore:
         )
         with self._database.reading() as connection:
             return [Approval(**row) for row in rows(connection, query)]
+
+    def clear_approvals(self) -> None:
+        """See the port."""
+        with self._database.writing() as connection:
+            connection.execute(delete(tables.approval))

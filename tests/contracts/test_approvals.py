@@ -45,3 +45,11 @@ def test_of_two_who_remove_a_request_one_is_told_so(stores: ControlStores) -> No
     for thread in threads:
         thread.join()
     assert sorted(removed) == [False, False, False, True]
+
+
+def test_all_tenants_requests_are_forgotten_at_once(stores: ControlStores) -> None:
+    for tenant in ("acme", "other"):
+        stores.approvals.add_approval(replace(APPROVAL, tenant=tenant))
+    stores.approvals.clear_approvals()
+    assert not stores.approvals.list_approvals("acme", after="", limit=9)
+    assert stores.approvals.get_approval("other", "a1") is None

@@ -6,6 +6,7 @@ import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from audit.event import Event, new_event_id
@@ -13,6 +14,7 @@ from gateway.backup.since import MOST_TOLD
 from gateway.composition.foundation import Foundation
 from gateway.identity.people import digest_of
 from gateway.people.administration import INVITATION
+from tests.contracts.samples import APPROVAL
 from tests.gateway.cli.command import sealgate
 from tests.gateway.composition.backups import HOUSE, copied, fetched
 from tests.gateway.people.browser import Browser
@@ -74,6 +76,7 @@ def test_nobody_is_signed_in_after_a_restore_and_no_used_secret_is_good_again(
         place.tenant("acme")
         ada = Ada.accepted(place, "ada@acme.example")
         bob = Ada.invited(place, "bob@acme.example")
+        place.foundation.stores.approvals.add_approval(replace(APPROVAL, tenant="acme"))
         backup = copied(place, tmp_path / "backup")
         with closing(Browser(place.url)) as browser:
             bob.accept(browser)
@@ -83,6 +86,7 @@ def test_nobody_is_signed_in_after_a_restore_and_no_used_secret_is_good_again(
     with served_place(tmp_path / "again") as place:
         stores = place.foundation.stores
         assert not stores.sign_ins.list(ada.id, 9)
+        assert not stores.approvals.list_approvals("acme", after="", limit=9), "it may be granted"
         assert stores.tickets.get(INVITATION, digest_of(bob.code)) is None
         with closing(Browser(place.url)) as browser:
             assert ada.sign_in(browser).path == "/people"
