@@ -73,6 +73,7 @@ def check(
 
     The token may come as it is, as an `Authorization` header or in the answer of a token endpoint.
     It is never shown, and goes nowhere; an opaque one goes to the issuer's introspection endpoint.
+    From `/dev/null`, or typed without one, the keys alone are checked.
     Nothing is changed, and the gateway need not run. The exit code is 0 when all is well, 6 when
     a rule is broken, and 75 when the issuer cannot be asked.
 
@@ -81,7 +82,7 @@ def check(
     Next: sealgate issuer list --data ./sealgate-data
     """
     trust = _named(_trusted(data), name)
-    token = None if sys.stdin.isatty() else _token(sys.stdin.buffer.read(MAX_INPUT + 1))
+    token = _given()
     found = asyncio.run(_looks(trust, token))
     _show(found, as_json=as_json)
     if token is None:
@@ -133,13 +134,27 @@ def _named(entries: list[Any], name: str | None) -> Any:
     raise CommandFailed("no trusted issuer is called so", ExitCode.NOT_FOUND, f"there are: {names}")
 
 
-def _token(given: bytes) -> bytes | None:
-    """Return the token of what is on standard input, in whatever form it came."""
-    if len(given) > MAX_INPUT:
-        raise CommandFailed("standard input is too long for a token", ExitCode.USAGE)
-    text = given.strip()
-    if not text:
+def _given() -> bytes | None:
+    """Return the token on standard input; None where a person or nobody is there.
+
+    An empty pipe is neither: what should have told the token failed.
+    """
+    if sys.stdin.isatty():
         return None
+    text = sys.stdin.buffer.read(MAX_INPUT + 1).strip()
+    if len(text) > MAX_INPUT:
+        raise CommandFailed("standard input is too long for a token", ExitCode.USAGE)
+    if not text and not Path("/dev/stdin").is_char_device():
+        raise CommandFailed(
+            "standard input is empty",
+            ExitCode.USAGE,
+            "see what the command before the pipe says; to check the keys alone: < /dev/null",
+        )
+    return _token(text) if text else None
+
+
+def _token(text: bytes) -> bytes:
+    """Return the token of what is on standard input, in whatever form it came."""
     if text.startswith(b"{"):
         return _of_answer(text)
     for line in text.splitlines():

@@ -46,6 +46,7 @@ _CODES: Final[dict[Status, frozenset[str]]] = {
             "unauthenticated",
             "token_missing",
             "invalid_token",
+            "insufficient_user_authentication",
             "invalid_dpop_proof",
             "use_dpop_nonce",
         }

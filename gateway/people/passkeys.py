@@ -1,4 +1,4 @@
-"""A person's passkeys: added and removed by the person, removed by an administrator.
+"""A person's passkeys: added and removed by the person alone.
 
 Safety argument:
 1. A password alone adds no passkey: whoever has learnt one would make itself a second factor. It
@@ -7,9 +7,8 @@ Safety argument:
 2. The ceremony is for the browser and the sign-in that asked, and counts once (`ceremonies`).
 3. Adding and removing ends every sign-in of the person; the browser that did it goes on with
    another secret, as strong and as old as before. It is an intent, in the tenant's log.
-4. Whoever can do more than call models keeps one passkey, unless an administrator takes the last
-   one away: then the person is invited anew. So nobody locks itself out by a slip.
-5. An administrator sees how many there are and since when, not what their owner calls them.
+4. Whoever can do more than call models keeps one passkey: nobody locks itself out by a slip. An
+   administrator invites anew whoever has lost the last one, or suspends or deletes the person.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ NOT_RUN: Final = {
     ("compliance-officer", "the file is in the repository, not in the reader's folder"),
     ("upgrade", "a test installs no other release"),
     ("people", "a person types the code in a browser"),
+    ("passkeys", "a person answers in a browser"),
 }
 """Reasons for which a block may be shown and not run."""
 BY_MAKE: Final = {"sealgate demo"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,6 +132,19 @@ def test_without_a_token_discovery_and_keys_are_told(
         ("key", "left out: the key is for encryption, not for verifying"),
         ("key", "left out: the key is not acceptable"),
     ]
+
+
+@pytest.mark.e2e
+def test_an_empty_pipe_is_a_failure_of_the_command_before_it(
+    houses: dict[str, MakerHouse], tmp_path: Path
+) -> None:
+    """`kcadm … | sealgate issuer check` ended with 0 where the first command had failed."""
+    command = (sys.executable, "-P", "-m", "gateway", "issuer", "check", "--data")
+    folder = settings(tmp_path, houses["keycloak"])
+    done = subprocess.run([*command, folder], input=b"\n", capture_output=True, check=False)
+    assert done.returncode == ExitCode.USAGE
+    assert b"standard input is empty" in done.stderr
+    assert b"< /dev/null" in done.stderr
 
 
 @pytest.mark.parametrize(
