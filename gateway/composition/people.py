@@ -145,6 +145,7 @@ def make_people(
         stores.tickets,
         identity.person_clients,
         Room(PUSHED_EACH, environment.monotonic),
+        identity.proofs,
         key=mac_key,
         issuer=issuer,
         clock=clock,

@@ -4,7 +4,8 @@ Safety argument:
 1. A code is made for the person who is signed in with the browser that sent the form, after it has
    seen who asks and for what; each time anew. It lives a minute and is stored as its digest.
 2. A pushed request (RFC 9126) is from a client that proved who it is, is good for one consent and
-   for five minutes, and is taken by its own client only.
+   for five minutes, and is taken by its own client only. A proof that came with it binds the code
+   to its key (RFC 9449 section 10.1).
 3. A sign-in that is too old or too weak for what is asked is not enough; the person signs in again.
    What it did after it was sent to sign in is young enough, whatever `max_age` is: when it was sent
    is under our MAC, so neither client nor person can say it was earlier.
@@ -19,8 +20,10 @@ from typing import Final
 
 from gateway.errors import InvalidRequest, LimitReached
 from gateway.identity.client_authentication import NOWHERE, Connection
-from gateway.identity.errors import OAuthRefusal
+from gateway.identity.dpop import ProofChecker
+from gateway.identity.errors import InvalidProof, NonceRequired, OAuthRefusal
 from gateway.identity.failure_bounds import Allowance
+from gateway.identity.metadata import PUSH_PATH
 from gateway.identity.people import SignIn, Ticket, digest_of, new_secret
 from gateway.identity.people_ports import TicketStore
 from gateway.identity.principal import client_serves
@@ -53,6 +56,7 @@ class Consents:
         tickets: Where codes and pushed requests are kept.
         clients: Finds clients.
         room: Keeps room for the requests of others.
+        proofs: Checks proofs of possession.
         key: Returns the key of our MAC; any process of this gateway has the same.
         issuer: Our `iss`, and the audience of our tokens.
         clock: Unix seconds.
@@ -64,6 +68,7 @@ class Consents:
         tickets: TicketStore,
         clients: PersonClients,
         room: Room,
+        proofs: ProofChecker,
         *,
         key: Callable[[], bytes],
         issuer: str,
@@ -73,6 +78,7 @@ class Consents:
         self._tickets = tickets
         self._clients = clients
         self._room = room
+        self._proofs = proofs
         self._key = key
         self.issuer = issuer
         self._clock = clock
@@ -82,12 +88,13 @@ class Consents:
         self,
         form: Mapping[str, str],
         authorization: bytes | None,
+        dpop: bytes | None,
         connection: Connection = NOWHERE,
     ) -> tuple[Client, dict[str, str | int]]:
         """Take a pushed request (RFC 9126 section 2); returns the client and the answer.
 
         Raises:
-            OAuthRefusal: The client is not authenticated, or the request is not good.
+            OAuthRefusal: The client is not authenticated, or the request or its proof is not good.
             LimitReached: There are too many.
         """
         client = self._clients.authenticate(form, authorization, connection)
@@ -95,6 +102,7 @@ class Consents:
             raise OAuthRefusal("unauthorized_client", "only a client with credentials may push")
         if "request_uri" in form:
             raise OAuthRefusal("invalid_request", "a pushed request names no other one")
+        form = self._bound(form, client, dpop)
         try:
             read_asked(form, client, self.issuer)
         except InvalidRequest as refusal:
@@ -119,6 +127,23 @@ class Consents:
             )
         )
         return client, {"request_uri": REQUEST_URN + secret, "expires_in": PUSHED_SECONDS}
+
+    def _bound(
+        self, form: Mapping[str, str], client: Client, dpop: bytes | None
+    ) -> Mapping[str, str]:
+        """Return the request with the key that a proof beside it is of."""
+        if dpop is None:
+            return form
+        try:
+            proof = self._proofs.check(dpop, "POST", PUSH_PATH)
+            self._proofs.use(proof, client.id)
+        except InvalidProof as refusal:
+            nonce = refusal.nonce if isinstance(refusal, NonceRequired) else ""
+            raise OAuthRefusal(refusal.code, refusal.public, nonce) from refusal
+        if form.get("dpop_jkt", proof.thumbprint) != proof.thumbprint:
+            what = "`dpop_jkt` names another key than the proof is of"
+            raise OAuthRefusal(InvalidProof.code, what)
+        return {**form, "dpop_jkt": proof.thumbprint}
 
     def read(self, form: Mapping[str, str]) -> Asked:
         """Read an authorization request, pushed or not.
@@ -201,7 +226,7 @@ class Consents:
         if "request_uri" in form:
             facts["redirect_uri"] = asked.redirect_uri
         person = here.person
-        expires = int(self._clock()) + CODE_SECONDS
+        expires = max(int(self._clock()), asked.client.not_before) + CODE_SECONDS
         code = Ticket(digest_of(secret), CODE, person.tenant, person.id, "", expires, facts)
         if "request_uri" in form:
             self._use_up(form, code)

@@ -135,7 +135,7 @@ class Devices:
             "client": client.id,
             "scopes": " ".join(sorted(scopes)),
             "thumbprint": form.get("dpop_jkt", "")[:64],
-            "began": str(now),
+            "began": str(max(now, client.not_before)),  # as of `Browsers.begin`
             "state": "waiting",
             "max_age": "" if max_age is None else str(max_age),
             "least_acr": str(acr),

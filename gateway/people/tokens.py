@@ -40,7 +40,7 @@ from gateway.identity.revocation import RevocationState
 from gateway.identity.token_grant import TOKEN_PATH
 from gateway.identity.tokens import TOKEN_SECONDS, TokenMinter
 from gateway.people.asking import fits_challenge
-from gateway.people.consent import CODE
+from gateway.people.consent import CODE, CODE_SECONDS
 from gateway.people.devices import DEVICE, DEVICE_GRANT, Devices
 from gateway.people.endings import Endings
 
@@ -127,6 +127,8 @@ class PersonTokens:
                 ticket = self._devices.decided(form, client, thumbprint)
                 if ticket.spent:
                     self._reused(DEVICE, ticket.digest)
+                if int(ticket.facts["began"]) < client.not_before:
+                    raise _invalid_grant()
                 return self.begin(client, ticket, thumbprint, DEVICE)
             return self._for_refresh(form, client, thumbprint)
         except OAuthRefusal as refusal:
@@ -210,6 +212,8 @@ class PersonTokens:
             self._reused(CODE, digest)
         if int(self._clock()) >= ticket.expires:
             raise _invalid_grant()
+        if ticket.expires - CODE_SECONDS < client.not_before:
+            raise _invalid_grant()  # it was made before the client was shut out, and let in again
         wanted = ticket.facts["redirect_uri"]
         if wanted and form.get("redirect_uri") != wanted:
             raise OAuthRefusal("invalid_grant", "`redirect_uri` is not that of the request")

@@ -247,6 +247,7 @@ class _PersonEndpoints:
                 self._people.consents.push,
                 form,
                 _single(request, "authorization"),
+                _single(request, "dpop"),
                 _connection(request),
             )
         except (OAuthRefusal, LimitReached) as refusal:

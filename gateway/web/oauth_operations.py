@@ -123,6 +123,14 @@ PUSH: Final[dict[str, Any]] = {
     },
     "openapi_extra": {
         "security": _SECURITY,
+        "parameters": [
+            {
+                "in": "header",
+                "name": "DPoP",
+                "description": "Proof of the key that the code is bound to (RFC 9449).",
+                "schema": _TEXT,
+            }
+        ],
         "requestBody": _form(
             {
                 "response_type": {**_TEXT, "enum": ["code"]},

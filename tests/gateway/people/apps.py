@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -74,3 +76,17 @@ def exchanged(app: OAuth2Session, place: Place, code: str, **more: str) -> dict[
     given = {"code": code, "code_verifier": VERIFIER, "redirect_uri": BACK} | more
     token: dict[str, Any] = app.fetch_token(f"{place.url}/oauth/token", **given)
     return token
+
+
+def asked(client_id: str) -> dict[str, str]:
+    """The fields of an authorization request."""
+    digest = hashlib.sha256(VERIFIER.encode()).digest()
+    return {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": BACK,
+        "scope": "infer",
+        "state": "st",
+        "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+        "code_challenge_method": "S256",
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.gateway.people.apps import (
     BACK,
     VERIFIER,
     application,
+    asked,
     asking,
     consented,
     exchanged,
@@ -326,27 +326,6 @@ def test_a_role_that_is_taken_away_is_gone_at_once(
     assert whoami(place, token).json()["roles"] == ["caller"]
 
 
-def test_a_pushed_request_is_good_for_one_consent(place: Place, signed_in: Browser) -> None:
-    secret = register(place, "acme-web", auth_method="client_secret_basic")
-    assert secret is not None
-    query = asked("acme-web")
-    with httpx.Client(base_url=place.url, timeout=60) as client:
-        refused = client.post("/oauth/par", data=query)
-        assert refused.json()["error"] == "invalid_client"
-        made = client.post("/oauth/par", data=query, auth=("acme-web", secret))
-        assert (made.status_code, made.json()["expires_in"]) == (201, 300)
-        uri = made.json()["request_uri"]
-        pushed = {"client_id": "acme-web", "request_uri": uri}
-        form = {"grant_type": "authorization_code", "code_verifier": VERIFIER, "redirect_uri": BACK}
-        signed_in.open("/oauth/authorize", **(pushed | {"client_id": "acme-native"}))
-        assert signed_in.status == 422
-        signed_in.open("/oauth/authorize", **pushed).send("/oauth/authorize", decision="allow")
-        code = told(signed_in)["code"]
-        token = client.post("/oauth/token", data=form | {"code": code}, auth=("acme-web", secret))
-        assert token.status_code == 200
-        assert signed_in.open("/oauth/authorize", **pushed).status == 422
-
-
 def test_a_public_client_gets_nothing_for_itself(place: Place, public: str) -> None:
     form = {"grant_type": "client_credentials", "client_id": public}
     answer = httpx.post(f"{place.url}/oauth/token", data=form, timeout=60)
@@ -362,19 +341,6 @@ def test_metadata_says_what_there_is(place: Place) -> None:
     assert set(told_so["grant_types_supported"]) == {
         "client_credentials", "authorization_code", "refresh_token", DEVICE_GRANT, EXCHANGE,
     }  # fmt: skip
-
-
-def asked(client_id: str) -> dict[str, str]:
-    digest = hashlib.sha256(VERIFIER.encode()).digest()
-    return {
-        "response_type": "code",
-        "client_id": client_id,
-        "redirect_uri": BACK,
-        "scope": "infer",
-        "state": "st",
-        "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
-        "code_challenge_method": "S256",
-    }
 
 
 def register_twice(place: Place) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from gateway.identity.people import SignIn
 from gateway.people.tokens import CODE_GRANT, REFRESH_GRANT
 from tests.gateway.parts import NOW, TENANT, House, house
-from tests.gateway.people.homes import ADMINISTRATOR, VERIFIER, Resident, given, moved_in
+from tests.gateway.people.homes import ADMINISTRATOR, TV, VERIFIER, Resident, given, moved_in
 
 
 @pytest.fixture
@@ -44,6 +45,18 @@ def test_what_was_let_in_before_gets_no_token_after(
     )
     assert [one.refusal and one.refusal.error for one in asked] == ["invalid_grant"] * 3
     assert ada.home.use.people.browsers.here(ada.browser) is None
+
+
+def test_what_a_client_was_let_in_for_before_it_was_shut_out_is_no_use_to_it_after(
+    ada: Resident,
+) -> None:
+    device, code = ada.device(), ada.code(int(NOW))
+    ada.home.base.revocation_state.save_client(replace(TV, not_before=int(NOW) + 1))
+    asked = (
+        ada.ask_for_device(device),
+        ada.ask(grant_type=CODE_GRANT, code=code, code_verifier=VERIFIER),
+    )
+    assert [one.refusal and one.refusal.error for one in asked] == ["invalid_grant"] * 2
 
 
 def test_who_signs_in_within_the_second_of_the_admission_stays_signed_in(ada: Resident) -> None:
