@@ -113,6 +113,10 @@ class House:
     def bearer(self, client: str = "clinic-app") -> dict[str, str]:
         return {"authorization": f"Bearer {self.token(client)}"}
 
+    def forget_tokens(self) -> None:
+        """Ask for others next time: those of before a suspension stay refused."""
+        self._tokens.clear()
+
     def get(self, path: str, client: str, **query: Any) -> Any:
         """The JSON of a resource, as a client sees it."""
         answer = self.cast.http.get(self.url + path, headers=self.bearer(client), params=query)

@@ -110,12 +110,14 @@ def test_a_token_of_before_stays_dead_when_its_client_is_let_in_again(busy: Hous
 def test_a_suspended_tenant_is_out(busy: House) -> None:
     with busy.admin() as admin, Load(busy, DIGITS) as load:
         for _ in range(8):
+            load.headers = busy.bearer()
 
             def stand(suspended: bool = True) -> None:
                 admin.put("/v1/tenants/clinic/standing", {"suspended": suspended})
 
             hold_back(load, stand, {401, 404})
             stand(suspended=False)
+            busy.forget_tokens()
     assert busy.infer().status_code == 200
 
 
