@@ -141,9 +141,10 @@ def _given() -> bytes | None:
     """
     if sys.stdin.isatty():
         return None
-    text = sys.stdin.buffer.read(MAX_INPUT + 1).strip()
-    if len(text) > MAX_INPUT:
+    given = sys.stdin.buffer.read(MAX_INPUT + 1)
+    if len(given) > MAX_INPUT:
         raise CommandFailed("standard input is too long for a token", ExitCode.USAGE)
+    text = given.strip()
     if not text and not Path("/dev/stdin").is_char_device():
         raise CommandFailed(
             "standard input is empty",

@@ -21,6 +21,20 @@ AuthMethod = Literal[
 TokenBinding = Literal["none", "dpop", "mtls"]
 
 
+def admitted_after(before: int, now: int) -> int:
+    """Return the `not_before` of what is shut out now.
+
+    Tokens that were issued in this very second are among those of before: `iat` cannot tell them
+    apart. It is never more than a second ahead, or whoever is let in again had to wait. So a token
+    that was got between two exclusions within one second counts as one of after them.
+
+    Args:
+        before: Its `not_before` until now.
+        now: Unix seconds.
+    """
+    return max(before, now + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """An organisation whose models, data and evidence are kept apart from everyone else's.

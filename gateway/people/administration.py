@@ -37,7 +37,7 @@ from gateway.identity.people import (
 from gateway.identity.people_ports import PersonStore, TicketStore
 from gateway.identity.person_details import PersonDetails, SealedDetails, check_details
 from gateway.identity.ports import TenantStore
-from gateway.identity.records import Tenant
+from gateway.identity.records import Tenant, admitted_after
 from gateway.identity.revocation import RevocationState
 from gateway.pages import PAGE
 from gateway.people.consent import CODE
@@ -262,10 +262,11 @@ class People:
 
     def _shut_out(self, tenant_id: str, person_id: str) -> Person:
         """Suspend; who is let in again signs in anew, everywhere: another may be signed in too."""
-        later = int(self._clock()) + 1  # `iat` tells no two moments of one second apart
+        now = int(self._clock())
 
         def suspended(person: Person) -> Person:
-            return replace(person, state="suspended", not_before=max(person.not_before, later))
+            admitted = admitted_after(person.not_before, now)
+            return replace(person, state="suspended", not_before=admitted)
 
         person = self._revocation_state.change_person(tenant_id, person_id, suspended)
         for kind in (INVITATION, CODE):

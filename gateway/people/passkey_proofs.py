@@ -20,7 +20,6 @@ from typing import Any, Final
 
 from gateway.authorization.intents import Intents
 from gateway.authorization.kinds import FINISHED, Attribution, Kind, Settled
-from gateway.authorization.recorder import Details
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists
 from gateway.identity.errors import SignInLater, SignInRefused
@@ -37,6 +36,7 @@ from gateway.people.ceremonies import (
     Purpose,
 )
 from gateway.people.endings import Endings
+from gateway.people.own_changes import of_person
 
 COPIED: Final = "copied_passkey"
 CHALLENGE: Final = "passkey_challenge"
@@ -93,7 +93,7 @@ class PasskeyProofs:
         self._intents = intents
         self._may_enter = may_enter
         self._clock = clock
-        intents.register(Kind(COPIED, "markPasskey", _details, self._finish))
+        intents.register(Kind(COPIED, "markPasskey", of_person, self._finish))
 
     def ask(self, bound: str) -> dict[str, Any]:
         """Return what a browser is asked for to sign somebody in."""
@@ -187,13 +187,3 @@ class PasskeyProofs:
         """What exists twice is never trusted again."""
         self._mark(pending.facts["passkey"], pending.facts["person"])
         return FINISHED
-
-
-def _details(pending: Pending) -> Details:
-    person = pending.facts["person"]
-    return {
-        "actor_ref": person,
-        "actor_type": "user",
-        "reason": pending.kind,
-        "resource": f"User::{pending.tenant}/{person}",
-    }

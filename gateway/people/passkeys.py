@@ -19,7 +19,6 @@ from typing import Any, Final
 
 from gateway.authorization.intents import Intents
 from gateway.authorization.kinds import FINISHED, UNDONE, Attribution, Kind, Settled
-from gateway.authorization.recorder import Details
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, InvalidRequest, LimitReached, StateConflict
 from gateway.identity.errors import PasskeyRefused
@@ -31,6 +30,7 @@ from gateway.identity.revocation import RevocationState
 from gateway.people.browsers import Browsers, Here, Way
 from gateway.people.ceremonies import Answered, Ceremonies
 from gateway.people.endings import Endings
+from gateway.people.own_changes import of_person
 
 ADD: Final = "add_passkey"
 REMOVE: Final = "remove_passkey"
@@ -96,8 +96,8 @@ class Passkeys:
         self._clock = clock
         self._random_bytes = random_bytes
         intents.register(
-            Kind(ADD, "addPasskey", _details, self._finish_add),
-            Kind(REMOVE, "removePasskey", _details, self._finish_remove),
+            Kind(ADD, "addPasskey", of_person, self._finish_add),
+            Kind(REMOVE, "removePasskey", of_person, self._finish_remove),
         )
 
     def list(self, person: Person) -> list[Named]:
@@ -238,13 +238,3 @@ def needs_passkey(person: Person) -> bool:
 
 def _strong(sign_in: SignIn) -> bool:
     return sign_in.acr > 1 or "invitation" in sign_in.amr
-
-
-def _details(pending: Pending) -> Details:
-    person = pending.facts["person"]
-    return {
-        "actor_ref": person,
-        "actor_type": "user",
-        "reason": pending.kind,
-        "resource": f"User::{pending.tenant}/{person}",
-    }

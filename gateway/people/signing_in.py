@@ -22,7 +22,6 @@ from typing import Final
 from gateway.artifacts.errors import KeyUnavailable
 from gateway.authorization.intents import Intents
 from gateway.authorization.kinds import FINISHED, UNDONE, Attribution, Kind, Settled
-from gateway.authorization.recorder import Details
 from gateway.authorization.records import Pending
 from gateway.errors import StateConflict
 from gateway.identity.errors import SignInLater, SignInRefused
@@ -35,6 +34,7 @@ from gateway.identity.throttle import Throttle
 from gateway.people.administration import INVITATION
 from gateway.people.browsers import INVITED, PASSWORD, Browsers
 from gateway.people.endings import Endings
+from gateway.people.own_changes import of_person
 
 ACCEPT: Final = "accept_invitation"
 NOBODY: Final = b""
@@ -89,7 +89,7 @@ class SigningIn:
         self._intents = intents
         self._clock = clock
         self.refusals: Counter[str] = Counter()
-        intents.register(Kind(ACCEPT, "acceptInvitation", _details, self._finish_accept))
+        intents.register(Kind(ACCEPT, "acceptInvitation", of_person, self._finish_accept))
 
     def with_password(
         self,
@@ -204,13 +204,3 @@ class SigningIn:
         self._endings.cut_all(person.id)
         self._revocation_state.changed()
         return FINISHED
-
-
-def _details(pending: Pending) -> Details:
-    person = pending.facts["person"]
-    return {
-        "actor_ref": person,
-        "actor_type": "user",
-        "reason": pending.kind,
-        "resource": f"User::{pending.tenant}/{person}",
-    }

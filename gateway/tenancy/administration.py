@@ -27,7 +27,13 @@ from gateway.authorization.recorder import Call, Details
 from gateway.authorization.records import Pending
 from gateway.errors import AlreadyExists, InvalidRequest, NotFound
 from gateway.identity.ports import ClientStore, TenantStore
-from gateway.identity.records import AuthMethod, Client, Tenant, TokenBinding
+from gateway.identity.records import (
+    AuthMethod,
+    Client,
+    Tenant,
+    TokenBinding,
+    admitted_after,
+)
 from gateway.identity.registration import register_client
 from gateway.identity.revocation import RevocationState
 from gateway.names import is_name, near, require_name
@@ -155,7 +161,7 @@ class Administration:
         with self._changing(call, decision, kind, {"tenant": tenant_id}):
             before = self._existing(tenant_id)
             # Who is let in again asks for other tokens, and its people sign in anew.
-            admitted = max(before.not_before, int(self._clock()) + 1)
+            admitted = admitted_after(before.not_before, int(self._clock()))
             tenant = replace(
                 before,
                 suspended=suspended,
@@ -319,11 +325,11 @@ class Administration:
         return FINISHED
 
     def _shut_out(self, tenant: str, client_id: str) -> Client:
-        # Also those that are issued within this second, which `iat` cannot tell from one another.
-        later = int(self._clock()) + 1
+        now = int(self._clock())
 
         def change(client: Client) -> Client:
-            return replace(client, disabled=True, not_before=max(client.not_before, later))
+            admitted = admitted_after(client.not_before, now)
+            return replace(client, disabled=True, not_before=admitted)
 
         return self._revocation_state.change_client(tenant, client_id, change)
 
